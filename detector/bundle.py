@@ -1,0 +1,128 @@
+"""Reading a bundle: bytes, hash, load from bytes, golden check, warm up. Nothing is trusted before its hash agrees.
+
+onnxruntime loads most tampered graphs without a word, and by path it follows links; so the bytes are read once,
+hashed, and the session is made from those bytes.
+"""
+
+import hashlib
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from detector.core.scoring import Explanation
+from detector.errors import BundleError
+from detector.store import GOLDEN, MANIFEST, MODEL, Store
+from schemas.manifest import Golden, Manifest
+
+Floats = NDArray[np.float32]
+OUTPUTS = ("score", "sensor_error", "reconstruction", "latent")
+
+
+class OnnxScorer:
+    """A verified bundle behind the Scorer protocol. One thread, no spinning: small calls do not pay for a pool."""
+
+    def __init__(self, manifest: Manifest, graph: bytes) -> None:
+        self._manifest = manifest
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime raises bare RuntimeErrors and its own types for a bad graph
+            raise _refusal(manifest, f"the graph does not load ({type(error).__name__})") from error
+        self._check_signature()
+
+    @property
+    def manifest(self) -> Manifest:
+        """The bundle's manifest."""
+        return self._manifest
+
+    def score(self, windows: Floats) -> Floats:
+        """The graph's score, (batch,); higher is more anomalous."""
+        return np.asarray(self._session.run(["score"], {"window": windows})[0], np.float32)
+
+    def sensor_error(self, windows: Floats) -> Floats:
+        """Signed standardised residual of the last row, (batch, sensor)."""
+        return np.asarray(self._session.run(["sensor_error"], {"window": windows})[0], np.float32)
+
+    def reconstruct(self, windows: Floats) -> tuple[Floats, Floats]:
+        """Reconstruction in engineering units (batch, window, sensor) and latent code (batch, latent)."""
+        first, second = self._session.run(["reconstruction", "latent"], {"window": windows})
+        return np.asarray(first, np.float32), np.asarray(second, np.float32)
+
+    def explain(self, windows: Floats) -> Explanation:
+        """Expected values and residuals at the last row."""
+        errors, rebuilt = self._session.run(["sensor_error", "reconstruction"], {"window": windows})
+        return Explanation(expected=np.asarray(rebuilt)[:, -1, :], sensor_error=np.asarray(errors))
+
+    def _check_signature(self) -> None:
+        inputs = {i.name: i.shape for i in self._session.get_inputs()}
+        outputs = {o.name for o in self._session.get_outputs()}
+        shape = inputs.get("window", [])
+        expected = [self._manifest.window, len(self._manifest.sensors)]
+        if list(shape[1:]) != expected or not set(OUTPUTS) <= outputs:
+            raise _refusal(self._manifest, f"the graph's input is {shape}, the manifest says (batch, {expected})")
+
+
+def load_manifest(store: Store, model: str, version: str) -> tuple[Manifest, str]:
+    """The manifest of a version and the SHA-256 of its bytes."""
+    data = store.read(model, version, MANIFEST)
+    try:
+        manifest = Manifest.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise BundleError(
+            f"the manifest of {model} {version} is not valid at {place} ({first['msg'][:120]})",
+            "train and publish the model again, or roll back",
+        ) from None
+    if (manifest.model, manifest.model_version) != (model, version):
+        raise _refusal(manifest, f"the manifest stands in the folder of {model} {version}")
+    return manifest, hashlib.sha256(data).hexdigest()
+
+
+def load_bundle(store: Store, model: str, version: str, manifest_sha256: str | None = None) -> OnnxScorer:
+    """Reads, verifies and warms up a bundle; raises BundleError and changes nothing on any failure.
+
+    manifest_sha256: what the announcement says the manifest's hash is; None where nobody announced it.
+    """
+    manifest, digest = load_manifest(store, model, version)
+    if manifest_sha256 is not None and digest != manifest_sha256:
+        raise _refusal(manifest, "the manifest is not the one that was announced")
+    files = {name: store.read(model, version, name) for name in manifest.files}
+    for name, data in files.items():
+        if hashlib.sha256(data).hexdigest() != manifest.files[name].sha256:
+            raise _refusal(manifest, f"{name} has another SHA-256 than the manifest says")
+    scorer = OnnxScorer(manifest, files[MODEL])
+    _check_golden(scorer, files[GOLDEN])
+    return scorer
+
+
+def _check_golden(scorer: OnnxScorer, data: bytes) -> None:
+    """Runs the golden inputs; doubles as the warm-up."""
+    manifest = scorer.manifest
+    try:
+        golden = Golden.model_validate_json(data)
+        windows = np.array(golden.windows, np.float32)  # None becomes NaN
+    except (ValidationError, ValueError):
+        raise _refusal(manifest, "golden.json cannot be read") from None
+    if windows.ndim != 3 or windows.shape[1:] != (manifest.window, len(manifest.sensors)):
+        raise _refusal(manifest, "golden.json has windows of another shape")
+    for name, got, want in (
+        ("score", scorer.score(windows), np.array(golden.score)),
+        ("sensor_error", scorer.sensor_error(windows), np.array(golden.sensor_error)),
+    ):
+        scale = np.abs(want).max(initial=1e-3)
+        if got.shape != want.shape or not np.allclose(got, want, rtol=manifest.golden_tolerance, atol=manifest.golden_tolerance * scale):
+            raise _refusal(manifest, f"the golden check failed: {name} is not what the trainer saw")
+
+
+def _refusal(manifest: Manifest, problem: str) -> BundleError:
+    return BundleError(
+        f"bundle {manifest.model} {manifest.model_version} is refused: {problem}",
+        "publish the model again from the trainer, or roll back with 'watchkeeper models rollback'",
+    )

@@ -1,0 +1,212 @@
+"""Per-asset sliding windows, advanced for all assets of a poll at once.
+
+The trainer replays history through this same module, so training and serving cannot disagree on what a window is.
+
+State is struct-of-arrays: one slot an asset. A slot remembers the last `window - 1` rows, the time of its newest
+row, the length of its run of rows without a gap, and how many rows in a row came late.
+
+A window is scored when its run is at least `window` long and `(run - window)` is a multiple of `stride`; both depend
+on the asset's own rows only, never on how they fell into polls.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+from numpy.typing import NDArray
+
+from schemas.feed import RowFlag
+
+Floats = NDArray[np.float32]
+Times = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+# So many late rows in a row, advancing among themselves, mean that the asset's clock was set back for good.
+CLOCK_RESET_ROWS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class WindowShape:
+    """What a bundle says about its windows."""
+
+    window: int  # rows
+    sensors: int
+    stride: int  # rows between scored windows
+    max_gap_s: float
+    fill_limit: float  # largest share of missing cells that is scored
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """The outcome of one poll's rows, sorted by slot and, within a slot, in order of arrival."""
+
+    order: Ints  # (row,) where each row stood in the poll
+    slots: Ints  # (row,)
+    flags: Ints  # (row,) bits of RowFlag
+    scored: Ints  # (scored,) positions into the sorted rows
+    filled_share: Floats  # (scored,) share of missing cells
+    resets: Ints  # positions of sorted rows before which the slot's memory was emptied
+    _cells: Floats  # (ext, sensor) history and rows, slot by slot
+    _starts: Ints  # (scored,) first cell row of each window
+    _window: int
+
+    def windows(self, begin: int, end: int) -> Floats:
+        """Windows of `scored[begin:end]`, shape (end - begin, window, sensor). A copy."""
+        count, sensors = self._cells.shape
+        flat = as_strided(
+            self._cells,
+            shape=(max(count - self._window + 1, 0), self._window * sensors),
+            strides=(self._cells.strides[0], self._cells.strides[1]),
+            writeable=False,
+        )
+        return flat[self._starts[begin:end]].reshape(-1, self._window, sensors)
+
+
+class Windows:
+    """Windows of many assets. Memory: about `4 * (window - 1) * sensors + 24` bytes an asset."""
+
+    def __init__(self, shape: WindowShape, capacity: int = 64) -> None:
+        self.shape = shape
+        self.history: Floats = np.full((capacity, shape.window - 1, shape.sensors), np.nan, np.float32)
+        self.newest: Times = np.full(capacity, -np.inf)
+        self.run: Ints = np.zeros(capacity, np.int64)
+        self.late: Ints = np.zeros(capacity, np.int64)
+
+    def grow(self, capacity: int) -> None:
+        """Makes room for slots below `capacity`."""
+        more = capacity - len(self.run)
+        if more <= 0:
+            return
+        shape = self.shape
+        self.history = np.concatenate(
+            [self.history, np.full((more, shape.window - 1, shape.sensors), np.nan, np.float32)]
+        )
+        self.newest = np.concatenate([self.newest, np.full(more, -np.inf)])
+        self.run = np.concatenate([self.run, np.zeros(more, np.int64)])
+        self.late = np.concatenate([self.late, np.zeros(more, np.int64)])
+
+    def forget(self, slot: int) -> None:
+        """Empties a slot for its next owner."""
+        self.history[slot] = np.nan
+        self.newest[slot] = -np.inf
+        self.run[slot] = 0
+        self.late[slot] = 0
+
+    def advance(self, slots: Ints, times: Times, values: Floats) -> Advance:
+        """Takes rows in order of arrival: slots (row,), times (row,) in seconds, values (row, sensor), NaN = missing."""
+        order = np.argsort(slots, kind="stable")
+        sorted_slots, sorted_times = slots[order], times[order]
+        flags = self._screen(sorted_slots, sorted_times)
+        kept = np.flatnonzero((flags & RowFlag.LATE) == 0)
+        return self._slide(order, sorted_slots, sorted_times, values[order], flags, kept)
+
+    def _screen(self, slots: Ints, times: Times) -> Ints:
+        """Flags late rows and clock resets; both are rare, so only slots that have one are walked row by row."""
+        flags = np.zeros(len(slots), np.int64)
+        if not len(slots):
+            return flags
+        before = _previous(slots, times, self.newest)
+        suspects = np.unique(slots[(times <= before) | ((self.late[slots] > 0) & _firsts(slots))])
+        for slot in suspects:
+            self._walk(int(slot), np.flatnonzero(slots == slot), times, flags)
+        return flags
+
+    def _walk(self, slot: int, rows: Ints, times: Times, flags: Ints) -> None:
+        newest, late = float(self.newest[slot]), int(self.late[slot])
+        for row in rows:
+            time = float(times[row])
+            if time > newest:
+                newest, late = time, 0
+                continue
+            late += 1
+            if late < CLOCK_RESET_ROWS:
+                flags[row] |= RowFlag.LATE
+                continue
+            flags[row] |= RowFlag.CLOCK_RESET
+            newest, late = time, 0
+        self.late[slot] = late
+
+    def _slide(
+        self, order: Ints, slots: Ints, times: Times, values: Floats, flags: Ints, kept: Ints
+    ) -> Advance:
+        shape, back = self.shape, self.shape.window - 1
+        k_slots, k_times = slots[kept], times[kept]
+        first = _firsts(k_slots)
+        begins = np.flatnonzero(first)
+        segment = np.cumsum(first) - 1
+        owners = k_slots[begins]
+
+        before = _previous(k_slots, k_times, self.newest)
+        clock = (flags[kept] & RowFlag.CLOCK_RESET) != 0
+        known = np.isfinite(before)
+        gap = (k_times - before > shape.max_gap_s) & known
+        reset = gap | clock
+        flags[kept[gap]] |= RowFlag.GAP
+        run = _runs(first, reset, self.run[k_slots])
+
+        position = np.arange(len(kept)) + (segment + 1) * back
+        cells = np.empty((len(kept) + len(begins) * back, shape.sensors), np.float32)
+        cells[position] = values[kept]
+        heads = begins + np.arange(len(begins)) * back
+        if back:
+            cells[(heads[:, None] + np.arange(back)).ravel()] = self.history[owners].reshape(-1, shape.sensors)
+
+        full = (run >= shape.window) & ((run - shape.window) % shape.stride == 0)
+        flags[kept[~full]] |= RowFlag.WARMING
+        candidates = np.flatnonzero(full)
+        starts = position[candidates] - back
+        share = _missing_share(cells, starts, shape.window)
+        fine = share <= shape.fill_limit
+        flags[kept[candidates[~fine]]] |= RowFlag.UNFILLABLE
+        flags[kept[candidates[fine & (share > 0)]]] |= RowFlag.FILLED
+
+        if len(kept):
+            lasts = np.r_[begins[1:], len(kept)] - 1
+            self.newest[owners] = k_times[lasts]
+            self.run[owners] = run[lasts]
+            if back:
+                tail = position[lasts][:, None] + np.arange(1 - back, 1)
+                self.history[owners] = cells[tail.ravel()].reshape(len(owners), back, shape.sensors)
+        return Advance(
+            order=order,
+            slots=slots,
+            flags=flags,
+            scored=kept[candidates[fine]],
+            filled_share=share[fine],
+            resets=kept[reset],
+            _cells=cells,
+            _starts=starts[fine],
+            _window=shape.window,
+        )
+
+
+def _firsts(slots: Ints) -> NDArray[np.bool_]:
+    """True where a new slot begins among sorted slots."""
+    first = np.ones(len(slots), bool)
+    np.not_equal(slots[1:], slots[:-1], out=first[1:])
+    return first
+
+
+def _previous(slots: Ints, times: Times, newest: Times) -> Times:
+    """The time of the row before each row, within its slot; the slot's memory at its first row."""
+    before = np.empty(len(times))
+    before[1:] = times[:-1]
+    first = _firsts(slots)
+    before[first] = newest[slots[first]]
+    return before
+
+
+def _runs(first: NDArray[np.bool_], reset: NDArray[np.bool_], carried: Ints) -> Ints:
+    """Length of the gap-free run that ends at each row; `carried` is the slot's run before this poll."""
+    index = np.arange(len(first))
+    origin = np.maximum.accumulate(np.where(first | reset, index, 0)) if len(first) else index
+    return index - origin + 1 + np.where(reset[origin], 0, carried) if len(first) else index
+
+
+def _missing_share(cells: Floats, starts: Ints, window: int) -> Floats:
+    """Share of missing cells of each window; free of cost when nothing is missing."""
+    missing = np.isnan(cells).sum(axis=1)
+    if not missing.any():
+        return np.zeros(len(starts), np.float32)
+    total = np.concatenate([[0], np.cumsum(missing)])
+    return ((total[starts + window] - total[starts]) / (window * cells.shape[1])).astype(np.float32)

@@ -1,0 +1,55 @@
+"""Errors by whose fault they are. Any other exception that leaves a command is a bug.
+
+    WatchkeeperError          one line for a person: what is wrong with which thing, and what to do
+    |-- ConfigError           the configuration's: a key, a value, a file that is not there     exit code 2
+    |-- DataError             the history's: unreadable, empty, too short, a missing column     exit code 3
+    |-- BundleError           the bundle's: tampered, truncated, not for these sensors          exit code 4
+    |-- BrokerError           the broker's: away, refusing, not confirming a delivery           exit code 5
+    `-- BadInputLimit         the feed's: more dead letters than the stated limit               exit code 6
+
+A record's fault is no exception: it is a dead letter with a reason code (schemas.feed.Reason).
+"""
+
+
+class WatchkeeperError(Exception):
+    """Says what is wrong and what to do, in one line each."""
+
+    exit_code = 1
+
+    def __init__(self, problem: str, remedy: str = "") -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.problem}: {self.remedy}" if self.remedy else self.problem
+
+
+class ConfigError(WatchkeeperError):
+    """The configuration's fault."""
+
+    exit_code = 2
+
+
+class DataError(WatchkeeperError):
+    """The history's fault."""
+
+    exit_code = 3
+
+
+class BundleError(WatchkeeperError):
+    """The bundle's fault; the model in use stays."""
+
+    exit_code = 4
+
+
+class BrokerError(WatchkeeperError):
+    """The broker's fault."""
+
+    exit_code = 5
+
+
+class BadInputLimit(WatchkeeperError):
+    """The feed gives more dead letters than limits.bad_share of limits.bad_of_last records."""
+
+    exit_code = 6

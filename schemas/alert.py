@@ -1,0 +1,107 @@
+"""Alerts: what happened to an incident, as a CloudEvent (specification 1.0, structured JSON mode)."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import Field
+
+from schemas.base import Contract
+
+
+class AlertState(StrEnum):
+    """The step of an incident's life that an alert reports."""
+
+    OPENED = "opened"
+    UPDATED = "updated"
+    CLOSED = "closed"
+
+
+class AlertKind(StrEnum):
+    """Process alarms speak of the plant, quality alarms of the feed; silence never closes a process alarm."""
+
+    PROCESS = "process"
+    QUALITY = "quality"
+
+
+class Condition(StrEnum):
+    """What an incident is about: one process condition, four of data quality."""
+
+    ANOMALY = "anomaly"
+    SILENT = "silent"
+    STUCK = "stuck"
+    OUT_OF_RANGE = "out_of_range"
+    MISSING = "missing"
+
+
+class Severity(StrEnum):
+    """How far the peak stands above the threshold (the factors are configuration)."""
+
+    WARNING = "warning"
+    MAJOR = "major"
+    CRITICAL = "critical"
+
+
+class Evidence(Contract):
+    """One sensor's part in an incident. `contribution` is its signed share of the score: + reads high, - reads low."""
+
+    sensor: str
+    unit: str = ""
+    observed: float | None = Field(description="last value of the window, engineering units; null when missing")
+    expected: float | None = Field(description="the model's reconstruction of it; null where no model was asked")
+    contribution: float = Field(description="signed share of the score, -1 to 1; positive means higher than expected")
+
+
+class Origin(Contract):
+    """Where the incident's records lie, for an exact replay. Offsets are inclusive."""
+
+    topic: str
+    partition: int
+    first_offset: int
+    last_offset: int
+
+
+class Quality(Contract):
+    """How complete the data under the incident were."""
+
+    filled_share: float = Field(ge=0, le=1, description="share of the window's cells that were missing and filled")
+    missing_sensors: tuple[str, ...] = ()
+
+
+class AlertData(Contract):
+    """The payload of an alert. Times are event times (UTC) except for silence, which only a clock can see."""
+
+    version: Literal[1] = 1
+    incident: str = Field(description="stable id: the same records give the same id, also on a replay")
+    sequence: int = Field(ge=0, description="0 for opened, then 1, 2, ... within the incident")
+    state: AlertState
+    kind: AlertKind
+    condition: Condition
+    severity: Severity
+    asset: str
+    start: datetime = Field(description="event time of the first record above the threshold")
+    end: datetime | None = Field(default=None, description="event time of closing; null while open")
+    duration_s: float = Field(ge=0, description="from start to this event, seconds")
+    score: float = Field(description="score at this event; higher is more anomalous")
+    peak_score: float
+    threshold: float
+    sensors: tuple[Evidence, ...] = Field(description="strongest first")
+    quality: Quality
+    origin: Origin
+    model: str | None = Field(description="null when no model was involved")
+    model_version: str | None
+    message: str = Field(description="one sentence for a person")
+
+
+class Alert(Contract):
+    """A CloudEvent: https://github.com/cloudevents/spec. `id` is incident.sequence, so duplicates share it."""
+
+    specversion: Literal["1.0"] = "1.0"
+    id: str
+    source: str
+    type: Literal["watchkeeper.alert.opened", "watchkeeper.alert.updated", "watchkeeper.alert.closed"]
+    subject: str = Field(description="the asset")
+    time: datetime
+    datacontenttype: Literal["application/json"] = "application/json"
+    dataschema: Literal["urn:watchkeeper:schema:alert:1"] = "urn:watchkeeper:schema:alert:1"
+    data: AlertData

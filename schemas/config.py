@@ -1,0 +1,243 @@
+"""The configuration file: one YAML file for daemon, worker and tools. Every key has a default that a plant can live with.
+
+Durations end in `_s` (seconds), sizes in `_bytes` or `_mb`. Unknown keys are errors.
+"""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, model_validator
+
+from schemas.base import Contract
+
+MODEL_NAME = r"^[a-z0-9][a-z0-9._-]{0,62}$"
+
+
+class TimestampForm(StrEnum):
+    """How a record writes its time."""
+
+    SECONDS = "s"
+    MILLISECONDS = "ms"
+    MICROSECONDS = "us"
+    NANOSECONDS = "ns"
+    ISO8601 = "iso8601"
+
+
+class Feed(Contract):
+    """Where the fields of a record are. Paths into nested objects are dotted: `reading.temperature`."""
+
+    form: Literal["wide", "long"] = Field(default="wide", description="wide: one record a row; long: one sensor a record")
+    asset: str = Field(default="asset", description="path of the asset's name; `@key` takes the record's key")
+    timestamp: str = Field(default="timestamp", description="path of the event time")
+    timestamp_form: TimestampForm = TimestampForm.SECONDS
+    values: str | dict[str, str] = Field(
+        default="",
+        description="wide: the object that holds the sensors ('' is the record itself), or sensor -> path",
+    )
+    sensor: str = Field(default="sensor", description="long only: path of the sensor's name")
+    value: str = Field(default="value", description="long only: path of the value")
+    lateness_s: float = Field(default=5.0, ge=0, description="long only: how long a row waits for its sensors, event time")
+    max_record_bytes: int = Field(default=1_048_576, ge=64)
+    max_future_s: float = Field(default=3600.0, gt=0, description="allowance beyond the transport's own timestamp")
+
+
+class WatchRule(Contract):
+    """Which model watches which assets; the first rule that matches counts."""
+
+    model: str = Field(pattern=MODEL_NAME)
+    assets: tuple[str, ...] = Field(default=("*",), min_length=1, description="shell-style globs on the asset's name")
+
+
+class Alarms(Contract):
+    """How verdicts become incidents. Delays left null are the bundle's."""
+
+    on_delay_s: float | None = Field(default=None, ge=0)
+    off_delay_s: float | None = Field(default=None, ge=0)
+    major_factor: float = Field(default=2.0, gt=1, description="peak / threshold from which an incident is major")
+    critical_factor: float = Field(default=4.0, gt=1)
+    update_every_s: float = Field(default=3600.0, gt=0, description="event time between updates of an open incident")
+    top_sensors: int = Field(default=3, ge=1, le=50)
+    silent_after_s: float | None = Field(
+        default=None, gt=0, description="clock time without a record; null: 20 periods, at least 60 s"
+    )
+    quality_off_rows: int = Field(default=10, ge=1, description="good rows that close a data-quality incident")
+
+
+class Drift(Contract):
+    """When a feed has drifted (DESIGN: block-wise, persistent, with a cooldown)."""
+
+    enabled: bool = True
+    z_limit: float = Field(default=5.0, gt=0, description="block mean's distance in reference standard deviations")
+    persist_blocks: int = Field(default=3, ge=1, description="consecutive blocks beyond the limit")
+    min_share: float = Field(default=0.5, gt=0, le=1, description="share of a model's assets that must agree")
+    cooldown_s: float = Field(default=86400.0, gt=0, description="event time between two requests for one model")
+
+
+class ScoresOut(Contract):
+    """Which scores go to the scores topic."""
+
+    emit: Literal["none", "all", "every_nth", "above"] = "none"
+    nth: int = Field(default=10, ge=1, description="every_nth: offsets divisible by it")
+    fraction: float = Field(default=0.8, gt=0, description="above: scores above this fraction of the threshold")
+
+
+class Limits(Contract):
+    """Bounds: the daemon pauses or refuses, it never grows."""
+
+    poll_records: int = Field(default=5000, ge=1, le=100_000)
+    poll_interval_ms: int = Field(default=20, ge=0, le=1000, description="least time between polls")
+    batch_windows: int = Field(default=1024, ge=1, le=8192, description="windows scored in one call")
+    max_assets: int = Field(default=100_000, ge=1)
+    outstanding_sends: int = Field(default=5000, ge=1, description="messages in flight to the broker")
+    bad_share: float = Field(default=0.9, gt=0, le=1, description="share of dead letters past which the daemon stops ...")
+    bad_of_last: int = Field(default=10_000, ge=1, description="... over so many records")
+    checkpoint_s: float = Field(default=5.0, gt=0, description="state and offsets are committed this often")
+    drain_s: float = Field(default=8.0, gt=0, description="budget of a graceful stop")
+    delivery_timeout_s: float = Field(default=120.0, gt=0)
+    broker_wait_s: float = Field(default=60.0, gt=0, description="how long to wait for a broker at the start")
+
+
+class Topics(Contract):
+    """Names of topics, or of files when the transport is `files`."""
+
+    input: str = "sensors"
+    alerts: str = "watchkeeper.alerts"
+    scores: str = "watchkeeper.scores"
+    dead_letters: str = "watchkeeper.dead-letters"
+    control: str = "watchkeeper.control"
+    state: str = "watchkeeper.state"
+
+
+class Kafka(Contract):
+    """The broker and how to reach it. Secrets come from the environment or from files, never from this file's text."""
+
+    bootstrap_servers: str = Field(default="localhost:9092", description="host:port, comma-separated")
+    group: str = "watchkeeper"
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    sasl_username: str | None = None
+    sasl_password: SecretStr | None = Field(
+        default=None, description="set WATCHKEEPER_KAFKA__SASL_PASSWORD, or sasl_password_file"
+    )
+    sasl_password_file: Path | None = None
+    ssl_cafile: Path | None = None
+    ssl_certfile: Path | None = None
+    ssl_keyfile: Path | None = None
+    start: Literal["earliest", "latest"] = Field(default="earliest", description="where to begin without a committed offset")
+    max_partition_fetch_bytes: int = Field(default=1_048_576, ge=16_384)
+
+
+class Files(Contract):
+    """The embedded transport: JSON lines. `-` is standard input or output."""
+
+    directory: Path = Field(default=Path(), description="relative topic names are files NAME.jsonl in here")
+    follow: bool = Field(default=False, description="wait for more lines at the end of the input")
+
+
+class Http(Contract):
+    """Health and metrics; read only. Listens on localhost unless told otherwise."""
+
+    enabled: bool = True
+    host: str = "127.0.0.1"
+    port: int = Field(default=9464, ge=0, le=65535, description="0 takes a free port")
+
+
+class Logging(Contract):
+    """Structured logs on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    form: Literal["auto", "json", "console"] = Field(default="auto", description="auto: console on a terminal")
+
+
+class SensorSettings(Contract):
+    """What is known of a sensor beyond its data."""
+
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+    log1p: bool = False
+    scaling: Literal["standard", "minmax", "robust"] | None = Field(default=None, description="null: the model's")
+
+
+class Threshold(Contract):
+    """How the threshold is set from the scores of held-out normal windows."""
+
+    method: Literal["percentile", "mean_sigma"] = "percentile"
+    percentile: float = Field(default=99.0, gt=0, le=100)
+    k: float = Field(default=2.0, gt=0, description="mean_sigma: mean + k standard deviations")
+    margin: float = Field(default=1.0, gt=0, description="factor on the threshold found")
+    hysteresis: float = Field(default=0.8, gt=0, le=1, description="lower threshold / threshold")
+    on_delay_s: float | None = Field(default=None, ge=0, description="null: 5 periods")
+    off_delay_s: float | None = Field(default=None, ge=0, description="null: 10 periods")
+
+
+class Training(Contract):
+    """How a model is fitted. The defaults suit some thousand rows of a handful of sensors."""
+
+    family: Literal["dense", "conv"] = "dense"
+    sensors: dict[str, SensorSettings] | None = Field(default=None, description="null: every numeric column")
+    window: int = Field(default=10, ge=1, le=4096, description="rows; 1 is the plain tabular autoencoder")
+    stride: int = Field(default=1, ge=1)
+    period_s: float | None = Field(default=None, gt=0, description="null: the median step of the data")
+    max_gap_s: float | None = Field(default=None, gt=0, description="null: 10 periods")
+    fill_limit: float = Field(default=0.25, ge=0, le=1)
+    imputation: Literal["mean", "median"] = "mean"
+    scaling: Literal["standard", "minmax", "robust"] = "standard"
+    hidden: tuple[int, ...] = Field(default=(64,), description="widths of the encoder's hidden layers (channels for conv)")
+    latent: int | None = Field(default=None, ge=1, description="null: a third of the sensors times two, at least 2")
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    l2: float = Field(default=1e-5, ge=0)
+    loss: Literal["mse", "mae"] = "mse"
+    epochs: int = Field(default=100, ge=1)
+    patience: int = Field(default=10, ge=1, description="epochs without a better validation loss before stopping")
+    batch: int = Field(default=256, ge=1)
+    learning_rate: float = Field(default=2e-3, gt=0)
+    validation_share: float = Field(default=0.2, gt=0, lt=0.9, description="last part of the history, in time")
+    folds: int = Field(default=3, ge=0, le=20, description="blocked folds for held-out scores; 0: the validation part")
+    max_windows: int = Field(default=100_000, ge=100, description="training windows; more are thinned evenly")
+    seed: int = 0
+    score: Literal["window", "last_row", "mahalanobis"] = "mahalanobis"
+    vector_alpha: float = Field(default=0.35, gt=0, le=1, description="EWMA of the residual vector; 1: none")
+    score_alpha: float = Field(default=0.2, gt=0, le=1, description="EWMA of the score; 1: none")
+    threshold: Threshold = Threshold()
+
+
+class Worker(Contract):
+    """The trainer worker that answers retrain requests."""
+
+    history_s: float = Field(default=14 * 86400.0, gt=0, description="span of the feed a retraining looks back on")
+    reference: Path | None = Field(default=None, description="a frozen history file that every retraining includes")
+    gate_share: float = Field(default=0.2, gt=0, lt=0.9, description="latest part of the span, kept for the gate")
+    gate_tolerance: float = Field(default=1.0, gt=0, description="candidate's error may be this factor of the champion's")
+    min_rows: int = Field(default=500, ge=10)
+    schedule_s: float | None = Field(default=None, gt=0, description="ask for a retraining this often; null: never")
+
+
+class Settings(Contract):
+    """The whole configuration."""
+
+    version: Literal[1] = 1
+    transport: Literal["kafka", "files"] = "kafka"
+    store: str = Field(default="models", description="folder or fsspec URL of the model store")
+    feed: Feed = Feed()
+    watch: tuple[WatchRule, ...] = Field(default=(WatchRule(model="default"),), min_length=1)
+    alarms: Alarms = Alarms()
+    drift: Drift = Drift()
+    scores: ScoresOut = ScoresOut()
+    topics: Topics = Topics()
+    kafka: Kafka = Kafka()
+    files: Files = Files()
+    limits: Limits = Limits()
+    http: Http = Http()
+    logging: Logging = Logging()
+    training: dict[str, Training] = Field(default_factory=dict, description="model name -> how it is fitted")
+    worker: Worker = Worker()
+
+    @model_validator(mode="after")
+    def _agrees(self) -> "Settings":
+        if self.alarms.critical_factor < self.alarms.major_factor:
+            raise ValueError("alarms.critical_factor must not be below alarms.major_factor")
+        if self.kafka.sasl_mechanism and not self.kafka.sasl_username:
+            raise ValueError("kafka.sasl_username is missing although kafka.sasl_mechanism is set")
+        return self

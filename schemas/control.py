@@ -1,0 +1,94 @@
+"""Control messages: asked by people, schedules and the daemon; answered by workers and daemons."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from schemas.base import Contract
+
+
+class Trigger(StrEnum):
+    """Who asked for a retraining."""
+
+    DRIFT = "drift"
+    SCHEDULE = "schedule"
+    PERSON = "person"
+
+
+class DriftFigure(Contract):
+    """One signal that moved: its last block mean against the reference blocks."""
+
+    signal: str = Field(description="'score' or a sensor's name")
+    block_mean: float
+    reference_mean: float
+    z: float = Field(description="distance in standard deviations of reference block means; signed")
+
+
+class RetrainRequest(Contract):
+    """Asks a worker for a new model. The same cause gives the same id, so that a request is answered once."""
+
+    type: Literal["retrain_request"] = "retrain_request"
+    version: Literal[1] = 1
+    id: str
+    model: str
+    model_version: str | None = Field(description="the version complained of; null: whatever is current")
+    trigger: Trigger
+    at: datetime = Field(description="event time for drift, clock time for a schedule or a person")
+    reason: str
+    figures: tuple[DriftFigure, ...] = ()
+
+
+class ModelPublished(Contract):
+    """A worker announces a version: daemons verify it and swap at a batch boundary."""
+
+    type: Literal["model_published"] = "model_published"
+    version: Literal[1] = 1
+    id: str
+    model: str
+    model_version: str
+    manifest_sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    at: datetime
+    answers: str | None = Field(default=None, description="id of the retrain request")
+
+
+class ModelRejected(Contract):
+    """A worker kept a candidate but does not announce it for use, and says why."""
+
+    type: Literal["model_rejected"] = "model_rejected"
+    version: Literal[1] = 1
+    id: str
+    model: str
+    model_version: str | None = Field(description="the candidate that was kept; null when none could be made")
+    at: datetime
+    answers: str | None = None
+    reason: str
+
+
+class MarkKind(StrEnum):
+    """What a person says of an incident."""
+
+    ACKNOWLEDGED = "acknowledged"
+    SHELVED = "shelved"
+    FALSE_POSITIVE = "false_positive"
+    CONFIRMED = "confirmed"
+
+
+class IncidentMark(Contract):
+    """A person's word on an incident; false positives put data back into training, confirmed ones keep it out."""
+
+    type: Literal["incident_mark"] = "incident_mark"
+    version: Literal[1] = 1
+    id: str
+    incident: str
+    mark: MarkKind
+    at: datetime
+    until: datetime | None = Field(default=None, description="end of shelving")
+    by: str = ""
+
+
+Control = Annotated[
+    RetrainRequest | ModelPublished | ModelRejected | IncidentMark, Field(discriminator="type")
+]
+CONTROL: TypeAdapter[RetrainRequest | ModelPublished | ModelRejected | IncidentMark] = TypeAdapter(Control)

@@ -1,0 +1,81 @@
+"""The feed: a record as watchkeeper sees it, the packed scores it gives, and the reasons for dead letters."""
+
+from enum import IntFlag, StrEnum
+from typing import Literal
+
+from pydantic import Field
+
+from schemas.base import Contract
+
+
+class RecordView(Contract):
+    """One row of a feed after decoding, whatever its form on the wire. A missing sensor is null."""
+
+    version: Literal[1] = 1
+    asset: str = Field(min_length=1)
+    timestamp_s: float = Field(description="event time, seconds since 1970-01-01 UTC")
+    values: dict[str, float | None]
+
+
+class RowFlag(IntFlag):
+    """What happened to a row, beside its score; 0 is an ordinary scored row."""
+
+    WARMING = 1  # the window is not full yet, or the stride passes this row over: no score
+    LATE = 2  # not after the asset's newest row: counted, kept out of the window, no score
+    GAP = 4  # the row follows a gap longer than the bundle allows: the window began anew
+    FILLED = 8  # some cells of the window were missing and filled in the graph
+    UNFILLABLE = 16  # more cells missing than the bundle allows: no score
+    UNWATCHED = 32  # no rule names the asset: no score
+    OVER_LIMIT = 64  # the daemon's cap on assets is reached: no score
+    CLOCK_RESET = 128  # the asset's clock went back for good: the window began anew
+    NO_SCORE = 256  # the graph gave no finite score
+
+
+class Scores(Contract):
+    """The scores of one asset in one poll, packed: the arrays are of one length, one entry a record.
+
+    A replay may pack the same records differently; (topic, partition, offset) identifies an entry.
+    """
+
+    version: Literal[1] = 1
+    asset: str
+    model: str | None
+    model_version: str | None
+    topic: str
+    partition: int
+    threshold: float | None
+    offsets: tuple[int, ...]
+    times_s: tuple[float, ...]
+    scores: tuple[float | None, ...] = Field(description="null where the row was not scored; flags say why")
+    flags: tuple[int, ...] = Field(description="bits of RowFlag")
+
+
+class Reason(StrEnum):
+    """Why a record went to the dead-letter topic."""
+
+    NOT_JSON = "not_json"  # bytes that are not JSON, or not UTF-8
+    WRONG_TYPE = "wrong_type"  # JSON, but a field has another type than the configuration says
+    NO_ASSET = "no_asset"  # the asset's field is missing or empty
+    NO_TIMESTAMP = "no_timestamp"  # the timestamp's field is missing
+    BAD_TIMESTAMP = "bad_timestamp"  # a timestamp that cannot be read, or lies outside 1970 to 2200
+    FUTURE_TIMESTAMP = "future_timestamp"  # later than the transport's own time by more than the allowance
+    NOT_FINITE = "not_finite"  # a value that no 32-bit float holds
+    NO_VALUES = "no_values"  # not one of the configured sensors is present
+    UNKNOWN_SENSOR = "unknown_sensor"  # a long record of a sensor that no model names
+    TOO_LARGE = "too_large"  # longer than feed.max_record_bytes
+    TOMBSTONE = "tombstone"  # a record without a value
+
+
+class DeadLetter(Contract):
+    """Coordinates of a record that could not be read; the original bytes travel beside it, unchanged.
+
+    Over Kafka the value is the original value and these fields are headers named `watchkeeper.<field>`.
+    In a file they are one JSON line, with the original key and value in base64.
+    """
+
+    version: Literal[1] = 1
+    topic: str
+    partition: int
+    offset: int
+    reason: Reason
+    detail: str = Field(max_length=300, description="what was wrong, without the payload")

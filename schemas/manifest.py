@@ -1,0 +1,151 @@
+"""The bundle's manifest: everything the detector must know of a model beside its graph."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from schemas.base import Contract
+
+
+class Sensor(Contract):
+    """One sensor, in the order of the graph's last axis."""
+
+    name: str = Field(min_length=1)
+    unit: str = ""
+    low: float | None = Field(default=None, description="lowest plausible value (engineering units); null: no limit")
+    high: float | None = Field(default=None, description="highest plausible value (engineering units)")
+    stuck_rows: int | None = Field(
+        default=None, ge=2, description="so many equal rows in a row are never normal; null: constancy is normal"
+    )
+
+
+class Scoring(Contract):
+    """How the graph's outputs become one score per window (detector/core/scoring.py; memory is per asset).
+
+    graph: the graph's own `score`. mahalanobis: the graph's `sensor_error` vector is smoothed (EWMA), and its
+    Mahalanobis distance to `center` under `precision` is the score. Either is then smoothed by `score_alpha`.
+    An alpha of 1 means no smoothing.
+    """
+
+    method: Literal["graph", "mahalanobis"]
+    vector_alpha: float = Field(default=1.0, gt=0, le=1)
+    center: tuple[float, ...] = Field(default=(), description="(sensor,)")
+    precision: tuple[tuple[float, ...], ...] = Field(default=(), description="(sensor, sensor)")
+    score_alpha: float = Field(default=1.0, gt=0, le=1)
+
+    @model_validator(mode="after")
+    def _shapes(self) -> "Scoring":
+        n = len(self.center)
+        if self.method == "mahalanobis" and (n == 0 or any(len(row) != n for row in (self.precision, *self.precision))):
+            raise ValueError("mahalanobis needs a center of length S and a precision matrix of S by S")
+        return self
+
+
+class Calibration(Contract):
+    """The threshold and where it came from; scores at or below it are normal. All on normal windows never fitted on."""
+
+    method: Literal["percentile", "mean_sigma"]
+    parameters: dict[str, float]
+    threshold: float = Field(gt=0)
+    lower_threshold: float = Field(gt=0, description="an incident closes below this (hysteresis)")
+    windows: int = Field(ge=1, description="number of held-out windows")
+    quantiles: dict[str, float] = Field(description="sketch of the held-out scores: quantile -> score")
+    mean: float
+    sd: float = Field(ge=0)
+
+
+class Timing(Contract):
+    """Alarm delays, seconds of event time."""
+
+    on_delay_s: float = Field(ge=0)
+    off_delay_s: float = Field(ge=0)
+
+
+class ReferenceSignal(Contract):
+    """A signal's block means on normal data: what drift is judged against."""
+
+    name: str = Field(description="'score' or a sensor's name")
+    mean: float
+    block_sd: float = Field(ge=0, description="standard deviation of block means")
+
+
+class DriftReference(Contract):
+    """Blocks of `block_rows` consecutive rows of one asset (Page & Hinkley-like tests assume independence; blocks do
+    not)."""
+
+    block_rows: int = Field(ge=1)
+    signals: tuple[ReferenceSignal, ...]
+
+
+class TrainingData(Contract):
+    """What the model was fitted on."""
+
+    fingerprint: str = Field(pattern="^[0-9a-f]{64}$", description="SHA-256 over names, times and values")
+    rows: int
+    assets: tuple[str, ...]
+    start: datetime
+    end: datetime
+    source: str = Field(description="file names or topic span, without secrets")
+
+
+class FileEntry(Contract):
+    """A file of the bundle."""
+
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    size_bytes: int = Field(ge=0)
+
+
+class Manifest(Contract):
+    """`manifest.json` of a bundle. Versions are immutable: a change is a new version."""
+
+    version: Literal[1] = 1
+    model: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")
+    model_version: str = Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z._-]{0,62}$")
+    parent_version: str | None = None
+    created: datetime
+    family: str
+    sensors: tuple[Sensor, ...] = Field(min_length=1)
+    window: int = Field(ge=1, le=4096, description="rows")
+    stride: int = Field(default=1, ge=1, description="rows between scored windows")
+    period_s: float = Field(gt=0, description="usual time between rows, seconds")
+    max_gap_s: float = Field(gt=0, description="a longer gap empties the window, seconds")
+    fill_limit: float = Field(ge=0, le=1, description="largest share of missing cells in a window that is scored")
+    latent: int = Field(ge=0, description="length of the latent code; 0: the family has none")
+    scoring: Scoring
+    calibration: Calibration
+    timing: Timing
+    drift: DriftReference | None
+    training: TrainingData
+    metrics: dict[str, float]
+    libraries: dict[str, str]
+    golden_tolerance: float = Field(gt=0, lt=1, description="relative tolerance of the golden check")
+    files: dict[str, FileEntry]
+
+    @model_validator(mode="after")
+    def _agrees(self) -> "Manifest":
+        names = [s.name for s in self.sensors]
+        if len(set(names)) != len(names):
+            raise ValueError("sensor names are not unique")
+        if self.scoring.method == "mahalanobis" and len(self.scoring.center) != len(names):
+            raise ValueError("scoring.center has another length than sensors")
+        if "model.onnx" not in self.files or "golden.json" not in self.files:
+            raise ValueError("files must list model.onnx and golden.json")
+        return self
+
+
+class Golden(Contract):
+    """`golden.json`: windows and what the graph must give for them (null stands for a missing cell)."""
+
+    version: Literal[1] = 1
+    windows: tuple[tuple[tuple[float | None, ...], ...], ...] = Field(description="(case, window, sensor)")
+    score: tuple[float, ...] = Field(description="(case,)")
+    sensor_error: tuple[tuple[float, ...], ...] = Field(description="(case, sensor)")
+
+
+class Pointer(Contract):
+    """The file `current` beside a model's versions: which one is in use, and which one before it."""
+
+    version: Literal[1] = 1
+    model_version: str
+    previous: str | None = None
