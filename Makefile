@@ -1,0 +1,40 @@
+# Every target does its own set-up. PYTHON may name another interpreter (3.11 or newer).
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help setup lint format test demo demo-kafka bench clean
+help:  ## what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+.venv/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[trainer,dev]'
+	@touch $@
+
+setup: .venv/.ready  ## the virtual environment .venv with everything in it
+
+lint: setup  ## ruff, mypy, import-linter, deptry
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/deptry .
+
+format: setup  ## lets ruff put the code in form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test: lint  ## lint and every test, those against a real Apache Kafka included
+	$(BIN)/python -m pytest
+
+demo: setup  ## a simulated plant: train, watch, alarms, drift, retraining, report
+	$(BIN)/python -m deploy.demo
+
+demo-kafka: setup  ## the same over a real Apache Kafka
+	$(BIN)/python -m deploy.demo --kafka
+
+bench: setup  ## throughput and latency against a real Apache Kafka
+	$(BIN)/python -m benchmarks.throughput
+
+clean:  ## removes what the targets made
+	rm -rf .venv .kafka demo-out .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,137 @@
+"""Reading the configuration: one YAML file, overridden by environment variables `WATCHKEEPER_SECTION__KEY`.
+
+Unknown keys are errors that name the nearest known key; no value is ever printed, since it may be a secret.
+"""
+
+import difflib
+import os
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, SecretStr, ValidationError
+
+from detector.errors import ConfigError
+from schemas.config import Settings
+
+PREFIX = "WATCHKEEPER_"
+CONFIG_VARIABLE = "WATCHKEEPER_CONFIG"
+
+
+def load_settings(path: Path | None, environment: Mapping[str, str] = os.environ) -> Settings:
+    """The validated configuration. path: None takes the defaults (and the environment). Raises ConfigError."""
+    document = _read(path) if path is not None else {}
+    where = str(path) if path is not None else "the configuration"
+    _overlay(document, environment)
+    _check_keys(document, Settings, where, ())
+    try:
+        settings = Settings.model_validate(document, strict=False)
+    except ValidationError as error:
+        raise ConfigError(f"{where} is not valid", _first(error)) from None
+    return _with_secrets(settings)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"there is no configuration file {path}", "name one with --config") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read ({type(error).__name__})", "check its rights and encoding") from None
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" at line {mark.line + 1}" if mark else ""
+        raise ConfigError(f"{path} is not YAML{line}", "check indentation and quotes there") from None
+    except RecursionError:
+        raise ConfigError(f"{path} is nested too deeply", "a configuration needs four levels at most") from None
+    if document is None:
+        return {}
+    if not isinstance(document, dict):
+        raise ConfigError(f"{path} holds no mapping", "start it with 'version: 1'")
+    return document
+
+
+def _overlay(document: dict[str, Any], environment: Mapping[str, str]) -> None:
+    """WATCHKEEPER_KAFKA__GROUP=x sets kafka.group; values are YAML, so lists and numbers work."""
+    for name in sorted(environment):
+        if not name.startswith(PREFIX) or name == CONFIG_VARIABLE or name.startswith(PREFIX + "TEST_"):
+            continue
+        *parents, leaf = name[len(PREFIX) :].lower().split("__")
+        place = document
+        for parent in parents:
+            place = place.setdefault(parent, {})
+            if not isinstance(place, dict):
+                raise ConfigError(f"{name} sets a key below {parent}, which is no section", "unset the variable")
+        text = environment[name]
+        try:
+            place[leaf] = text if "password" in leaf else yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise ConfigError(f"the value of {name} cannot be read", "quote it, or unset the variable") from None
+
+
+def _check_keys(value: Any, expected: Any, where: str, path: tuple[str, ...]) -> None:
+    """Finds the first unknown key, depth first, and names the nearest known one."""
+    model = _model_of(expected)
+    if isinstance(value, dict) and model is not None:
+        known = model.model_fields
+        for key, inner in value.items():
+            if key not in known:
+                raise ConfigError(f"{where} has the unknown key {_dotted(*path, key)}", _nearest(str(key), list(known), path))
+            _check_keys(inner, known[key].annotation, where, (*path, str(key)))
+    elif isinstance(value, dict | list):
+        inner_type = _element_of(expected)
+        pairs = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, inner in pairs:
+            _check_keys(inner, inner_type, where, (*path, str(key)))
+
+
+def _model_of(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return next(filter(None, map(_model_of, typing.get_args(annotation))), None)
+    return None
+
+
+def _element_of(annotation: Any) -> Any:
+    """The type inside tuple[X, ...], dict[str, X] or an optional of them; None where there is none."""
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return next(filter(None, map(_element_of, typing.get_args(annotation))), None)
+    arguments = typing.get_args(annotation)
+    return {tuple: lambda: arguments[0], dict: lambda: arguments[1]}.get(typing.get_origin(annotation), lambda: None)()
+
+
+def _nearest(key: str, known: list[str], path: tuple[str, ...]) -> str:
+    close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    if close:
+        return f"did you mean {_dotted(*path, close[0])}?"
+    return f"known keys here: {', '.join(sorted(known))}"
+
+
+def _dotted(*path: object) -> str:
+    return ".".join(str(part) for part in path)
+
+
+def _first(error: ValidationError) -> str:
+    """The first fault as one line; the input is left out, it may be a secret."""
+    fault = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    return f"{_dotted(*fault['loc']) or 'the file'}: {fault['msg'][:160]}"
+
+
+def _with_secrets(settings: Settings) -> Settings:
+    """Reads the password file, where one is named."""
+    kafka = settings.kafka
+    if kafka.sasl_password_file is None or kafka.sasl_password is not None:
+        return settings
+    try:
+        secret = kafka.sasl_password_file.read_text(encoding="utf-8").strip()
+    except OSError:
+        raise ConfigError(
+            f"kafka.sasl_password_file {kafka.sasl_password_file} cannot be read", "check the path and its rights"
+        ) from None
+    return settings.model_copy(update={"kafka": kafka.model_copy(update={"sasl_password": SecretStr(secret)})})

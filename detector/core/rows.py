@@ -1,0 +1,52 @@
+"""Decoded rows of a poll, as arrays: what comes out of decoding and goes into windows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Record(Protocol):
+    """A record as a transport gives it; kafka-python's ConsumerRecord has this form."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int | None:
+        """The transport's own time, milliseconds since 1970; None or negative where it has none."""
+        ...
+
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes | None]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows of one topic in order of arrival; within a partition, offsets ascend."""
+
+    topic: str
+    partitions: NDArray[np.int64]  # (row,)
+    offsets: NDArray[np.int64]  # (row,)
+    assets: list[str]  # (row,)
+    times: NDArray[np.float64]  # (row,) event time, seconds since 1970
+    values: NDArray[np.float32]  # (row, sensor) engineering units, NaN = missing
+    sensors: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.assets)
+
+    @staticmethod
+    def none(topic: str, sensors: tuple[str, ...]) -> "Rows":
+        """No rows."""
+        empty = np.empty(0, np.int64)
+        return Rows(topic, empty, empty, [], np.empty(0), np.empty((0, len(sensors)), np.float32), sensors)
