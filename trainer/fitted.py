@@ -1,0 +1,56 @@
+"""What a training gives: the bundle's parts, and what the report needs to show how they came about."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.manifest import Manifest
+
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One fit's learning curve: the loss after each epoch, in the network's scaled units."""
+
+    name: str  # "model", or "fold 1", "fold 2", ... for the networks that only score held-out blocks
+    train: tuple[float, ...]
+    validation: tuple[float, ...]
+    best_epoch: int  # 0-based: the epoch whose weights were kept
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One held-out normal window as the model sees it."""
+
+    asset: str
+    times: Doubles  # (window,) seconds since 1970-01-01 UTC
+    observed: Floats  # (window, sensor) engineering units, NaN = missing
+    reconstruction: Floats  # (window, sensor) engineering units
+    score: float  # the bundle's score of this window, higher is more anomalous
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A trained, calibrated and exported model, not yet published. Sensor names and units stand in the manifest."""
+
+    manifest: Manifest
+    graph: bytes  # model.onnx
+    golden: bytes  # golden.json
+    curves: tuple[Curve, ...]  # the model's own first
+    scores: Doubles  # (window,) scores of held-out normal windows, in time order within an asset
+    sensor_errors: Floats  # (window, sensor) their signed errors at the last row, in held-out standard deviations
+    examples: tuple[Example, ...]
+    notes: tuple[str, ...]  # what a person should know of the data: constant sensors, gaps, thinning
+
+    @property
+    def threshold(self) -> float:
+        """Scores above it are anomalous."""
+        return self.manifest.calibration.threshold
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """The files that the manifest's hashes cover."""
+        return {"model.onnx": self.graph, "golden.json": self.golden}
