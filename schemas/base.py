@@ -1,6 +1,8 @@
 """What every contract shares: strictness, and how a version is written and refused."""
 
-from pydantic import BaseModel, ConfigDict
+import typing
+
+from pydantic import BaseModel, ConfigDict, field_validator
 
 
 class Contract(BaseModel):
@@ -10,3 +12,12 @@ class Contract(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
+
+    @field_validator("version", mode="before", check_fields=False)
+    @classmethod
+    def _known_version(cls, given: object) -> object:
+        """Says so plainly when a newer watchkeeper wrote this; the Literal of the field refuses the rest."""
+        newest = max(typing.get_args(cls.model_fields["version"].annotation))
+        if isinstance(given, int) and given > newest:
+            raise ValueError(f"version {given} is newer than this watchkeeper reads ({newest}); upgrade watchkeeper")
+        return given
