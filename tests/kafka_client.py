@@ -1,0 +1,125 @@
+"""What tests do with a broker: make topics, produce, read everything back, look at committed offsets."""
+
+import itertools
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+
+T = TypeVar("T")
+
+_numbers = itertools.count()
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A record to produce. partition None: by the key's hash; timestamp None: the client's clock, milliseconds."""
+
+    value: bytes | None
+    key: bytes | None = None
+    partition: int | None = None
+    timestamp: int | None = None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A record as it lies in a topic."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A running broker, seen by a client. Every call opens and closes its own connection."""
+
+    bootstrap: str
+
+    def unique(self, word: str) -> str:
+        """A topic or group name that no other test uses."""
+        return f"{word}-{os.getpid()}-{next(_numbers)}"
+
+    def create(self, topic: str, partitions: int = 1, configs: Mapping[str, str] | None = None) -> str:
+        """Creates a topic and waits until it can be used."""
+        admin = KafkaAdminClient(bootstrap_servers=self.bootstrap)
+        try:
+            settings = {"num_partitions": partitions, "replication_factor": 1, "configs": dict(configs or {})}
+            admin.create_topics({topic: settings}, wait_for_metadata=True)
+        finally:
+            admin.close()
+        return topic
+
+    def produce(self, topic: str, messages: Iterable[Message]) -> None:
+        """Produces in order and returns when everything is acknowledged."""
+        producer = KafkaProducer(bootstrap_servers=self.bootstrap, linger_ms=5)
+        try:
+            sent = [
+                producer.send(
+                    topic,
+                    value=message.value,
+                    key=message.key,
+                    partition=message.partition,
+                    timestamp_ms=message.timestamp,
+                    headers=list(message.headers),
+                )
+                for message in messages
+            ]
+            for future in sent:
+                future.get(timeout=30)
+        finally:
+            producer.close()
+
+    def read_all(self, topic: str, isolation: str = "read_uncommitted") -> list[Read]:
+        """Everything that lies in a topic now, partition by partition in offset order."""
+        consumer = KafkaConsumer(
+            bootstrap_servers=self.bootstrap,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level=isolation,
+        )
+        try:
+            numbers = consumer.partitions_for_topic(topic) or set()
+            partitions = [TopicPartition(topic, number) for number in sorted(numbers)]
+            consumer.assign(partitions)
+            ends = consumer.end_offsets(partitions)
+            found: list[Read] = []
+            deadline = time.monotonic() + 60
+            while any(consumer.position(partition) < ends[partition] for partition in partitions):
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"{topic} was not read to its end within 60 s")
+                for records in consumer.poll(timeout_ms=200, max_records=10_000).values():
+                    found += [
+                        Read(r.topic, r.partition, r.offset, r.timestamp, r.key, r.value, tuple(r.headers))
+                        for r in records
+                    ]
+        finally:
+            consumer.close()
+        return sorted(found, key=lambda read: (read.partition, read.offset))
+
+    def committed(self, group: str, topic: str) -> dict[int, int]:
+        """Committed offsets of a group by partition; partitions without one are left out."""
+        admin = KafkaAdminClient(bootstrap_servers=self.bootstrap)
+        try:
+            offsets = admin.list_group_offsets({group: None})[group]
+        finally:
+            admin.close()
+        return {part.partition: entry.offset for part, entry in offsets.items() if part.topic == topic}
+
+
+def eventually(look: Callable[[], T], within_s: float = 60.0, what: str = "the condition") -> T:
+    """The first truthy result of `look`, asked five times a second; AssertionError after `within_s`."""
+    deadline = time.monotonic() + within_s
+    while not (found := look()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what} did not come true within {within_s:.0f} s; last seen: {found!r}")
+        time.sleep(0.2)
+    return found
