@@ -1,0 +1,130 @@
+"""Where simulated records go: JSON lines (file or standard output), Parquet, or a Kafka topic."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from kafka import KafkaProducer
+from kafka.errors import KafkaError
+
+from detector.errors import BrokerError, DataError
+from detector.shell.connection import client_options
+from schemas.config import Settings
+from trainer.simulate.plant import Block
+from trainer.simulate.sensors import NAMES
+
+BATCH = 500  # records between two looks at the clock and the progress
+SENDS_IN_FLIGHT = 5000  # the producer's own accumulator has no bound
+
+Progress = Callable[[int], None]  # told how many more records have gone out
+
+
+class Pace:
+    """Holds a stream to `rate` records a second; 0 lets it run."""
+
+    def __init__(self, rate: float) -> None:
+        self._rate = rate
+        self._begun = time.monotonic()
+        self._sent = 0
+
+    @property
+    def batch(self) -> int:
+        """How many records may leave together, so that a slow pace stays even."""
+        return BATCH if self._rate <= 0 else max(1, min(BATCH, int(self._rate / 20)))
+
+    def wait(self, records: int) -> None:
+        """Counts records that left, and sleeps until the next may."""
+        self._sent += records
+        if self._rate > 0:
+            time.sleep(max(self._begun + self._sent / self._rate - time.monotonic(), 0.0))
+
+
+def write_lines(
+    blocks: Iterator[Block], names: tuple[str, ...], file: BinaryIO, rate: float, progress: Progress
+) -> None:
+    """Flat wide JSON, one record a line; readers that follow the file never see half a line for long."""
+    pace = Pace(rate)
+    for batch in _batches(blocks, names, pace.batch):
+        file.write(b"".join(line + b"\n" for _, line in batch))
+        file.flush()
+        pace.wait(len(batch))
+        progress(len(batch))
+
+
+def write_parquet(blocks: Iterator[Block], names: tuple[str, ...], path: Path, progress: Progress) -> None:
+    """Columns asset, timestamp (seconds) and one per sensor; a row group a day."""
+    fields = {"asset": pa.string(), "timestamp": pa.float64()} | dict.fromkeys(NAMES, pa.float32())
+    schema = pa.schema([pa.field(name, kind) for name, kind in fields.items()])
+    with pq.ParquetWriter(path, schema) as writer:
+        for block in blocks:
+            rows, assets = np.nonzero(block.sent)
+            values = block.values[rows, assets].astype(np.float32)
+            columns = [pa.array([names[a] for a in assets]), pa.array(block.times[rows]), *map(pa.array, values.T)]
+            writer.write_table(pa.table(columns, schema=schema))
+            progress(len(rows))
+
+
+def produce(
+    blocks: Iterator[Block], names: tuple[str, ...], settings: Settings, rate: float, progress: Progress
+) -> None:
+    """Sends to the input topic, keyed by asset. Blocks until all is delivered; raises BrokerError."""
+    topic, servers = settings.topics.input, settings.kafka.bootstrap_servers
+    pace = Pace(rate)
+    try:
+        producer = KafkaProducer(**client_options(settings.kafka), acks="all", linger_ms=5, max_block_ms=30_000)
+    except KafkaError as error:
+        raise BrokerError(
+            f"no broker answers at {servers} ({type(error).__name__})", "start it, or correct kafka.bootstrap_servers"
+        ) from None
+    try:
+        waiting = []
+        for batch in _batches(blocks, names, pace.batch):
+            waiting += [producer.send(topic, key=asset, value=line) for asset, line in batch]
+            if len(waiting) >= SENDS_IN_FLIGHT:
+                waiting[0].get(timeout=60)
+                waiting = [send for send in waiting if not send.is_done]
+            pace.wait(len(batch))
+            progress(len(batch))
+        for send in waiting:
+            send.get(timeout=60)
+    except KafkaError as error:
+        raise BrokerError(
+            f"records were not delivered to {topic} at {servers} ({type(error).__name__})",
+            "run 'watchkeeper topics' to create the topic, and check the broker",
+        ) from None
+    finally:
+        producer.close(timeout=10)
+
+
+def open_lines(path: Path, append: bool) -> AbstractContextManager[BinaryIO]:
+    """The file to write lines to; `-` is standard output, which is left open. Raises DataError."""
+    if str(path) == "-":
+        return nullcontext(sys.stdout.buffer)
+    try:
+        return path.open("ab" if append else "wb")
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be written ({type(error).__name__})", "create its folder, or choose another"
+        ) from None
+
+
+def _batches(blocks: Iterator[Block], names: tuple[str, ...], size: int) -> Iterator[list[tuple[bytes, bytes]]]:
+    """(key, JSON) of the records, in order of time and, within a time, of asset."""
+    encode = msgspec.json.Encoder().encode
+    keys = [name.encode() for name in names]
+    for block in blocks:
+        rows, assets = np.nonzero(block.sent)
+        for begin in range(0, len(rows), size):
+            r, a = rows[begin : begin + size], assets[begin : begin + size]
+            columns = zip(a.tolist(), block.times[r].tolist(), block.values[r, a].tolist(), strict=True)
+            yield [
+                (keys[asset], encode({"asset": names[asset], "timestamp": at, **dict(zip(NAMES, values, strict=True))}))
+                for asset, at, values in columns
+            ]
