@@ -59,8 +59,15 @@ class Alarms(Contract):
     update_every_s: float = Field(default=3600.0, gt=0, description="event time between updates of an open incident")
     top_sensors: int = Field(default=3, ge=1, le=50)
     silent_after_s: float | None = Field(
-        default=None, gt=0, description="clock time without a record; null: 20 periods, at least 60 s"
+        default=None, gt=0, description="time without a record; null: 20 periods, at least 60 s"
     )
+    silence_clock: Literal["auto", "wall", "feed"] = Field(
+        default="auto",
+        description="what silence is measured against: the wall clock, or the feed's newest event time; "
+        "auto: wall for kafka, feed for files",
+    )
+    missing_rows: int = Field(default=10, ge=1, description="rows without a sensor's value that raise an alarm")
+    range_rows: int = Field(default=3, ge=1, description="rows outside a sensor's range that raise an alarm")
     quality_off_rows: int = Field(default=10, ge=1, description="good rows that close a data-quality incident")
 
 

@@ -37,12 +37,21 @@ class WindowShape:
 
 
 @dataclass(frozen=True, slots=True)
-class Advance:
-    """The outcome of one poll's rows, sorted by slot and, within a slot, in order of arrival."""
+class Screened:
+    """A poll's rows, sorted by slot and, within a slot, in order of arrival."""
 
     order: Ints  # (row,) where each row stood in the poll
     slots: Ints  # (row,)
-    flags: Ints  # (row,) bits of RowFlag
+    times: Times  # (row,)
+    flags: Ints  # (row,) bits of RowFlag; `slide` adds to them
+    kept: Ints  # positions of sorted rows that are not late
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """What a poll's rows make of the windows; positions count the sorted rows."""
+
+    screened: Screened
     scored: Ints  # (scored,) positions into the sorted rows
     filled_share: Floats  # (scored,) share of missing cells
     resets: Ints  # positions of sorted rows before which the slot's memory was emptied
@@ -92,24 +101,32 @@ class Windows:
         self.run[slot] = 0
         self.late[slot] = 0
 
+    def adopt(self, old: "Windows") -> None:
+        """Takes over the rows of another version's windows; a longer window waits for the rows it lacks."""
+        back, had = self.shape.window - 1, old.shape.window - 1
+        self.newest, self.late, self.run = old.newest, old.late, old.run
+        if back > had:
+            self.run = np.minimum(old.run, had)
+            self.history[:, back - had :] = old.history
+        elif back:
+            self.history = old.history[:, had - back :].copy()
+
     def advance(self, slots: Ints, times: Times, values: Floats) -> Advance:
         """Takes rows in order of arrival: slots (row,), times (row,) in seconds, values (row, sensor), NaN = missing."""
-        order = np.argsort(slots, kind="stable")
-        sorted_slots, sorted_times = slots[order], times[order]
-        flags = self._screen(sorted_slots, sorted_times)
-        kept = np.flatnonzero((flags & RowFlag.LATE) == 0)
-        return self._slide(order, sorted_slots, sorted_times, values[order], flags, kept)
+        screened = self.screen(slots, times)
+        return self.slide(screened, values[screened.order[screened.kept]])
 
-    def _screen(self, slots: Ints, times: Times) -> Ints:
-        """Flags late rows and clock resets; both are rare, so only slots that have one are walked row by row."""
+    def screen(self, slots: Ints, times: Times) -> Screened:
+        """Sorts rows by slot and flags late rows and clock resets. Call `slide` next, once."""
+        order = np.argsort(slots, kind="stable")
+        slots, times = slots[order], times[order]
         flags = np.zeros(len(slots), np.int64)
-        if not len(slots):
-            return flags
         before = _previous(slots, times, self.newest)
+        # Both are rare, so only slots that have one are walked row by row.
         suspects = np.unique(slots[(times <= before) | ((self.late[slots] > 0) & _firsts(slots))])
         for slot in suspects:
             self._walk(int(slot), np.flatnonzero(slots == slot), times, flags)
-        return flags
+        return Screened(order, slots, times, flags, np.flatnonzero((flags & RowFlag.LATE) == 0))
 
     def _walk(self, slot: int, rows: Ints, times: Times, flags: Ints) -> None:
         newest, late = float(self.newest[slot]), int(self.late[slot])
@@ -126,11 +143,11 @@ class Windows:
             newest, late = time, 0
         self.late[slot] = late
 
-    def _slide(
-        self, order: Ints, slots: Ints, times: Times, values: Floats, flags: Ints, kept: Ints
-    ) -> Advance:
+    def slide(self, screened: Screened, values: Floats) -> Advance:
+        """Moves the windows over the kept rows; values (kept, sensor)."""
         shape, back = self.shape, self.shape.window - 1
-        k_slots, k_times = slots[kept], times[kept]
+        flags, kept = screened.flags, screened.kept
+        k_slots, k_times = screened.slots[kept], screened.times[kept]
         first = _firsts(k_slots)
         begins = np.flatnonzero(first)
         segment = np.cumsum(first) - 1
@@ -146,7 +163,7 @@ class Windows:
 
         position = np.arange(len(kept)) + (segment + 1) * back
         cells = np.empty((len(kept) + len(begins) * back, shape.sensors), np.float32)
-        cells[position] = values[kept]
+        cells[position] = values
         heads = begins + np.arange(len(begins)) * back
         if back:
             cells[(heads[:, None] + np.arange(back)).ravel()] = self.history[owners].reshape(-1, shape.sensors)
@@ -168,9 +185,7 @@ class Windows:
                 tail = position[lasts][:, None] + np.arange(1 - back, 1)
                 self.history[owners] = cells[tail.ravel()].reshape(len(owners), back, shape.sensors)
         return Advance(
-            order=order,
-            slots=slots,
-            flags=flags,
+            screened=screened,
             scored=kept[candidates[fine]],
             filled_share=share[fine],
             resets=kept[reset],

@@ -10,7 +10,7 @@ from schemas.config import Kafka
 
 
 def client_options(kafka: Kafka) -> dict[str, Any]:
-    """Connection arguments for KafkaConsumer, KafkaProducer and KafkaAdminClient. Raises ConfigError."""
+    """Give the connection arguments for KafkaConsumer, KafkaProducer and KafkaAdminClient. Raises ConfigError."""
     options: dict[str, Any] = {
         "bootstrap_servers": _servers(kafka.bootstrap_servers),
         "security_protocol": kafka.security_protocol,
@@ -53,8 +53,8 @@ def _files(kafka: Kafka) -> dict[str, str]:
 def _sasl(kafka: Kafka) -> dict[str, str]:
     if kafka.sasl_mechanism is None or kafka.sasl_username is None:
         raise ConfigError(
-            f"kafka.security_protocol is {kafka.security_protocol} without kafka.sasl_mechanism and kafka.sasl_username",
-            "set both",
+            f"kafka.security_protocol is {kafka.security_protocol} without a login",
+            "set kafka.sasl_mechanism and kafka.sasl_username",
         )
     if kafka.sasl_password is None:
         raise ConfigError(

@@ -1,0 +1,132 @@
+"""Drift of scores and inputs, judged on block means so that autocorrelation does not pass for drift.
+
+Rows of an asset are cut into blocks of `block_rows`; the mean of each signal over a block is compared with the mean
+and the spread of such block means on normal data (the manifest's drift reference). The spread of *block means* already
+holds the feed's autocorrelation, which a test on rows would take for evidence (batch means: Law & Kelton, Simulation
+Modeling and Analysis, ch. 9). An asset drifts when the same signal stays beyond `z_limit` on the same side for
+`persist_blocks` blocks; a model drifts when `min_share` of its assets do. Rows under an open incident do not count: a
+fault is no drift. One request per model and cooldown, whatever happens.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.config import Drift as DriftSettings
+from schemas.control import DriftFigure
+from schemas.manifest import DriftReference
+
+Doubles = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+SCORE = "score"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A model that drifted: when (event time, seconds), how many assets agree, and the strongest figures."""
+
+    at_s: float
+    drifting: int
+    judged: int
+    figures: tuple[DriftFigure, ...]
+
+
+class DriftWatch:
+    """The drift memory of one model's assets: 3 numbers a signal and asset."""
+
+    def __init__(
+        self, reference: DriftReference, sensors: tuple[str, ...], settings: DriftSettings, capacity: int = 64
+    ) -> None:
+        column = {SCORE: 0, **{name: 1 + i for i, name in enumerate(sensors)}}
+        signals = [s for s in reference.signals if s.name in column and s.block_sd > 0]
+        self._names = [s.name for s in signals]
+        self._columns = np.array([column[s.name] for s in signals], np.int64)
+        self._mean = np.array([s.mean for s in signals])
+        self._sd = np.array([s.block_sd for s in signals])
+        self._rows = reference.block_rows
+        self.settings = settings
+        count = len(signals)
+        self.count: Ints = np.zeros(capacity, np.int64)
+        self.total: Doubles = np.zeros((capacity, count))
+        self.streak: Ints = np.zeros((capacity, count), np.int64)  # signed: the side it stays on
+        self.z: Doubles = np.full((capacity, count), np.nan)  # of the last block
+        self.asked_s = -np.inf
+
+    def grow(self, capacity: int) -> None:
+        """Makes room for slots below `capacity`."""
+        more = capacity - len(self.count)
+        if more > 0:
+            count = self.total.shape[1]
+            self.count = np.concatenate([self.count, np.zeros(more, np.int64)])
+            self.total = np.concatenate([self.total, np.zeros((more, count))])
+            self.streak = np.concatenate([self.streak, np.zeros((more, count), np.int64)])
+            self.z = np.concatenate([self.z, np.full((more, count), np.nan)])
+
+    def forget(self, slot: int) -> None:
+        """Empties a slot for its next owner."""
+        self.count[slot] = 0
+        self.total[slot] = 0
+        self.streak[slot] = 0
+        self.z[slot] = np.nan
+
+    def advance(self, slots: Ints, times: Doubles, scores: Doubles, values: NDArray[np.float32]) -> list[Finding]:
+        """Takes scored rows sorted by slot; scores (row,), values (row, sensor), NaN counts as the reference."""
+        if not len(slots) or not len(self._names):
+            return []
+        signals = np.concatenate([scores[:, None], values], axis=1)[:, self._columns].astype(np.float64)
+        off = np.nan_to_num((signals - self._mean) / self._sd)
+        first = np.r_[True, slots[1:] != slots[:-1]]
+        rank = np.arange(len(slots)) - np.maximum.accumulate(np.where(first, np.arange(len(slots)), 0))
+        filled = self.count[slots] + rank
+        begins = np.flatnonzero(first | (filled % self._rows == 0))
+        sums = np.add.reduceat(off, begins, axis=0)
+        ends = np.r_[begins[1:], len(slots)] - 1
+        done: list[tuple[float, int, Doubles]] = []
+        for block, (begin, end) in enumerate(zip(begins.tolist(), ends.tolist(), strict=True)):
+            slot = int(slots[begin])
+            self.total[slot] += sums[block]
+            self.count[slot] = filled[end] + 1
+            if self.count[slot] % self._rows == 0:
+                done.append((float(times[end]), slot, self.total[slot] / self._rows))
+                self.total[slot] = 0
+                self.count[slot] = 0
+        # Blocks are judged in event-time order, as they would be with smaller polls.
+        done.sort(key=lambda block: block[:2])
+        findings = (self._judge(*block) for block in done)
+        return [finding for finding in findings if finding is not None]
+
+    def _judge(self, at_s: float, slot: int, z: Doubles) -> Finding | None:
+        side = np.where(np.abs(z) > self.settings.z_limit, np.sign(z), 0).astype(np.int64)
+        same = side * self.streak[slot] > 0
+        self.streak[slot] = np.where(same, self.streak[slot] + side, side)
+        self.z[slot] = z
+        persists = (np.abs(self.streak[slot]) >= self.settings.persist_blocks).any()
+        return self._vote(at_s) if persists else None
+
+    def _vote(self, at_s: float) -> Finding | None:
+        if at_s < self.asked_s + self.settings.cooldown_s:
+            return None
+        judged = ~np.isnan(self.z).any(axis=1)
+        persistent = (np.abs(self.streak) >= self.settings.persist_blocks) & judged[:, None]
+        drifting = persistent.any(axis=1)
+        if drifting.sum() < self.settings.min_share * judged.sum():
+            return None
+        self.asked_s = at_s
+        return Finding(at_s, int(drifting.sum()), int(judged.sum()), self._figures(persistent))
+
+    def _figures(self, persistent: NDArray[np.bool_], most: int = 5) -> tuple[DriftFigure, ...]:
+        """The signals that moved furthest, averaged over the assets on which they persist."""
+        figures = []
+        for i in np.flatnonzero(persistent.any(axis=0)):
+            z = float(self.z[persistent[:, i], i].mean())
+            figures.append(
+                DriftFigure(
+                    signal=self._names[i],
+                    block_mean=float(f"{self._mean[i] + z * self._sd[i]:.6g}"),
+                    reference_mean=float(f"{self._mean[i]:.6g}"),
+                    z=round(z, 2),
+                )
+            )
+        return tuple(sorted(figures, key=lambda f: -abs(f.z))[:most])

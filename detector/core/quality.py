@@ -1,0 +1,93 @@
+"""Data quality of the feed: stuck, missing and out-of-range sensors, judged row by row for all assets at once.
+
+A sensor is judged by runs of rows: so many equal values that training never saw (`stuck_rows` of the manifest), so
+many missing values, so many values outside the declared range. While it is bad its cells are withheld from the model
+(they count as missing and are filled in the graph), so that a dead sensor does not raise a process alarm of its own.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.alert import Condition
+from schemas.manifest import Sensor
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float32]
+Bools = NDArray[np.bool_]
+
+CONDITIONS = (Condition.STUCK, Condition.MISSING, Condition.OUT_OF_RANGE)
+_NEVER = np.iinfo(np.int32).max
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """Runs of bad rows against their limits; a sensor is bad where run >= limit."""
+
+    runs: tuple[NDArray[np.int32], ...]  # one (row, sensor) for each of CONDITIONS
+    bad: Bools  # (row, sensor) any condition
+
+
+class Quality:
+    """The quality memory of many assets: about 16 bytes a sensor and asset."""
+
+    def __init__(self, sensors: tuple[Sensor, ...], missing_rows: int, range_rows: int, capacity: int = 64) -> None:
+        count = len(sensors)
+        self._low = np.array([-np.inf if s.low is None else s.low for s in sensors], np.float32)
+        self._high = np.array([np.inf if s.high is None else s.high for s in sensors], np.float32)
+        stuck = np.array([_NEVER if s.stuck_rows is None else s.stuck_rows - 1 for s in sensors], np.int64)
+        self.limits = (stuck, np.full(count, missing_rows), np.full(count, range_rows))
+        self.last: Floats = np.full((capacity, count), np.nan, np.float32)
+        self.runs: NDArray[np.int32] = np.zeros((len(CONDITIONS), capacity, count), np.int32)
+
+    def grow(self, capacity: int) -> None:
+        """Makes room for slots below `capacity`."""
+        more = capacity - len(self.last)
+        if more > 0:
+            count = self.last.shape[1]
+            self.last = np.concatenate([self.last, np.full((more, count), np.nan, np.float32)])
+            self.runs = np.concatenate([self.runs, np.zeros((len(CONDITIONS), more, count), np.int32)], axis=1)
+
+    def forget(self, slot: int) -> None:
+        """Empties a slot for its next owner."""
+        self.last[slot] = np.nan
+        self.runs[:, slot] = 0
+
+    def adopt(self, old: "Quality") -> None:
+        """Takes over the runs of another version of the same sensors."""
+        self.last, self.runs = old.last, old.runs
+
+    def advance(self, slots: Ints, values: Floats) -> Verdicts:
+        """Judges rows sorted by slot, in time order within a slot. values: (row, sensor)."""
+        first = np.ones(len(slots), bool)
+        np.not_equal(slots[1:], slots[:-1], out=first[1:])
+        before = np.empty_like(values)
+        before[1:] = values[:-1]
+        before[first] = self.last[slots[first]]
+        missing = np.isnan(values)
+        marks = (values == before, missing, (values < self._low) | (values > self._high))
+        ends = np.flatnonzero(np.r_[first[1:], True]) if len(slots) else np.empty(0, np.int64)
+        owners = slots[ends]
+        runs = []
+        for condition, mark in enumerate(marks):
+            run = _run_lengths(mark, first, self.runs[condition][slots])
+            self.runs[condition][owners] = run[ends]
+            runs.append(run)
+        self.last[owners] = values[ends]
+        bad = np.zeros(values.shape, bool)
+        for run, limit in zip(runs, self.limits, strict=True):
+            bad |= run >= limit
+        return Verdicts(tuple(runs), bad)
+
+
+def _run_lengths(mark: Bools, first: Bools, carried: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Length of the run of True that ends at each row, by column; `carried` is each slot's run before this poll."""
+    if not mark.any():
+        return np.zeros(mark.shape, np.int32)
+    index = np.arange(1, len(mark) + 1, dtype=np.int32)[:, None]
+    begin = np.maximum.accumulate(np.where(first[:, None], index - 1, 0))
+    broken = np.maximum.accumulate(np.where(mark, 0, index))
+    inside = index - np.maximum(broken, begin)
+    unbroken = broken <= begin
+    return np.where(mark, inside + np.where(unbroken, carried, 0), 0).astype(np.int32)
