@@ -18,7 +18,6 @@ import tempfile
 import time
 import uuid
 from base64 import urlsafe_b64encode
-from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -40,16 +39,14 @@ class Broker:
     """One Kafka node on a free port of 127.0.0.1. Starting blocks for about five seconds.
 
     directory: where the storage lies; None takes a temporary one and removes it at the end.
-    properties: more lines of server.properties, or other values for those written here.
+    `properties` are the lines of server.properties; they may be changed until the first start.
     """
 
-    def __init__(
-        self, directory: Path | None = None, properties: Mapping[str, str] | None = None, heap_mb: int = 768
-    ) -> None:
+    def __init__(self, directory: Path | None = None, heap_mb: int = 768) -> None:
         self._temporary = directory is None
         self.directory = directory or Path(tempfile.mkdtemp(prefix="watchkeeper-kafka-"))
-        self.port, self._controller_port = _free_port(), _free_port()
-        self._properties = dict(properties or {})
+        self.port, self._controller_port = free_port(), free_port()
+        self.properties = _server_properties(self.port, self._controller_port, self.directory / "data")
         self._heap_mb = heap_mb
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -124,9 +121,8 @@ class Broker:
         self._process = None
 
     def _format(self, java: str, libs: Path, config: Path) -> None:
-        lines = _server_properties(self.port, self._controller_port, self.directory / "data") | self._properties
         draft = config.with_suffix(".draft")
-        draft.write_text("".join(f"{key}={value}\n" for key, value in lines.items()), encoding="utf-8")
+        draft.write_text("".join(f"{key}={value}\n" for key, value in self.properties.items()), encoding="utf-8")
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
         tool = [java, *_classpath(libs), "kafka.tools.StorageTool"]
         command = [*tool, "format", "--standalone", "-t", cluster, "-c", str(draft)]
@@ -185,7 +181,8 @@ def _die_with_parent() -> list[str]:
     return [setpriv, "--pdeathsig", "KILL"] if setpriv else []
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on just now."""
     for port in random.sample(PORTS, 50):
         with socket.socket() as probe:
             try:

@@ -40,8 +40,10 @@ def test_temporary_storage_is_removed(kafka_tools: None) -> None:
 
 def test_a_broker_that_cannot_start_says_where_its_log_is(kafka_tools: None, tmp_path: Path) -> None:
     """A setting that Kafka refuses ends in one line, not in a wait for the deadline."""
-    with pytest.raises(BrokerError) as caught, Broker(tmp_path / "kafka", properties={"num.io.threads": "none"}):
-        pass
+    broken = Broker(tmp_path / "kafka", heap_mb=512)
+    broken.properties["num.io.threads"] = "none"
+    with pytest.raises(BrokerError) as caught:
+        broken.start()
     assert "Kafka" in caught.value.problem
     assert "\n" not in str(caught.value)
 
