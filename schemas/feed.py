@@ -79,3 +79,12 @@ class DeadLetter(Contract):
     offset: int
     reason: Reason
     detail: str = Field(max_length=300, description="what was wrong, without the payload")
+
+
+class DeadLetterLine(Contract):
+    """A dead letter in a file: its coordinates, and the original key and value in base64 (null: there was none)."""
+
+    version: Literal[1] = 1
+    dead_letter: DeadLetter
+    key: str | None
+    value: str | None

@@ -66,6 +66,10 @@ class Assembler:
             place.watermark = max(place.watermark, time)
         return Assembled(self._take(decoded.topic), late, unknown)
 
+    def same_rows(self, other: "Assembler") -> bool:
+        """Whether another assembler cuts the feed into the same rows."""
+        return (self._sensors, self._period) == (other._sensors, other._period)
+
     def flush(self, topic: str) -> Rows:
         """Everything that still waits: for the end of a file, never for a live feed."""
         for place in self.pending.values():

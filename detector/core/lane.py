@@ -55,6 +55,7 @@ class Lane:
         self.quality_incidents: dict[QualityKey, Incident] = {}
         self.seen: Doubles = np.full(64, np.inf)  # clock of the newest record; inf: nothing to expect
         self.next_offset: Ints = np.zeros(64, np.int64)  # records below it are in the state already
+        self.dirty: NDArray[np.bool_] = np.zeros(64, bool)  # touched since the last checkpoint
         self.fit(scorer)
 
     def fit(self, scorer: Scorer) -> None:
@@ -145,6 +146,7 @@ class Lane:
         self._explain(events, advance, vectors)
         findings = self._watch_drift(advance, scores, values, open_rows)
         self.seen[slots] = clock
+        self.dirty[slots] = True
         np.maximum.at(self.next_offset, slots, offsets + 1)
         full = np.full(len(slots), np.nan)
         full[advance.scored] = scores
@@ -191,6 +193,7 @@ class Lane:
         incident = self._begin(slot, AlertKind.QUALITY, Condition.SILENT, "", begun, offset)
         incident.phase, incident.score, incident.peak, incident.ratio = Phase.OPEN, 1.0, 1.0, 1.0
         self.quality_incidents[slot, Condition.SILENT.value, ""] = incident
+        self.dirty[slot] = True
         return Event(AlertState.OPENED, slot, begun + self._silent_after_s, replace(incident), incident)
 
     def _score(self, advance: Advance) -> tuple[Doubles, Doubles]:
@@ -340,6 +343,7 @@ class Lane:
         more = capacity - len(self.next_offset)
         self.seen = np.concatenate([self.seen, np.full(more, np.inf)])
         self.next_offset = np.concatenate([self.next_offset, np.zeros(more, np.int64)])
+        self.dirty = np.concatenate([self.dirty, np.zeros(more, bool)])
         for part in (self.windows, self.chain, self.quality, self.drift):
             if part is not None:
                 part.grow(capacity)

@@ -7,7 +7,7 @@ are passed over, since their outputs were delivered before the bucket was writte
 """
 
 import zlib
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -87,7 +87,10 @@ def decode_marker(data: bytes) -> Marker:
     return _decode(data, Marker)
 
 
-def _decode[T: (Bucket, Marker)](data: bytes, kind: type[T]) -> T:
+_Kind = TypeVar("_Kind", Bucket, Marker)
+
+
+def _decode(data: bytes, kind: type[_Kind]) -> _Kind:
     try:
         version = msgspec.msgpack.decode(data, type=_Versioned).version
         if version != STATE_VERSION:

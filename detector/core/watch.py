@@ -72,6 +72,7 @@ class Watch:
         self._silence_checked = -np.inf
         self.lanes = {name: Lane(scorer, settings, topic) for name, scorer in scorers.items()}
         self._order = list(self.lanes)
+        self.assembler: Assembler | None = None
         self._fit_feed()
 
     def process(self, records: Sequence[Record], now: float) -> Outcome:
@@ -119,11 +120,26 @@ class Watch:
         if rules_changed:
             self._places = {key: place for key, place in self._places.items() if self._still(key, place)}
 
+    def release(self, partition: int) -> None:
+        """Forgets a partition: another member of the group has it now."""
+        for lane in self.lanes.values():
+            lane.release(partition)
+        self._places = {key: place for key, place in self._places.items() if key[0] != partition}
+        if self.assembler is not None:
+            self.assembler.pending.pop(partition, None)
+
+    def adopt(self, partition: int, asset: str, model: str) -> Lane | None:
+        """The lane of an asset that a checkpoint brings back; None where no rule gives it to that model any more."""
+        place = self._place((partition, asset), np.inf)
+        if place < 0 or self._order[place >> _LANE_SHIFT] != model:
+            return None
+        return self.lanes[model]
+
     def finish(self, now: float) -> Outcome:
         """Rows of long records that still wait at the end of a file."""
-        if self._assembler is None:
+        if self.assembler is None:
             return Outcome()
-        return self.process_rows(self._assembler.flush(self.topic), now)
+        return self.process_rows(self.assembler.flush(self.topic), now)
 
     def _advance(
         self, lane: Lane, rows: Rows, chosen: NDArray[np.int64], slots: NDArray[np.int64], clock: float, outcome: Outcome
@@ -147,13 +163,13 @@ class Watch:
     def _rows(
         self, decoded: Decoded, records: Sequence[Record], rejected: list[Rejected]
     ) -> tuple[Rows, list[ScoreBlock]]:
-        if self._assembler is None:
+        if self.assembler is None:
             values = decoded.cells.astype(np.float32)
             rows = Rows(
                 self.topic, decoded.partitions, decoded.offsets, decoded.assets, decoded.times, values, self._sensors
             )
             return rows, []
-        assembled = self._assembler.add(decoded)
+        assembled = self.assembler.add(decoded)
         if assembled.unknown:
             by_place = {(r.partition, r.offset): r for r in records}
             rejected += [
@@ -234,13 +250,13 @@ class Watch:
         lanes = self.lanes.values()
         self._sensors = tuple(dict.fromkeys(name for lane in lanes for name in lane.sensor_names))
         self._decoder = Decoder(self.settings.feed, self._sensors)
-        feed, old = self.settings.feed, getattr(self, "_assembler", None)
-        self._assembler = None
+        feed, old = self.settings.feed, self.assembler
+        self.assembler = None
         if feed.form == "long":
             period = min((lane.manifest.period_s for lane in lanes), default=1.0)
-            self._assembler = Assembler(self._sensors, period, feed.lateness_s)
-            if old is not None and old.same_rows(self._assembler):
-                self._assembler.pending = old.pending
+            self.assembler = Assembler(self._sensors, period, feed.lateness_s)
+            if old is not None and old.same_rows(self.assembler):
+                self.assembler.pending = old.pending
 
 
 def match(rules: Iterable[WatchRule], asset: str) -> str | None:

@@ -1,0 +1,97 @@
+"""Taking and putting back a partition's checkpoint: see detector.core.state for its form and its promise."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from detector.core.assemble import Pending
+from detector.core.state import (
+    MARKER,
+    STATE_VERSION,
+    AssetState,
+    Bucket,
+    Marker,
+    bucket_key,
+    bucket_of,
+    decode_bucket,
+    decode_marker,
+    encode,
+    export_asset,
+    import_asset,
+)
+from detector.core.watch import Watch
+
+
+def take(watch: Watch, partition: int, next_offset: int) -> list[tuple[bytes, bytes]]:
+    """The buckets that changed since the last checkpoint and, last, the marker. next_offset: what it stands for."""
+    changed: dict[int, list[AssetState]] = defaultdict(list)
+    buckets = _dirty_buckets(watch, partition)
+    for lane in watch.lanes.values():
+        for slot in lane.assets.of_partition(partition):
+            bucket = bucket_of(lane.assets.names[slot])
+            if bucket in buckets:
+                changed[bucket].append(export_asset(lane, slot))
+                lane.dirty[slot] = False
+    entries = [
+        (bucket_key(number), encode(Bucket(STATE_VERSION, partition, assets)))
+        for number, assets in sorted(changed.items())
+    ]
+    return [*entries, (MARKER, encode(_marker(watch, partition, next_offset)))]
+
+
+def put_back(watch: Watch, partition: int, entries: Mapping[bytes, bytes], clock: float) -> int | None:
+    """Restores a partition and gives the offset to go on from; None where there is no checkpoint.
+
+    clock: what silence is measured against from now on. Raises ValueError for an entry that cannot be read.
+    """
+    if MARKER not in entries:
+        return None
+    marker = decode_marker(entries[MARKER])
+    for key, data in entries.items():
+        if key != MARKER:
+            _put_assets(watch, partition, decode_bucket(data).assets, clock)
+    for name, asked_s in marker.drift_asked.items():
+        drift = watch.lanes[name].drift if name in watch.lanes else None
+        if drift is not None:
+            drift.asked_s = max(drift.asked_s, asked_s)
+    if watch.assembler is not None and marker.watermark is not None:
+        watch.assembler.pending[partition] = Pending(
+            marker.watermark,
+            {(asset, period): cells for asset, period, _, cells in marker.waiting},
+            {(asset, period): offset for asset, period, offset, _ in marker.waiting},
+        )
+    return marker.next_offset
+
+
+def _put_assets(watch: Watch, partition: int, assets: Iterable[AssetState], clock: float) -> None:
+    for state in assets:
+        lane = watch.adopt(partition, state.asset, state.model)
+        if lane is not None:
+            import_asset(lane, partition, state, clock)
+
+
+def _dirty_buckets(watch: Watch, partition: int) -> set[int]:
+    """A bucket is written whole: one changed asset takes its neighbours along."""
+    return {
+        bucket_of(lane.assets.names[slot])
+        for lane in watch.lanes.values()
+        for slot in np.flatnonzero(lane.dirty).tolist()
+        if lane.assets.partitions[slot] == partition
+    }
+
+
+def _marker(watch: Watch, partition: int, next_offset: int) -> Marker:
+    marker = Marker(STATE_VERSION, partition, next_offset)
+    marker.drift_asked = {
+        name: lane.drift.asked_s
+        for name, lane in watch.lanes.items()
+        if lane.drift is not None and np.isfinite(lane.drift.asked_s)
+    }
+    if watch.assembler is not None and partition in watch.assembler.pending:
+        place = watch.assembler.pending[partition]
+        marker.watermark = float(place.watermark)
+        marker.waiting = [
+            (asset, period, place.last_offset[asset, period], cells) for (asset, period), cells in place.rows.items()
+        ]
+    return marker
