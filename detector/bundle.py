@@ -1,7 +1,8 @@
 """Reading a bundle: bytes, hash, load from bytes, golden check, warm up. Nothing is trusted before its hash agrees.
 
 onnxruntime loads most tampered graphs without a word, and by path it follows links; so the bytes are read once,
-hashed, and the session is made from those bytes.
+hashed, and the session is made from those bytes. A graph may still name a file for its weights, which onnxruntime
+would look for in the working directory: it is given a folder that cannot hold any.
 """
 
 import hashlib
@@ -18,6 +19,7 @@ from schemas.manifest import Golden, Manifest
 
 Floats = NDArray[np.float32]
 OUTPUTS = ("score", "sensor_error", "reconstruction", "latent")
+NO_FOLDER = "/dev/null"  # nothing can lie below it, whatever ".." a graph writes
 
 
 class OnnxScorer:
@@ -29,7 +31,8 @@ class OnnxScorer:
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", NO_FOLDER)
+        options.log_severity_level = 4  # its errors are raised as well; a second voice on standard error is noise
         try:
             self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime raises bare RuntimeErrors and its own types for a bad graph
@@ -60,12 +63,14 @@ class OnnxScorer:
         return Explanation(expected=np.asarray(rebuilt)[:, -1, :], sensor_error=np.asarray(errors))
 
     def _check_signature(self) -> None:
-        inputs = {i.name: i.shape for i in self._session.get_inputs()}
-        outputs = {o.name for o in self._session.get_outputs()}
-        shape = inputs.get("window", [])
-        expected = [self._manifest.window, len(self._manifest.sensors)]
-        if list(shape[1:]) != expected or not set(OUTPUTS) <= outputs:
-            raise _refusal(self._manifest, f"the graph's input is {shape}, the manifest says (batch, {expected})")
+        manifest = self._manifest
+        inputs = {given.name: (given.type, list(given.shape[1:])) for given in self._session.get_inputs()}
+        wanted = {"window": ("tensor(float)", [manifest.window, len(manifest.sensors)])}
+        if inputs != wanted:
+            raise _refusal(manifest, f"the graph takes {inputs}, the manifest says {wanted}")
+        missing = set(OUTPUTS) - {given.name for given in self._session.get_outputs()}
+        if missing:
+            raise _refusal(manifest, f"the graph gives no {', '.join(sorted(missing))}")
 
 
 def load_manifest(store: Store, model: str, version: str) -> tuple[Manifest, str]:
@@ -103,22 +108,32 @@ def load_bundle(store: Store, model: str, version: str, manifest_sha256: str | N
 
 
 def _check_golden(scorer: OnnxScorer, data: bytes) -> None:
-    """Runs the golden inputs; doubles as the warm-up."""
+    """Runs the golden inputs through every output; doubles as the warm-up."""
     manifest = scorer.manifest
     try:
         golden = Golden.model_validate_json(data)
-        windows = np.array(golden.windows, np.float32)  # None becomes NaN
-    except (ValidationError, ValueError):
+        windows = np.array(golden.windows, np.float32)  # (case, window, sensor); None becomes NaN
+        wanted = {"score": np.array(golden.score), "sensor_error": np.array(golden.sensor_error)}
+    except ValueError:  # pydantic's own error is one; numpy raises it for ragged nests
         raise _refusal(manifest, "golden.json cannot be read") from None
     if windows.ndim != 3 or windows.shape[1:] != (manifest.window, len(manifest.sensors)):
         raise _refusal(manifest, "golden.json has windows of another shape")
-    for name, got, want in (
-        ("score", scorer.score(windows), np.array(golden.score)),
-        ("sensor_error", scorer.sensor_error(windows), np.array(golden.sensor_error)),
-    ):
-        scale = np.abs(want).max(initial=1e-3)
-        if got.shape != want.shape or not np.allclose(got, want, rtol=manifest.golden_tolerance, atol=manifest.golden_tolerance * scale):
+    try:
+        got = {"score": scorer.score(windows), "sensor_error": scorer.sensor_error(windows)}
+        rebuilt, latent = scorer.reconstruct(windows)
+    except Exception as error:  # onnxruntime raises bare RuntimeErrors and its own types when a graph fails
+        raise _refusal(manifest, f"the graph fails on its golden inputs ({type(error).__name__})") from error
+    if rebuilt.shape != windows.shape or latent.shape != (len(windows), manifest.latent):
+        raise _refusal(manifest, f"the graph rebuilds {rebuilt.shape} and {latent.shape}, not what the manifest says")
+    for name, want in wanted.items():
+        if not _agrees(got[name], want, manifest.golden_tolerance):
             raise _refusal(manifest, f"the golden check failed: {name} is not what the trainer saw")
+
+
+def _agrees(got: Floats, want: NDArray[np.float64], tolerance: float) -> bool:
+    """Relative to the largest value, so that a value near zero does not ask for more digits than float32 has."""
+    scale = float(np.abs(want).max(initial=1e-3))
+    return got.shape == want.shape and np.allclose(got, want, rtol=tolerance, atol=tolerance * scale)
 
 
 def _refusal(manifest: Manifest, problem: str) -> BundleError:

@@ -26,15 +26,17 @@ def load_settings(path: Path | None, environment: Mapping[str, str] = os.environ
     document = _read(path) if path is not None else {}
     where = str(path) if path is not None else "the configuration"
     _overlay(document, environment)
-    _check_keys(document, Settings, where, ())
     try:
         settings = Settings.model_validate(document, strict=False)
     except ValidationError as error:
+        if error.errors()[0]["loc"] != ("version",):  # of a newer version we do not know the keys
+            _check_keys(document, Settings, where, ())
         raise ConfigError(f"{where} is not valid", _first(error)) from None
     return _with_secrets(settings)
 
 
 def _read(path: Path) -> dict[str, Any]:
+    """The file's mapping; a section with nothing in it (`kafka:`) means its defaults."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -42,6 +44,7 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read ({type(error).__name__})", "check its rights and encoding") from None
     try:
+        _check_duplicates(yaml.compose(text, yaml.SafeLoader), path)
         document = yaml.safe_load(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
@@ -53,7 +56,30 @@ def _read(path: Path) -> dict[str, Any]:
         return {}
     if not isinstance(document, dict):
         raise ConfigError(f"{path} holds no mapping", "start it with 'version: 1'")
+    document = {key: value for key, value in document.items() if value is not None}
+    if isinstance(document.get("kafka"), dict) and document["kafka"].get("sasl_password") is not None:
+        raise ConfigError(
+            f"{path} holds kafka.sasl_password, and a configuration is no place for a secret",
+            f"set {PREFIX}KAFKA__SASL_PASSWORD, or kafka.sasl_password_file",
+        )
     return document
+
+
+def _check_duplicates(node: yaml.Node | None, path: Path) -> None:
+    """YAML lets the last of two equal keys win in silence; half a configuration would be lost."""
+    if isinstance(node, yaml.SequenceNode):
+        for inner in node.value:
+            _check_duplicates(inner, path)
+    if not isinstance(node, yaml.MappingNode):
+        return
+    seen: set[str] = set()
+    for key, inner in node.value:
+        name = str(key.value)
+        if name in seen:
+            line = key.start_mark.line + 1
+            raise ConfigError(f"{path} has the key {name} twice, again at line {line}", "keep one of them")
+        seen.add(name)
+        _check_duplicates(inner, path)
 
 
 def _overlay(document: dict[str, Any], environment: Mapping[str, str]) -> None:
@@ -62,16 +88,27 @@ def _overlay(document: dict[str, Any], environment: Mapping[str, str]) -> None:
         if not name.startswith(PREFIX) or name == CONFIG_VARIABLE or name.startswith(PREFIX + "TEST_"):
             continue
         *parents, leaf = name[len(PREFIX) :].lower().split("__")
+        value = _value(name, leaf, environment[name])
+        _check_keys(_nested([*parents, leaf], value), Settings, name, ())
         place = document
         for parent in parents:
             place = place.setdefault(parent, {})
             if not isinstance(place, dict):
                 raise ConfigError(f"{name} sets a key below {parent}, which is no section", "unset the variable")
-        text = environment[name]
-        try:
-            place[leaf] = text if "password" in leaf else yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise ConfigError(f"the value of {name} cannot be read", "quote it, or unset the variable") from None
+        place[leaf] = value
+
+
+def _value(name: str, leaf: str, text: str) -> Any:
+    try:
+        return text if "password" in leaf else yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ConfigError(f"the value of {name} cannot be read", "quote it, or unset the variable") from None
+
+
+def _nested(path: list[str], value: Any) -> Any:
+    for part in reversed(path):
+        value = {part: value}
+    return value
 
 
 def _check_keys(value: Any, expected: Any, where: str, path: tuple[str, ...]) -> None:
@@ -81,7 +118,8 @@ def _check_keys(value: Any, expected: Any, where: str, path: tuple[str, ...]) ->
         known = model.model_fields
         for key, inner in value.items():
             if key not in known:
-                raise ConfigError(f"{where} has the unknown key {_dotted(*path, key)}", _nearest(str(key), list(known), path))
+                problem = f"{where} has the unknown key {_dotted(*path, key)}"
+                raise ConfigError(problem, _nearest(str(key), list(known), path))
             _check_keys(inner, known[key].annotation, where, (*path, str(key)))
     elif isinstance(value, dict | list):
         inner_type = _element_of(expected)
@@ -128,10 +166,12 @@ def _with_secrets(settings: Settings) -> Settings:
     kafka = settings.kafka
     if kafka.sasl_password_file is None or kafka.sasl_password is not None:
         return settings
+    path = kafka.sasl_password_file
     try:
-        secret = kafka.sasl_password_file.read_text(encoding="utf-8").strip()
-    except OSError:
-        raise ConfigError(
-            f"kafka.sasl_password_file {kafka.sasl_password_file} cannot be read", "check the path and its rights"
-        ) from None
+        secret = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        problem = f"kafka.sasl_password_file {path} cannot be read"
+        raise ConfigError(problem, "check the path, its rights and its encoding") from None
+    if not secret:
+        raise ConfigError(f"kafka.sasl_password_file {path} is empty", "write the password into it")
     return settings.model_copy(update={"kafka": kafka.model_copy(update={"sasl_password": SecretStr(secret)})})

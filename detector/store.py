@@ -10,12 +10,13 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 from pydantic import ValidationError
 
-from detector.errors import BundleError
+from detector.errors import BundleError, ConfigError
 from schemas.manifest import Manifest, Pointer
 
 MANIFEST = "manifest.json"
@@ -30,7 +31,7 @@ class Store:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._fs, self._root = fsspec.core.url_to_fs(url)
+        self._fs, self._root = _open(url)
         self._local = isinstance(self._fs, LocalFileSystem)
 
     def models(self) -> list[str]:
@@ -63,6 +64,11 @@ class Store:
                 f"{name} of {model} {version} is not in the store {self.url}",
                 f"run 'watchkeeper models list' to see what is, or train {model} first",
             ) from None
+        except OSError as error:
+            raise BundleError(
+                f"{name} of {model} {version} cannot be read from the store {self.url} ({type(error).__name__})",
+                "check the rights of the store's files",
+            ) from None
 
     def publish(self, manifest: Manifest, files: Mapping[str, bytes], extras: Mapping[str, bytes]) -> str:
         """Writes a version and returns its path. `extras` (a report) are not covered by the manifest's hashes."""
@@ -71,11 +77,13 @@ class Store:
         if self._fs.exists(target):
             raise BundleError(f"{model} {version} is already in the store", "versions are immutable: publish a new one")
         body = {**extras, **files, MANIFEST: (manifest.model_dump_json(indent=1) + "\n").encode()}
-        if self._local:
-            _publish_local(Path(target), body)
-        else:
-            for name, data in body.items():  # the manifest comes last
-                self._fs.pipe_file(f"{target}/{name}", data)
+        try:
+            self._write(target, body)
+        except OSError as error:
+            raise BundleError(
+                f"{model} {version} cannot be written to the store {self.url} ({_reason(error)})",
+                "check its space and rights; nothing was published",
+            ) from None
         return target
 
     def promote(self, model: str, version: str) -> Pointer:
@@ -85,18 +93,32 @@ class Store:
                 f"{model} has no version {version} in the store {self.url}",
                 f"run: watchkeeper models list --model {model}",
             )
-        old = self.pointer(model)
+        old = self._pointer_or_none(model)
         if old is not None and old.model_version == version:
             return old
         new = Pointer(model_version=version, previous=old.model_version if old else None)
-        self._replace(self._path(model, CURRENT), new.model_dump_json().encode())
+        try:
+            self._replace(self._path(model, CURRENT), new.model_dump_json().encode())
+        except OSError as error:
+            raise BundleError(
+                f"the pointer of {model} cannot be written in the store {self.url} ({_reason(error)})",
+                "check its space and rights; the version in use is as it was",
+            ) from None
         return new
+
+    def _pointer_or_none(self, model: str) -> Pointer | None:
+        """A pointer that cannot be read is replaced like one that is not there: promoting is its remedy."""
+        try:
+            return self.pointer(model)
+        except BundleError:
+            return None
 
     def rollback(self, model: str) -> Pointer:
         """Points `current` back at the version before it."""
         old = self.pointer(model)
         if old is None or old.previous is None:
-            raise BundleError(f"{model} has no earlier version to go back to", f"run: watchkeeper models list --model {model}")
+            problem = f"{model} has no earlier version to go back to"
+            raise BundleError(problem, f"run: watchkeeper models list --model {model}")
         return self.promote(model, old.previous)
 
     def _children(self, path: str) -> list[str]:
@@ -108,21 +130,52 @@ class Store:
     def _path(self, *parts: str) -> str:
         for part in parts:
             if not _NAME.fullmatch(part):
-                raise BundleError(f"{part[:80]!r} is no name for a model or version", "use letters, digits, '.', '_', '-'")
+                problem = f"{part[:80]!r} is no name for a model or version"
+                raise BundleError(problem, "use letters, digits, '.', '_', '-'")
         return "/".join([self._root.rstrip("/"), *parts])
 
-    def _replace(self, path: str, data: bytes) -> None:
-        if not self._local:
-            self._fs.pipe_file(path, data)
+    def _write(self, target: str, body: Mapping[str, bytes]) -> None:
+        if self._local:
+            _publish_local(Path(target), body)
             return
-        handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".current-")
+        for name, data in body.items():  # the manifest comes last
+            self._fs.pipe_file(f"{target}/{name}", data)
+
+    def _replace(self, path: str, data: bytes) -> None:
+        if self._local:
+            _replace_local(Path(path), data)
+        else:
+            self._fs.pipe_file(path, data)
+
+
+def _open(url: str) -> tuple[Any, str]:
+    """The file system behind a URL, and the path in it."""
+    try:
+        file_system, root = fsspec.core.url_to_fs(url)
+    except ImportError as error:
+        raise ConfigError(f"the store {url} needs a library that is not here", str(error)[:160]) from None
+    except ValueError as error:
+        raise ConfigError(f"the store {url} is no folder or URL ({str(error)[:80]})", "correct 'store'") from None
+    return file_system, str(root)
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or type(error).__name__
+
+
+def _replace_local(path: Path, data: bytes) -> None:
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".current-")
+    temporary = Path(name)
+    try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-        _sync_directory(Path(path).parent)
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync_directory(path.parent)
 
 
 def _publish_local(target: Path, body: Mapping[str, bytes]) -> None:
