@@ -2,6 +2,7 @@
 
 import sys
 from importlib.metadata import entry_points, version
+from importlib.util import find_spec
 from typing import Annotated
 
 import typer
@@ -9,6 +10,8 @@ import typer
 from detector.errors import WatchkeeperError
 
 TRAINER_COMMANDS = ("train", "worker", "backtest", "evaluate", "simulate")
+
+_INSTALL = 'pip install "watchkeeper[trainer]"'
 
 app = typer.Typer(
     name="watchkeeper",
@@ -28,7 +31,9 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
-    show: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")] = False,
+    show: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     """Keeps watch over sensor feeds."""
 
@@ -37,25 +42,22 @@ def _register() -> None:
     from detector.commands import register
 
     register(app)
+    if find_spec("torch") is None:
+        _register_missing()
+        return
     for point in entry_points(group="watchkeeper.commands"):
-        try:
-            point.load()(app)
-        except ModuleNotFoundError:
-            _register_missing()
+        point.load()(app)
 
 
 def _register_missing() -> None:
     """Without the trainer's libraries its commands say how to get them."""
+
+    def missing(context: typer.Context) -> None:
+        raise WatchkeeperError(f"'watchkeeper {context.info_name}' needs the trainer", f"run: {_INSTALL}")
+
     for name in TRAINER_COMMANDS:
-
-        def missing(name: str = name) -> None:
-            raise WatchkeeperError(f"'watchkeeper {name}' needs the trainer", 'pip install "watchkeeper[trainer]"')
-
-        app.command(
-            name,
-            help='Needs the trainer: pip install "watchkeeper[trainer]".',
-            context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-        )(lambda _missing=missing: _missing())
+        extra = {"allow_extra_args": True, "ignore_unknown_options": True}
+        app.command(name, help=f"Needs the trainer: {_INSTALL}", context_settings=extra)(missing)
 
 
 def main() -> None:

@@ -35,6 +35,9 @@ _KEYS = {
     "sensor_record": "the asset: it keeps an asset's records in one partition, in order",
     "alert": "the asset",
     "scores": "the asset",
+    "retrain_request": "the model",
+    "model_published": "the model",
+    "model_rejected": "the model",
 }
 
 

@@ -7,7 +7,7 @@ from schemas.alert import Alert
 from schemas.base import Contract
 from schemas.config import Settings
 from schemas.control import IncidentMark, ModelPublished, ModelRejected, RetrainRequest
-from schemas.feed import DeadLetter, RecordView, Scores
+from schemas.feed import DeadLetter, DeadLetterLine, RecordView, Scores
 from schemas.manifest import Golden, Manifest, Pointer
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -36,7 +36,8 @@ _ENTRIES = (
     Entry("record", RecordView, "inside watchkeeper: a row of the feed after decoding"),
     Entry("scores", Scores, "topic or file 'scores': one message per asset and poll"),
     Entry("alert", Alert, "topic or file 'alerts': a CloudEvent for each step of an incident"),
-    Entry("dead_letter", DeadLetter, "topic 'dead_letters' as headers, file as a line: why a record was not read"),
+    Entry("dead_letter", DeadLetter, "topic 'dead_letters', as headers beside the original bytes"),
+    Entry("dead_letter_line", DeadLetterLine, "file 'dead_letters': the same with the original bytes in base64"),
     Entry("retrain_request", RetrainRequest, "topic or file 'control': asks a worker for a new model"),
     Entry("model_published", ModelPublished, "topic or file 'control': a version to take up"),
     Entry("model_rejected", ModelRejected, "topic or file 'control': a candidate that was not good enough"),

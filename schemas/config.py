@@ -1,4 +1,4 @@
-"""The configuration file: one YAML file for daemon, worker and tools. Every key has a default that a plant can live with.
+"""The configuration file: one YAML file for daemon, worker and tools. Every key has a default to live with.
 
 Durations end in `_s` (seconds), sizes in `_bytes` or `_mb`. Unknown keys are errors.
 """
@@ -27,7 +27,9 @@ class TimestampForm(StrEnum):
 class Feed(Contract):
     """Where the fields of a record are. Paths into nested objects are dotted: `reading.temperature`."""
 
-    form: Literal["wide", "long"] = Field(default="wide", description="wide: one record a row; long: one sensor a record")
+    form: Literal["wide", "long"] = Field(
+        default="wide", description="wide: one record a row; long: one sensor a record"
+    )
     asset: str = Field(default="asset", description="path of the asset's name; `@key` takes the record's key")
     timestamp: str = Field(default="timestamp", description="path of the event time")
     timestamp_form: TimestampForm = TimestampForm.SECONDS
@@ -37,7 +39,9 @@ class Feed(Contract):
     )
     sensor: str = Field(default="sensor", description="long only: path of the sensor's name")
     value: str = Field(default="value", description="long only: path of the value")
-    lateness_s: float = Field(default=5.0, ge=0, description="long only: how long a row waits for its sensors, event time")
+    lateness_s: float = Field(
+        default=5.0, ge=0, description="long only: how long a row waits for its sensors, event time"
+    )
     max_record_bytes: int = Field(default=1_048_576, ge=64)
     max_future_s: float = Field(default=3600.0, gt=0, description="allowance beyond the transport's own timestamp")
 
@@ -97,7 +101,9 @@ class Limits(Contract):
     batch_windows: int = Field(default=1024, ge=1, le=8192, description="windows scored in one call")
     max_assets: int = Field(default=100_000, ge=1)
     outstanding_sends: int = Field(default=5000, ge=1, description="messages in flight to the broker")
-    bad_share: float = Field(default=0.9, gt=0, le=1, description="share of dead letters past which the daemon stops ...")
+    bad_share: float = Field(
+        default=0.9, gt=0, le=1, description="share of dead letters past which the daemon stops ..."
+    )
     bad_of_last: int = Field(default=10_000, ge=1, description="... over so many records")
     checkpoint_s: float = Field(default=5.0, gt=0, description="state and offsets are committed this often")
     drain_s: float = Field(default=8.0, gt=0, description="budget of a graceful stop")
@@ -131,7 +137,9 @@ class Kafka(Contract):
     ssl_cafile: Path | None = None
     ssl_certfile: Path | None = None
     ssl_keyfile: Path | None = None
-    start: Literal["earliest", "latest"] = Field(default="earliest", description="where to begin without a committed offset")
+    start: Literal["earliest", "latest"] = Field(
+        default="earliest", description="where to begin without a committed offset"
+    )
     max_partition_fetch_bytes: int = Field(default=1_048_576, ge=16_384)
 
 
@@ -191,7 +199,9 @@ class Training(Contract):
     fill_limit: float = Field(default=0.25, ge=0, le=1)
     imputation: Literal["mean", "median"] = "mean"
     scaling: Literal["standard", "minmax", "robust"] = "standard"
-    hidden: tuple[int, ...] = Field(default=(64,), description="widths of the encoder's hidden layers (channels for conv)")
+    hidden: tuple[int, ...] = Field(
+        default=(64,), description="widths of the encoder's hidden layers (channels for conv)"
+    )
     latent: int | None = Field(default=None, ge=1, description="null: a third of the sensors times two, at least 2")
     dropout: float = Field(default=0.0, ge=0, lt=1)
     l2: float = Field(default=1e-5, ge=0)
@@ -216,7 +226,9 @@ class Worker(Contract):
     history_s: float = Field(default=14 * 86400.0, gt=0, description="span of the feed a retraining looks back on")
     reference: Path | None = Field(default=None, description="a frozen history file that every retraining includes")
     gate_share: float = Field(default=0.2, gt=0, lt=0.9, description="latest part of the span, kept for the gate")
-    gate_tolerance: float = Field(default=1.0, gt=0, description="candidate's error may be this factor of the champion's")
+    gate_tolerance: float = Field(
+        default=1.0, gt=0, description="candidate's error may be this factor of the champion's"
+    )
     min_rows: int = Field(default=500, ge=10)
     schedule_s: float | None = Field(default=None, gt=0, description="ask for a retraining this often; null: never")
 

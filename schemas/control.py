@@ -88,7 +88,5 @@ class IncidentMark(Contract):
     by: str = ""
 
 
-Control = Annotated[
-    RetrainRequest | ModelPublished | ModelRejected | IncidentMark, Field(discriminator="type")
-]
+Control = Annotated[RetrainRequest | ModelPublished | ModelRejected | IncidentMark, Field(discriminator="type")]
 CONTROL: TypeAdapter[RetrainRequest | ModelPublished | ModelRejected | IncidentMark] = TypeAdapter(Control)

@@ -72,7 +72,8 @@ class ReferenceSignal(Contract):
 
 class DriftReference(Contract):
     """Blocks of `block_rows` consecutive rows of one asset (Page & Hinkley-like tests assume independence; blocks do
-    not)."""
+    not).
+    """
 
     block_rows: int = Field(ge=1)
     signals: tuple[ReferenceSignal, ...]

@@ -11,6 +11,8 @@ from detector.core.incidents import Incident
 from schemas.alert import Alert, AlertData, AlertKind, AlertState, Condition, Evidence, Origin, Quality
 from schemas.manifest import Sensor
 
+COMPLETE = Quality(filled_share=0.0)
+
 
 @dataclass(slots=True)
 class Event:
@@ -22,7 +24,7 @@ class Event:
     then: Incident
     live: Incident  # keeps the evidence for the alerts that follow
     scored: int = -1  # index among the poll's scored rows; -1: none
-    quality: Quality = Quality(filled_share=0.0)
+    quality: Quality = COMPLETE
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,8 +84,8 @@ class Assembler:
         taken: list[tuple[int, int, Bucket, dict[int, float]]] = []
         for partition, place in self.pending.items():
             ready = [bucket for bucket in place.rows if self._complete(bucket, place.watermark)]
-            for bucket in sorted(ready, key=lambda b: (b[1], b[0])):
-                taken.append((partition, place.last_offset.pop(bucket), bucket, place.rows.pop(bucket)))
+            ready.sort(key=lambda bucket: (bucket[1], bucket[0]))
+            taken += [(partition, place.last_offset.pop(b), b, place.rows.pop(b)) for b in ready]
         values = np.full((len(taken), len(self._sensors)), np.nan, np.float32)
         for row, (_, _, _, cells) in enumerate(taken):
             for column, value in cells.items():

@@ -73,7 +73,7 @@ class Decoder:
         else:
             cells = [(path, float | None, math.nan) for path in value_paths(feed, sensors)]
         kind, getters = _record_type([*head, *cells])
-        self._parse = msgspec.json.Decoder(kind).decode
+        self._parse: Callable[[bytes], Any] = msgspec.json.Decoder(kind).decode
         self._head = [operator.attrgetter(name) for name in getters[: len(head)]]
         self._cells = _tuple_getter(getters[len(head) :])
         self._keyed = not asset_path
@@ -127,10 +127,8 @@ class Decoder:
     ) -> tuple[list[Record], list[Any], list[str], list[str]]:
         """Assets (and, for long records, sensors); records without a needed field are rejected."""
         heads = [[get(row) for row in parsed] for get in self._head]
-        assets = [r.key for r in kept] if self._keyed else heads.pop(0)
+        assets: list[Any] = [_text(r.key) for r in kept] if self._keyed else heads.pop(0)
         times, sensors = heads[0], heads[1] if self._feed.form == "long" else []
-        if self._keyed:
-            assets = [_text(key) for key in assets]
         simple = all(type(asset) is str and asset for asset in assets)
         if simple and UNSET not in times and UNSET not in sensors:
             return kept, parsed, assets, sensors
@@ -164,9 +162,9 @@ class Decoder:
         own = np.fromiter((r.timestamp or -1 for r in kept), np.float64, len(kept)) / 1e3
         wild = ~((times >= 0) & (times < LATEST_S))
         future = (own > 0) & (times > own + self._feed.max_future_s) & ~wild
-        huge = (np.abs(cells) > FLOAT32_MAX).any(axis=1)
+        huge = (np.abs(cells) > FLOAT32_MAX).sum(axis=1) > 0
         empty = np.isnan(cells).all(axis=1) if self._feed.form == "wide" else np.zeros(len(kept), bool)
-        fine = ~(wild | future | huge | empty)
+        fine: NDArray[np.bool_] = np.logical_not(wild | future | huge | empty)
         for index in np.flatnonzero(~fine):
             if wild[index]:
                 reason, detail = Reason.BAD_TIMESTAMP, "outside 1970 to 2200: check feed.timestamp_form"
@@ -225,7 +223,7 @@ def _tuple_getter(names: list[str]) -> Callable[[Any], Any]:
 
 
 def _fault(error: Exception) -> tuple[Reason, str]:
-    """msgspec's messages name a type and a path, never a value."""
+    """Msgspec's messages name a type and a path, never a value."""
     if isinstance(error, RecursionError):
         return Reason.NOT_JSON, "nested too deeply"
     if isinstance(error, UnicodeDecodeError):

@@ -108,9 +108,9 @@ class DriftWatch:
     def _vote(self, at_s: float) -> Finding | None:
         if at_s < self.asked_s + self.settings.cooldown_s:
             return None
-        judged = ~np.isnan(self.z).any(axis=1)
+        judged: NDArray[np.bool_] = np.isnan(self.z).sum(axis=1) == 0
         persistent = (np.abs(self.streak) >= self.settings.persist_blocks) & judged[:, None]
-        drifting = persistent.any(axis=1)
+        drifting = persistent.sum(axis=1) > 0
         if drifting.sum() < self.settings.min_share * judged.sum():
             return None
         self.asked_s = at_s

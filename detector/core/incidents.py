@@ -95,8 +95,7 @@ def incident_id(asset: str, subject: str, topic: str, partition: int, first_offs
 def step(incident: Incident, rules: Rules, time_s: float, offset: int, score: float) -> AlertState | None:
     """Moves an incident by one row; gives what to tell, if anything. A begun incident gets its first row here too."""
     incident.last_s, incident.last_offset, incident.score = time_s, offset, score
-    if score > incident.peak:
-        incident.peak = score
+    incident.peak = max(incident.peak, score)
     incident.ratio = max(incident.ratio, score / rules.threshold)
     band = Band.ABOVE if score > rules.threshold else Band.BELOW if score < rules.lower else Band.BETWEEN
     return _TABLE[incident.phase, band](incident, rules, time_s)

@@ -72,9 +72,7 @@ class Lane:
         self.quality = Quality(manifest.sensors, alarms.missing_rows, alarms.range_rows, capacity)
         names = tuple(s.name for s in manifest.sensors)
         drift = self._settings.drift
-        self.drift = (
-            DriftWatch(manifest.drift, names, drift, capacity) if manifest.drift and drift.enabled else None
-        )
+        self.drift = DriftWatch(manifest.drift, names, drift, capacity) if manifest.drift and drift.enabled else None
         self.configure(self._settings)
 
     def configure(self, settings: Settings) -> None:
@@ -157,11 +155,8 @@ class Lane:
         """Opens an incident for each asset that has sent nothing for `silent_after_s`."""
         since = self.windows.newest if by_feed else self.seen
         quiet = np.flatnonzero(np.isfinite(since) & np.isfinite(self.seen) & (clock - since > self._silent_after_s))
-        events = []
-        for slot in quiet.tolist():
-            if (slot, Condition.SILENT, "") not in self.quality_incidents:
-                events.append(self._fall_silent(slot))
-        return self._alerts(events)
+        new = [slot for slot in quiet.tolist() if (slot, Condition.SILENT.value, "") not in self.quality_incidents]
+        return self._alerts([self._fall_silent(slot) for slot in new])
 
     def _returns(self, screened: Screened, offsets: Ints) -> list[Event]:
         """Silence ends with a row; a silence that began and ended unseen between two rows is told as well."""
@@ -203,7 +198,7 @@ class Lane:
         parts = [ask(advance.windows(b, min(b + size, count))) for b in range(0, count, size)]
         width = len(self.manifest.sensors) if self.chain.wants_errors else 1
         raw = np.concatenate(parts).reshape(count, width) if parts else np.empty((0, width), np.float32)
-        finite = np.isfinite(raw).all(axis=1)
+        finite = np.isfinite(raw).sum(axis=1) == width
         if not finite.all():
             advance.screened.flags[advance.scored[~finite]] |= RowFlag.NO_SCORE
             raw = np.where(finite[:, None], raw, 0.0).astype(np.float32)

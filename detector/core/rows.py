@@ -12,22 +12,39 @@ class Record(Protocol):
     """A record as a transport gives it; kafka-python's ConsumerRecord has this form."""
 
     @property
-    def topic(self) -> str: ...
+    def topic(self) -> str:
+        """Where it lies."""
+        ...
+
     @property
-    def partition(self) -> int: ...
+    def partition(self) -> int:
+        """Which part of the topic."""
+        ...
+
     @property
-    def offset(self) -> int: ...
+    def offset(self) -> int:
+        """Its number in the partition."""
+        ...
+
     @property
     def timestamp(self) -> int | None:
         """The transport's own time, milliseconds since 1970; None or negative where it has none."""
         ...
 
     @property
-    def key(self) -> bytes | None: ...
+    def key(self) -> bytes | None:
+        """Its key; the asset's name where the feed says so."""
+        ...
+
     @property
-    def value(self) -> bytes | None: ...
+    def value(self) -> bytes | None:
+        """The payload; None for a tombstone."""
+        ...
+
     @property
-    def headers(self) -> Sequence[tuple[str, bytes | None]]: ...
+    def headers(self) -> Sequence[tuple[str, bytes | None]]:
+        """Names and values, in order."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,9 @@ class Scorer(Protocol):
     """A loaded bundle. Windows are float32 (batch, window, sensor) in engineering units, NaN = missing."""
 
     @property
-    def manifest(self) -> Manifest: ...
+    def manifest(self) -> Manifest:
+        """The bundle's manifest."""
+        ...
 
     def score(self, windows: Floats) -> Floats:
         """The graph's own score, (batch,); higher is more anomalous."""
@@ -45,7 +47,9 @@ class Scorer(Protocol):
         """Signed standardised residual of each window's last row, (batch, sensor); 0 where missing."""
         ...
 
-    def explain(self, windows: Floats) -> Explanation: ...
+    def explain(self, windows: Floats) -> Explanation:
+        """What the model expected at each window's last row."""
+        ...
 
 
 def significant(values: Doubles, digits: int = SCORE_DIGITS) -> Doubles:
@@ -56,7 +60,7 @@ def significant(values: Doubles, digits: int = SCORE_DIGITS) -> Doubles:
     shift = digits - 1 - magnitude
     up = 10.0 ** np.maximum(shift, 0)
     down = 10.0 ** np.maximum(-shift, 0)
-    return np.rint(values * up / down) / up * down
+    return np.asarray(np.rint(values * up / down) / up * down, np.float64)
 
 
 class Chain:
@@ -93,16 +97,16 @@ class Chain:
         Gives (scores (row,), smoothed vectors (row, sensor) or raw where the method has none).
         """
         if self.wants_errors:
-            errors = np.round(raw.astype(np.float64), ERROR_DECIMALS)
+            errors: Doubles = np.asarray(np.round(np.asarray(raw, np.float64), ERROR_DECIMALS), np.float64)
             vectors = _ewma(self.vector, slots, errors, fresh, self.scoring.vector_alpha, start=0.0)
             off = vectors - self._center
-            distance = np.sqrt(np.maximum(np.einsum("ij,ij->i", off @ self._precision, off), 0.0))
+            distance: Doubles = np.sqrt(np.maximum(np.einsum("ij,ij->i", off @ self._precision, off), 0.0))
         else:
-            vectors = raw.astype(np.float64)
+            vectors = np.asarray(raw, np.float64)
             distance = vectors[:, 0]
         scores = significant(distance)
         if self.scoring.score_alpha < 1:
-            level = self.level[:, None]
+            level: Doubles = self.level[:, None]
             scores = _ewma(level, slots, scores[:, None], fresh, self.scoring.score_alpha, start=np.nan)[:, 0]
             self.level = level[:, 0]
             scores = significant(scores)
@@ -118,7 +122,6 @@ class Chain:
             weight = np.maximum(off * (off @ self._precision), 0.0) * np.sign(off)
         total = np.abs(weight).sum(axis=1, keepdims=True)
         return np.asarray(weight / np.where(total > 0, total, 1.0))
-
 
 
 def _ewma(

@@ -142,7 +142,13 @@ class Watch:
         return self.process_rows(self.assembler.flush(self.topic), now)
 
     def _advance(
-        self, lane: Lane, rows: Rows, chosen: NDArray[np.int64], slots: NDArray[np.int64], clock: float, outcome: Outcome
+        self,
+        lane: Lane,
+        rows: Rows,
+        chosen: NDArray[np.int64],
+        slots: NDArray[np.int64],
+        clock: float,
+        outcome: Outcome,
     ) -> None:
         offsets = rows.offsets[chosen]
         applied = offsets < lane.next_offset[slots]  # a replay up to the checkpoint: in the state already
@@ -273,9 +279,7 @@ def _count_flags(flags: NDArray[np.int64]) -> Counter[RowFlag]:
     return Counter({flag: int(np.count_nonzero(flags & flag)) for flag in RowFlag})
 
 
-def _blocks(
-    lane: Lane, rows: Rows, chosen: NDArray[np.int64], scored: Scored, emit: ScoresOut
-) -> list[ScoreBlock]:
+def _blocks(lane: Lane, rows: Rows, chosen: NDArray[np.int64], scored: Scored, emit: ScoresOut) -> list[ScoreBlock]:
     """Packs a lane's rows, one block an asset."""
     source = chosen[scored.order]
     keep = np.ones(len(source), bool)

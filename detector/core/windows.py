@@ -112,7 +112,7 @@ class Windows:
             self.history = old.history[:, had - back :].copy()
 
     def advance(self, slots: Ints, times: Times, values: Floats) -> Advance:
-        """Takes rows in order of arrival: slots (row,), times (row,) in seconds, values (row, sensor), NaN = missing."""
+        """Takes rows in order of arrival: slots (row,), times (row,) seconds, values (row, sensor), NaN = missing."""
         screened = self.screen(slots, times)
         return self.slide(screened, values[screened.order[screened.kept]])
 
@@ -224,4 +224,5 @@ def _missing_share(cells: Floats, starts: Ints, window: int) -> Floats:
     if not missing.any():
         return np.zeros(len(starts), np.float32)
     total = np.concatenate([[0], np.cumsum(missing)])
-    return ((total[starts + window] - total[starts]) / (window * cells.shape[1])).astype(np.float32)
+    share = (total[starts + window] - total[starts]) / (window * cells.shape[1])
+    return np.asarray(share, np.float32)

@@ -125,7 +125,7 @@ class FileTransport:
             ) from None
         if state.version != STATE_FILE_VERSION:
             raise DataError(
-                f"the state file {self._state_path} has version {state.version}, this program reads {STATE_FILE_VERSION}",
+                f"the state file {self._state_path} has version {state.version}, not {STATE_FILE_VERSION}",
                 "use the watchkeeper that wrote it, or remove it to begin anew",
             )
         self._entries = {key.encode(): value for key, value in state.entries.items()}

@@ -5,29 +5,30 @@ Records of a partition that was assigned in the same poll are put back until its
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any
 
+import structlog
 from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka.errors import (
     CommitFailedError,
     IllegalStateError,
     KafkaError,
-    NoBrokersAvailable,
+    KafkaTimeoutError,
     RebalanceInProgressError,
     UnknownMemberIdError,
 )
 
 from detector.errors import BrokerError
 from detector.shell.connection import client_options
-from detector.shell.transport import ControlRecord, Message, Polled, Stream
+from detector.shell.transport import ControlRecord, Message, Polled
 from schemas.config import Settings
 
 _LOST_PARTITION = (CommitFailedError, RebalanceInProgressError, UnknownMemberIdError)
-_Client = TypeVar("_Client")
 _READ_MS = 200
 _CONTROL_EVERY_S = 0.25
+_SAY_WAITING_S = 5.0
 
 
 class _Notes(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python has no types
@@ -69,11 +70,12 @@ class KafkaTransport:
         self._held: dict[int, int] = {}  # assigned partition -> offset of its first record put back
         self._futures: list[Any] = []
         self._control_at = 0.0
-        self._consumer = self._connect(self._make_consumer)
-        self._producer = self._connect(self._make_producer)
-        self._reader = self._connect(self._make_reader)
-        self._control = self._connect(self._make_reader)
+        self._reader = self._make_reader()
+        self._wait_for_broker()
         self._check_topics()
+        self._consumer = self._make_consumer()
+        self._producer = self._make_producer()
+        self._control = self._make_reader()
         self._consumer.subscribe([self._topics.input], listener=self._notes)
         self._follow_control()
 
@@ -132,9 +134,7 @@ class KafkaTransport:
             self.flush(self._settings.limits.delivery_timeout_s)
         topic = getattr(self._topics, message.stream.value)
         try:
-            future = self._producer.send(
-                topic, message.value, message.key, list(message.headers), message.partition
-            )
+            future = self._producer.send(topic, message.value, message.key, list(message.headers), message.partition)
         except KafkaError as error:
             raise _fault(f"sending to {topic}", error) from error
         self._futures.append(future)
@@ -188,30 +188,33 @@ class KafkaTransport:
         for reader in (self._reader, self._control):
             reader.close(autocommit=False, timeout_ms=500)
 
-    def _connect(self, make: Callable[[], _Client]) -> _Client:
-        """Tries until a broker answers or limits.broker_wait_s is over."""
-        deadline = time.monotonic() + self._settings.limits.broker_wait_s
+    def _wait_for_broker(self) -> None:
+        """Waits until a broker answers or limits.broker_wait_s is over, saying so."""
+        kafka, wait_s = self._settings.kafka, self._settings.limits.broker_wait_s
+        deadline = time.monotonic() + wait_s
         while True:
+            left = deadline - time.monotonic()
             try:
-                return make()
-            except NoBrokersAvailable:
-                if time.monotonic() >= deadline:
-                    raise BrokerError(
-                        f"no broker answered at {self._settings.kafka.bootstrap_servers} "
-                        f"for {self._settings.limits.broker_wait_s:.0f} s",
-                        "check kafka.bootstrap_servers and that the broker runs, then start again",
-                    ) from None
+                self._reader.bootstrap(timeout_ms=max(int(min(left, _SAY_WAITING_S) * 1000), 1))
+            except KafkaTimeoutError:
+                if time.monotonic() < deadline:
+                    structlog.get_logger().warning(
+                        "waiting for a broker", at=kafka.bootstrap_servers, left_s=round(left)
+                    )
+                    continue
+                self._reader.close(autocommit=False, timeout_ms=500)
+                raise BrokerError(
+                    f"no broker answered at {kafka.bootstrap_servers} for {wait_s:.0f} s",
+                    "check kafka.bootstrap_servers and that the broker runs, then start again",
+                ) from None
             except KafkaError as error:
                 raise _fault("connecting", error) from error
-
-    def _bootstrap_ms(self) -> int:
-        return max(int(min(self._settings.limits.broker_wait_s, 10.0) * 1000), 500)
+            return
 
     def _make_consumer(self) -> KafkaConsumer:
         limits, kafka = self._settings.limits, self._settings.kafka
         return KafkaConsumer(
             **self._options,
-            bootstrap_timeout_ms=self._bootstrap_ms(),
             group_id=kafka.group,
             enable_auto_commit=False,
             auto_offset_reset=kafka.start,
@@ -225,7 +228,6 @@ class KafkaTransport:
     def _make_producer(self) -> KafkaProducer:
         return KafkaProducer(
             **self._options,
-            bootstrap_timeout_ms=self._bootstrap_ms(),
             acks="all",
             enable_idempotence=True,
             linger_ms=2,  # 0 costs ten times as much a message
@@ -239,7 +241,6 @@ class KafkaTransport:
     def _make_reader(self) -> KafkaConsumer:
         return KafkaConsumer(
             **self._options,
-            bootstrap_timeout_ms=self._bootstrap_ms(),
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="earliest",

@@ -1,0 +1,30 @@
+"""Structured logs on standard error: lines for a person on a terminal, JSON elsewhere. Never a payload or secret."""
+
+import logging
+import sys
+
+import structlog
+
+from schemas.config import Logging
+
+
+def configure_logs(settings: Logging) -> None:
+    """Sets up structlog, and the clients' own logging at warning level and above."""
+    console = settings.form == "console" or (settings.form == "auto" and sys.stderr.isatty())
+    renderer: structlog.typing.Processor = (
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()) if console else structlog.processors.JSONRenderer()
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(settings.level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    # The broker client repeats itself while a broker is away; what matters is said by our own lines.
+    logging.basicConfig(level=logging.ERROR, stream=sys.stderr, format="%(message)s", force=True)
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)

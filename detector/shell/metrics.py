@@ -1,0 +1,56 @@
+"""Every metric of the daemon, in one place; names follow Prometheus' conventions and label sets are bounded."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from detector.core.watch import Outcome
+
+
+class Metrics:
+    """The daemon's metrics on a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        counter, gauge = self._counter, self._gauge
+        self.records = counter("records", "Records taken from the input")
+        self.scored = counter("windows_scored", "Windows scored")
+        self.rows = counter("rows_flagged", "Rows by what happened to them (schemas.feed.RowFlag)", ["flag"])
+        self.dead_letters = counter("dead_letters", "Records that could not be read", ["reason"])
+        self.alerts = counter("alerts", "Alerts sent", ["state", "kind", "severity"])
+        self.requests = counter("retrain_requests", "Retrain requests sent on drift", ["model"])
+        self.swaps = counter("model_swaps", "Models taken up without a restart", ["model"])
+        self.refusals = counter("model_refusals", "Published bundles that were refused", ["model"])
+        self.reloads = counter("config_reloads", "Configuration reloads", ["result"])
+        self.bad_control = counter("control_refused", "Control messages that could not be read")
+        self.commits = counter("commits", "Checkpoints committed")
+        self.assets = gauge("assets_watched", "Assets with state", ["model"])
+        self.open_incidents = gauge("incidents_open", "Open incidents", ["model", "kind"])
+        self.partitions = gauge("partitions_assigned", "Partitions this member reads")
+        self.model = gauge("model_info", "1 for the version in use", ["model", "version"])
+        self.newest = gauge("event_time_newest_seconds", "Newest event time seen, seconds since 1970")
+        self.unwatched = gauge("assets_unwatched", "Assets seen that no rule names (at most 1000 are told apart)")
+        self.tick = Histogram(
+            "watchkeeper_tick_seconds",
+            "Time from a poll's return to its outputs being confirmed",
+            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0),
+            registry=self.registry,
+        )
+
+    def observe(self, outcome: Outcome) -> None:
+        """Counts what a poll gave."""
+        self.records.inc(outcome.records)
+        self.scored.inc(outcome.scored)
+        for flag, count in outcome.flags.items():
+            if count:
+                self.rows.labels(str(flag.name).lower()).inc(count)
+        for rejected in outcome.dead_letters:
+            self.dead_letters.labels(rejected.reason.value).inc()
+        for alert in outcome.alerts:
+            self.alerts.labels(alert.data.state.value, alert.data.kind.value, alert.data.severity.value).inc()
+        for request in outcome.requests:
+            self.requests.labels(request.model).inc()
+
+    def _counter(self, name: str, text: str, labels: list[str] | None = None) -> Counter:
+        return Counter(f"watchkeeper_{name}", text, labels or [], registry=self.registry)
+
+    def _gauge(self, name: str, text: str, labels: list[str] | None = None) -> Gauge:
+        return Gauge(f"watchkeeper_{name}", text, labels or [], registry=self.registry)
