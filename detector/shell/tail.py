@@ -77,7 +77,12 @@ def _read_kafka(settings: Settings, topic: str, follow: bool) -> Iterator[bytes]
 def _consumer(settings: Settings) -> KafkaConsumer:
     try:
         return KafkaConsumer(
-            **client_options(settings.kafka), group_id=None, enable_auto_commit=False, isolation_level="read_committed"
+            **client_options(settings.kafka),
+            group_id=None,
+            enable_auto_commit=False,
+            isolation_level="read_committed",
+            allow_auto_create_topics=False,
+            bootstrap_timeout_ms=10_000,
         )
     except KafkaError as error:
         raise BrokerError(

@@ -38,7 +38,7 @@ def _refused(store: Store, says: str, version: str = "v1", sha256: str | None = 
 
 
 def test_a_sound_bundle_computes_what_the_trainer_saw(store: Store) -> None:
-    """Score, signed sensor errors, reconstruction and latent code come out in their shapes; missing cells are filled."""
+    """Score, signed sensor errors, reconstruction and latent code have their shapes; missing cells are filled."""
     tiny().publish(store)
     scorer = load_bundle(store, "pumps", "v1")
     windows = np.array([[[8, 40], [9, 45], [14, 60]], [[10, 50], [10, 50], [np.nan, 45]]], np.float32)
@@ -164,7 +164,7 @@ def _shifted(by: float) -> bytes:
     for tensor in model.graph.initializer:
         if tensor.name == "centre":
             tensor.CopyFrom(numpy_helper.from_array(CENTRE + np.float32(by), "centre"))
-    return model.SerializeToString()
+    return bytes(model.SerializeToString())
 
 
 @pytest.mark.parametrize("by", [1.0, -0.01])

@@ -61,7 +61,7 @@ def graph(window: int = WINDOW, element: int = TensorProto.FLOAT) -> onnx.ModelP
         helper.make_node("ReduceMean", ["squared"], ["score"], axes=[1], keepdims=0),
         helper.make_node("Slice", ["sensor_error", "none", "one", "one"], ["latent"]),
     ]
-    shapes = {
+    shapes: dict[str, list[str | int | None]] = {
         "score": ["batch"],
         "sensor_error": ["batch", sensors],
         "reconstruction": ["batch", window, sensors],
