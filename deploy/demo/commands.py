@@ -1,0 +1,71 @@
+"""Running the real `watchkeeper` as processes; their output goes to log files, their end is always awaited."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from detector.errors import WatchkeeperError
+
+STOP_S = 15.0
+EXECUTABLE = Path(sys.executable).with_name("watchkeeper")
+
+
+class CommandError(WatchkeeperError):
+    """A command of the demo ended with an error."""
+
+
+class Command:
+    """One running command. Leaving the `with` block stops it."""
+
+    def __init__(self, arguments: Sequence[str], logs: Path, name: str | None = None) -> None:
+        self.name = name or arguments[0]
+        self.log = logs / f"{self.name}.log"
+        self._file = self.log.open("wb")
+        self._process = subprocess.Popen(
+            [str(EXECUTABLE), *arguments], stdin=subprocess.DEVNULL, stdout=self._file, stderr=self._file
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        """The process id; it cannot change while `running` stays true."""
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether the process lives."""
+        return self._process.poll() is None
+
+    @property
+    def output(self) -> str:
+        """Everything it has written so far."""
+        return self.log.read_text(encoding="utf-8", errors="replace")
+
+    def check(self) -> None:
+        """Raises CommandError when it has ended with an error."""
+        code = self._process.poll()
+        if code not in (None, 0, -signal.SIGTERM):
+            lines = [line for line in self.output.splitlines() if line.strip()] or ["(it wrote nothing)"]
+            raise CommandError(f"watchkeeper {self.name} ended with code {code}: {lines[-1][:300]}", f"see {self.log}")
+
+    def stop(self) -> None:
+        """Asks it to end (SIGTERM: the daemon drains) and waits; kills it where it does not listen."""
+        if self.running:
+            self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._file.close()

@@ -1,0 +1,192 @@
+"""Did the promised story happen? Figures from alerts and scores against the truth."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from deploy.demo.follow import ScoreLog
+from schemas.alert import Alert, AlertKind, AlertState
+from trainer.simulate.faults import FaultKind, TrueFault, Truth
+from trainer.simulate.scenario import Chapter
+
+WEEK_S = 7 * 86400.0
+FALSE_ALARMS_AIM = 1.0  # an asset and week
+TOP = 3
+# An alarm on what a fault leaves behind (warm bearings, a refilling window) belongs to it.
+AFTERMATH = timedelta(hours=3)
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """One incident as its alerts told it."""
+
+    id: str
+    asset: str
+    kind: AlertKind
+    condition: str
+    start: datetime
+    opened: datetime
+    end: datetime | None
+    severity: str
+    sensors: tuple[str, ...]  # of the opening alert, strongest first
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What became of one injected fault."""
+
+    fault: TrueFault
+    incidents: tuple[Incident, ...]  # on its asset in its time, whatever their condition
+
+    @property
+    def once(self) -> bool:
+        """Alarmed exactly once, under the right condition."""
+        return len(self.incidents) == 1 and self.incidents[0].condition == self.fault.condition
+
+    @property
+    def named(self) -> bool:
+        """A sensor that shows the fault is among the first ones of the evidence; silence has no sensor."""
+        if not self.fault.sensors:
+            return True
+        return bool(self.incidents) and bool(set(self.fault.sensors) & set(self.incidents[0].sensors[:TOP]))
+
+    @property
+    def delay(self) -> timedelta | None:
+        """From the fault's start to its alarm."""
+        return self.incidents[0].opened - self.fault.start if self.incidents else None
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """How much alarm there was in a span."""
+
+    alarms: int  # process incidents opened
+    per_asset_week: float
+    share_above: float  # of the scores, above the threshold
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The story's figures, and what was promised but did not happen."""
+
+    findings: tuple[Finding, ...]
+    clean: Rate
+    drifting: Rate  # from the start of the warming to the last swap
+    renewed: Rate  # from the last swap to the end
+    requests: int
+    swaps: tuple[datetime, ...]  # event time of the first score of each later version
+    records: int
+    scored_records: int
+    unscored: int
+    broken: tuple[str, ...]
+
+    @property
+    def kept(self) -> bool:
+        """Everything that was promised happened."""
+        return not self.broken
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the judgement rests on."""
+
+    truth: Truth
+    clean: Chapter
+    drift: Chapter
+    alerts: Sequence[Alert]
+    scores: ScoreLog
+    requests: int
+    records: int  # that were fed
+    same_process: bool  # the daemon that ends is the daemon that began
+
+
+def incidents(alerts: Sequence[Alert]) -> list[Incident]:
+    """Alerts put together by incident, in order of their opening."""
+    ends = {a.data.incident: a.data.end for a in alerts if a.data.state is AlertState.CLOSED}
+    severity = {a.data.incident: a.data.severity.value for a in alerts}
+    first = {a.data.incident: a for a in reversed(alerts) if a.data.state is AlertState.OPENED}
+    found = [
+        Incident(
+            id=name, asset=a.data.asset, kind=a.data.kind, condition=a.data.condition.value, start=a.data.start,
+            opened=a.time, end=ends.get(name), severity=severity[name], sensors=tuple(e.sensor for e in a.data.sensors),
+        )
+        for name, a in first.items()
+    ]  # fmt: skip
+    return sorted(found, key=lambda incident: (incident.opened, incident.asset))
+
+
+def judge(evidence: Evidence) -> Verdict:
+    """The verdict on a story that has been told to its end."""
+    truth, scores = evidence.truth, evidence.scores
+    found = incidents(evidence.alerts)
+    begin = truth.start
+    clean = (begin + timedelta(days=evidence.clean.start), begin + timedelta(days=evidence.clean.end))
+    drift = (begin + timedelta(days=evidence.drift.start), begin + timedelta(days=evidence.drift.end))
+    swaps = tuple(sorted(datetime.fromtimestamp(at, begin.tzinfo) for at in scores.swapped.values())[1:])
+    turn = swaps[-1] if swaps else drift[1]
+    verdict = Verdict(
+        findings=tuple(_finding(fault, found) for fault in truth.faults if fault.kind is not FaultKind.WARMING),
+        clean=_rate(found, scores, truth.assets, *clean),
+        drifting=_rate(found, scores, truth.assets, drift[0], turn),
+        renewed=_rate(found, scores, truth.assets, turn, drift[1]),
+        requests=evidence.requests,
+        swaps=swaps,
+        records=evidence.records,
+        scored_records=len(scores.seen),
+        unscored=scores.unscored,
+        broken=(),
+    )
+    return _with_broken(verdict, evidence.same_process)
+
+
+def _finding(fault: TrueFault, found: Sequence[Incident]) -> Finding:
+    inside = (i for i in found if i.asset == fault.asset and fault.start <= i.opened <= fault.end + AFTERMATH)
+    return Finding(fault, tuple(inside))
+
+
+def _rate(found: Sequence[Incident], scores: ScoreLog, assets: Sequence[str], begin: datetime, end: datetime) -> Rate:
+    alarms = sum(begin <= i.opened < end and i.kind is AlertKind.PROCESS for i in found)
+    weeks = len(assets) * (end - begin).total_seconds() / WEEK_S
+    ratios = []
+    for asset in assets:
+        times, ratio = scores.course(asset)
+        ratios.append(ratio[(times >= begin.timestamp()) & (times < end.timestamp())])
+    known = np.concatenate(ratios)
+    known = known[np.isfinite(known)]
+    return Rate(
+        alarms=alarms,
+        per_asset_week=round(alarms / weeks, 3) if weeks > 0 else 0.0,
+        share_above=round(float((known > 1.0).mean()), 5) if len(known) else 0.0,
+    )
+
+
+def _with_broken(verdict: Verdict, same_process: bool) -> Verdict:
+    broken = [_fault_line(finding) for finding in verdict.findings if not (finding.once and finding.named)]
+    if verdict.clean.per_asset_week > FALSE_ALARMS_AIM:
+        broken.append(f"{verdict.clean.per_asset_week:.2f} false alarms per asset and week on the clean fortnight")
+    if not verdict.requests:
+        broken.append("the drift raised no retrain request")
+    if not verdict.swaps:
+        broken.append("no new model was taken up")
+    elif (
+        verdict.renewed.per_asset_week > FALSE_ALARMS_AIM or verdict.renewed.share_above >= verdict.drifting.share_above
+    ):
+        broken.append(f"the alarm rate did not come back: {verdict.renewed.per_asset_week:.2f} per asset and week")
+    if not same_process:
+        broken.append("the daemon did not live through the story")
+    if verdict.unscored or verdict.scored_records != verdict.records:
+        missing = verdict.records - verdict.scored_records + verdict.unscored
+        broken.append(f"{missing} of {verdict.records} records were not scored")
+    return replace(verdict, broken=tuple(broken))
+
+
+def _fault_line(finding: Finding) -> str:
+    fault = finding.fault
+    if not finding.incidents:
+        return f"the {fault.kind} of {fault.asset} raised no alarm"
+    if not finding.once:
+        told = ", ".join(incident.condition for incident in finding.incidents)
+        return f"the {fault.kind} of {fault.asset} raised {len(finding.incidents)} alarm(s): {told}"
+    return f"the alarm on the {fault.kind} of {fault.asset} names {', '.join(finding.incidents[0].sensors[:TOP])}"

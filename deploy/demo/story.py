@@ -1,0 +1,204 @@
+"""The story, chapter by chapter, with the real commands as processes."""
+
+import json
+import re
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from deploy.demo.commands import Command, CommandError
+from deploy.demo.judge import Evidence
+from deploy.demo.live import Live
+from deploy.demo.setup import MODEL, Setup
+from detector.config import load_settings
+from trainer.simulate.faults import Truth
+
+LOOK_S = 0.1
+TRAIN_LIMIT_S = 600.0
+CATCH_UP_S = 120.0
+# Records a second. A clean stretch may rush by; faults are to be read as they come.
+FAST, READABLE, WAITING = 14_000.0, 2_600.0, 700.0
+# Days of the warming: told fast until drift can be known, then slowly until the new model is there, then to the end.
+RISE_SHARE = 0.4
+STEP_DAYS = 0.25
+AFTER_SHARE = 0.3  # of the chapter, at least, is told with the new model
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A story that came to its end."""
+
+    evidence: Evidence
+    live: Live
+    pid: int
+    seconds: float
+
+
+def tell(setup: Setup) -> Told:
+    """Runs the story. Raises CommandError when one of the commands fails."""
+    begun = time.monotonic()
+    print(_OPENING)
+    _history(setup)
+    _train(setup)
+    with ExitStack() as stack:
+        return _watch(setup, stack, begun)
+
+
+def _watch(setup: Setup, stack: ExitStack, begun: float) -> Told:
+    settings = load_settings(setup.config)
+    config = ["--config", str(setup.config)]
+    (setup.feed / f"{settings.topics.input}.jsonl").touch()
+    daemon = stack.enter_context(Command(["run", *config], setup.directory / "logs"))
+    worker = stack.enter_context(Command(["worker", *config], setup.directory / "logs"))
+    live = Live(settings, setup.simulation.start, show_alerts=setup.bootstrap is None)
+    feeder = Feeder(setup, live, (daemon, worker))
+    pid = daemon.pid
+    _head(
+        "3. The watch begins",
+        f"watchkeeper run (process {pid}) scores records as they come;\n"
+        f"watchkeeper worker (process {worker.pid}) waits for requests to retrain.\n"
+        "The simulated plant now sends as fast as you can read: a day takes seconds.",
+    )
+    _clean(setup, feeder)
+    _faults(setup, feeder)
+    _drift(setup, feeder)
+    alive = daemon.running and daemon.pid == pid
+    evidence = Evidence(
+        truth=Truth.model_validate_json(setup.truth.read_text(encoding="utf-8")),
+        clean=setup.chapter("clean"),
+        drift=setup.chapter("drift"),
+        alerts=list(live.alerts.values()),
+        scores=live.scores,
+        requests=len(live.requests),
+        records=feeder.records,
+        same_process=alive,
+    )
+    return Told(evidence, live, pid, time.monotonic() - begun)
+
+
+def _history(setup: Setup) -> None:
+    days = setup.chapter("history").days
+    _head(
+        "1. A plant and its history",
+        f"Five pumps, ten sensors each, a record a minute: {days:g} days in which nothing is wrong.",
+    )
+    _finish(_simulate(setup, "history", "--out", str(setup.history), "--to-day", str(days)))
+
+
+def _train(setup: Setup) -> None:
+    _head("2. Learning what is normal", "An autoencoder learns to rebuild the sensors from each other; no labels.")
+    arguments = ["train", "--config", str(setup.config), "--model", MODEL, "--data", str(setup.history)]
+    command = _finish(Command(arguments, setup.directory / "logs"))
+    for line in command.output.splitlines()[-6:]:
+        print(f"  {line}")
+
+
+def _clean(setup: Setup, feeder: "Feeder") -> None:
+    chapter = setup.chapter("clean")
+    _head(f"4. {chapter.days:g} clean days the model has never seen", "Every alarm here would be a false one.")
+    feeder.feed(chapter.start, chapter.end, FAST)
+    alarms = len({alert.data.incident for alert in feeder.live.alerts.values()})
+    print(f"  {alarms} alarm(s) in {chapter.days:g} days on {setup.simulation.assets} pumps")
+
+
+def _faults(setup: Setup, feeder: "Feeder") -> None:
+    chapter = setup.chapter("faults")
+    _head(
+        "5. Four things go wrong",
+        "A bearing of pump-2 wears out; pump-4 leaks; a sensor of pump-1 sticks; pump-3 falls silent.\n"
+        "Nobody tells the daemon. Watch who is named, and by which sensors:",
+    )
+    feeder.feed(chapter.start, chapter.end, READABLE)
+
+
+def _drift(setup: Setup, feeder: "Feeder") -> None:
+    chapter, live = setup.chapter("drift"), feeder.live
+    _head(
+        "6. The seasons change",
+        "The air becomes 14 degrees warmer and stays so. No pump is at fault, but the model does not know\n"
+        "this air. The daemon notices, asks for a new model, and goes on watching meanwhile:",
+    )
+    at = chapter.start + RISE_SHARE * chapter.days
+    feeder.feed(chapter.start, at, READABLE)
+    latest = chapter.end - AFTER_SHARE * chapter.days
+    while live.versions < 2 and at < latest:
+        feeder.feed(at, min(at + STEP_DAYS, latest), WAITING, settle=False)
+        at = min(at + STEP_DAYS, latest)
+    feeder.feed(at, chapter.end, READABLE)
+
+
+class Feeder:
+    """Sends parts of the simulation to the daemon, and shows what comes of it meanwhile."""
+
+    def __init__(self, setup: Setup, live: Live, watched: Sequence[Command]) -> None:
+        self.live = live
+        self.records = 0
+        self._setup = setup
+        self._watched = watched
+        self._parts = 0
+
+    def feed(self, begin: float, end: float, rate: float, *, settle: bool = True) -> None:
+        """Blocks until the days from `begin` to `end` are sent and, with `settle`, scored."""
+        if end <= begin:
+            return
+        self._parts += 1
+        sink = ["--kafka", "--config", str(self._setup.config)]
+        if self._setup.bootstrap is None:
+            sink = ["--out", str(self._setup.feed / "sensors.jsonl"), "--append"]
+        span = ["--from-day", repr(begin), "--to-day", repr(end), "--rate", repr(rate)]
+        with _simulate(self._setup, f"feed-{self._parts:02}", *sink, *span) as command:
+            while command.running:
+                self._look()
+            command.check()
+        self.records += _records(command)
+        deadline = time.monotonic() + CATCH_UP_S
+        while settle and len(self.live.scores.seen) < self.records and time.monotonic() < deadline:
+            self._look()
+
+    def _look(self) -> None:
+        self.live.look()
+        for command in self._watched:
+            if not command.running:
+                command.check()
+                raise CommandError(f"watchkeeper {command.name} ended before the story did", f"see {command.log}")
+        time.sleep(LOOK_S)
+
+
+def _simulate(setup: Setup, name: str, *arguments: str) -> Command:
+    plant = setup.simulation
+    story = ["--scenario", plant.scenario.value, "--days", repr(plant.days), "--seed", str(plant.seed)]
+    fixed = ["--assets", str(plant.assets), "--start", plant.start.isoformat(), "--truth", str(setup.truth)]
+    return Command(["simulate", *story, *fixed, *arguments, "--json"], setup.directory / "logs", name)
+
+
+def _finish(command: Command) -> Command:
+    deadline = time.monotonic() + TRAIN_LIMIT_S
+    with command:
+        while command.running and time.monotonic() < deadline:
+            time.sleep(LOOK_S)
+        if command.running:
+            raise CommandError(
+                f"watchkeeper {command.name} takes longer than {TRAIN_LIMIT_S:g} s", f"see {command.log}"
+            )
+        command.check()
+    return command
+
+
+def _records(command: Command) -> int:
+    """How many records a simulation sent, by its own figures."""
+    figures = re.findall(r"^\{.*\}$", command.output, re.MULTILINE)
+    if not figures:
+        raise CommandError(f"watchkeeper {command.name} told no figures", f"see {command.log}")
+    return int(json.loads(figures[-1])["records"])
+
+
+def _head(title: str, text: str) -> None:
+    lines = "\n".join(f"  {line}" for line in text.splitlines())
+    print(f"\n{title}\n{lines}", flush=True)
+
+
+_OPENING = """\
+watchkeeper: a watch over sensor feeds, shown on a simulated plant
+  It learns from history what is normal, raises an alarm when something is not, says which sensors
+  gave it away, and learns anew when the world has changed. Everything below is the real program."""
