@@ -76,6 +76,7 @@ class Decoder:
         self._parse: Callable[[bytes], Any] = msgspec.json.Decoder(kind).decode
         self._head = [operator.attrgetter(name) for name in getters[: len(head)]]
         self._cells = _tuple_getter(getters[len(head) :])
+        self._width = len(cells)
         self._keyed = not asset_path
 
     def decode(self, records: Sequence[Record]) -> tuple[Decoded, list[Rejected]]:
@@ -84,7 +85,7 @@ class Decoder:
         kept, parsed = self._parse_all(records, rejected)
         kept, parsed, assets, names = self._take_names(kept, parsed, rejected)
         times = self._times(parsed)
-        cells = np.array([self._cells(row) for row in parsed], np.float64).reshape(len(parsed), -1)
+        cells = np.array([self._cells(row) for row in parsed], np.float64).reshape(len(parsed), self._width)
         fine = self._judge(kept, times, cells, rejected)
         if not fine.all():
             chosen = np.flatnonzero(fine)
