@@ -6,6 +6,7 @@ from datetime import datetime
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
@@ -38,10 +39,10 @@ def timeline(setup: Setup, told: Told, verdict: Verdict) -> Picture:
     found = incidents(told.evidence.alerts)
     for asset, axes in zip(truth.assets, rows, strict=True):
         times, ratios = told.evidence.scores.course(asset)
-        days, highest = _envelope((times - truth.start.timestamp()) / DAY_S, ratios)
+        days, highest = _envelope(_axis(times, truth.start), ratios)
         axes.plot(days, np.clip(highest, FLOOR, CEILING), color=BLUE, linewidth=0.8)
         axes.axhline(1.0, color=RED, linewidth=1.0)
-        _shade(axes, [i for i in found if i.asset == asset], truth.start, setup.simulation.days)
+        _shade(axes, [i for i in found if i.asset == asset], truth.start, 1.0 + setup.simulation.days)
         _true_marks(axes, [f for f in verdict.findings if f.fault.asset == asset], truth.start)
         _turns(axes, setup, verdict, truth.start)
         axes.set_yscale("log")
@@ -50,19 +51,20 @@ def timeline(setup: Setup, told: Told, verdict: Verdict) -> Picture:
         axes.minorticks_off()
         axes.set_ylabel(asset)
         axes.grid(visible=False, axis="x")
-    rows[-1].set_xlim(setup.chapter("clean").start, setup.simulation.days)
+    rows[-1].set_xlim(1.0 + setup.chapter("clean").start, 1.0 + setup.simulation.days)
     rows[-1].set_xlabel("day of the story (the history before it was the model's to learn from)")
-    figure.legend(handles=_legend(), loc="outside upper center", ncols=6, frameon=False)
+    figure.legend(handles=_legend(), loc="outside upper center", ncols=7, frameon=False)
     return Picture(as_uri(figure), "Score over threshold of each pump, with alarms, true faults, warming and new model")
 
 
-def _legend() -> list[Patch]:
+def _legend() -> list[Patch | Line2D]:
     return [
         Patch(color=BLUE, label="score / threshold"),
         Patch(color=RED, label="threshold"),
         Patch(color=ORANGE, alpha=0.35, label="alarm: plant"),
         Patch(color=PINK, alpha=0.35, label="alarm: data"),
         Patch(color=BLACK, label="true fault"),
+        Line2D([], [], color=GREY, linestyle=":", label="warming begins"),
         Patch(color=GREEN, label="new model"),
     ]
 
@@ -71,7 +73,7 @@ def daily(setup: Setup, told: Told, verdict: Verdict) -> Picture:
     """Share of all scores above the threshold, by day."""
     truth = told.evidence.truth
     courses = [told.evidence.scores.course(asset) for asset in truth.assets]
-    day = (np.concatenate([times for times, _ in courses]) - truth.start.timestamp()) // DAY_S
+    day = _axis(np.concatenate([times for times, _ in courses]), truth.start) // 1.0
     above = np.concatenate([ratios for _, ratios in courses])
     day, above = day[np.isfinite(above)], above[np.isfinite(above)] > 1.0
     days = np.unique(day)
@@ -82,21 +84,20 @@ def daily(setup: Setup, told: Told, verdict: Verdict) -> Picture:
     axes.set_ylim(0.0, max(5.0, 1.1 * float(share.max(initial=0.0))))
     axes.set_xlabel("day of the story")
     axes.set_ylabel("% of scores above threshold")
-    handles = [Patch(color=GREY, label="warming begins"), Patch(color=GREEN, label="new model")]
-    axes.legend(handles=handles, loc="upper left")
+    axes.legend(handles=_legend()[-2:], loc="upper left")
     return Picture(as_uri(figure), "Share of scores above the threshold by day: faults, warming, new model")
 
 
 def warmth(setup: Setup, told: Told, verdict: Verdict) -> Picture:
     """The air of the plant, which is what drifted."""
     blocks = list(stream(setup.simulation))
-    days = (np.concatenate([b.times for b in blocks]) - setup.simulation.start.timestamp()) / DAY_S
+    days = _axis(np.concatenate([b.times for b in blocks]), setup.simulation.start)
     air = np.concatenate([b.values[:, :, COLUMN["ambient"]].mean(axis=1) for b in blocks])
     figure, (axes,) = draw(5.6, 3.0)
     axes.plot(days[::30], air[::30], color=BLUE, linewidth=1.0)
-    axes.axvspan(0.0, setup.chapter("history").end, color=GREY, alpha=0.15, linewidth=0)
+    axes.axvspan(1.0, 1.0 + setup.chapter("history").end, color=GREY, alpha=0.15, linewidth=0)
     axes.text(
-        setup.chapter("history").end / 2,
+        1.0 + setup.chapter("history").end / 2,
         0.96,
         "learned from",
         transform=axes.get_xaxis_transform(),
@@ -120,7 +121,7 @@ def _close_up(setup: Setup, start: datetime, finding: Finding) -> Picture:
     fault, sensor = finding.fault, finding.fault.sensors[0]
     begin, end = _days(fault.start, start), _days(fault.end, start)
     margin = 0.5 * (end - begin)
-    blocks = list(stream(setup.simulation, begin - margin, end + margin))
+    blocks = list(stream(setup.simulation, begin - margin - 1.0, end + margin - 1.0))
     days, values = _values(blocks, setup, fault.asset or "", sensor)
     unit = next(i.unit for i in INSTRUMENTS if i.name == sensor)
     figure, (axes,) = draw(4.4, 2.6)
@@ -138,7 +139,7 @@ def _values(
     blocks: Sequence[Block], setup: Setup, asset: str, sensor: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     column = setup.simulation.names.index(asset)
-    days = (np.concatenate([b.times for b in blocks]) - setup.simulation.start.timestamp()) / DAY_S
+    days = _axis(np.concatenate([b.times for b in blocks]), setup.simulation.start)
     return days, np.concatenate([b.values[:, column, COLUMN[sensor]] for b in blocks])
 
 
@@ -170,10 +171,16 @@ def _true_marks(axes: Axes, findings: Sequence[Finding], start: datetime) -> Non
 
 def _turns(axes: Axes, setup: Setup, verdict: Verdict, start: datetime) -> None:
     """Where the warming begins and where a new model took over."""
-    axes.axvline(setup.chapter("drift").start, color=GREY, linestyle=":", linewidth=1.4)
+    axes.axvline(1.0 + setup.chapter("drift").start, color=GREY, linestyle=":", linewidth=1.4)
     for swap in verdict.swaps:
         axes.axvline(_days(swap, start), color=GREEN, linewidth=1.8)
 
 
 def _days(when: datetime, start: datetime) -> float:
-    return (when - start).total_seconds() / DAY_S
+    """A time on the axis: day 1 begins at 1, as the lines and the table count."""
+    return 1.0 + (when - start).total_seconds() / DAY_S
+
+
+def _axis(times: NDArray[np.float64], start: datetime) -> NDArray[np.float64]:
+    """The same for times in seconds since 1970."""
+    return 1.0 + (times - start.timestamp()) / DAY_S
