@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import logging
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -21,6 +22,8 @@ from trainer.simulate.scenario import STORY_DAYS
 def main() -> int:
     """Parses the arguments and runs the demo; gives the exit code."""
     arguments = _arguments()
+    # The demo stops the broker under its own readers; what kafka-python says of that is no news.
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
     try:
         # With --json the story goes to standard error, so that standard output holds the figures alone.
         with redirect_stdout(sys.stderr if arguments.json else sys.stdout):

@@ -24,6 +24,7 @@ class Command:
     def __init__(self, arguments: Sequence[str], logs: Path, name: str | None = None) -> None:
         self.name = name or arguments[0]
         self.log = logs / f"{self.name}.log"
+        self._told = 0
         self._file = self.log.open("wb")
         self._process = subprocess.Popen(
             [str(EXECUTABLE), *arguments], stdin=subprocess.DEVNULL, stdout=self._file, stderr=self._file
@@ -51,6 +52,14 @@ class Command:
     def output(self) -> str:
         """Everything it has written so far."""
         return self.log.read_text(encoding="utf-8", errors="replace")
+
+    def new_lines(self) -> list[str]:
+        """Whole lines written since the last call."""
+        with self.log.open("rb") as file:
+            file.seek(self._told)
+            whole, newline, _ = file.read().rpartition(b"\n")
+        self._told += len(whole) + len(newline)
+        return whole.decode("utf-8", "replace").splitlines()
 
     def check(self) -> None:
         """Raises CommandError when it has ended with an error."""

@@ -48,11 +48,15 @@ def tell(setup: Setup) -> Told:
 def _watch(setup: Setup, stack: ExitStack, begun: float) -> Told:
     settings = load_settings(setup.config)
     config = ["--config", str(setup.config)]
-    (setup.feed / f"{settings.topics.input}.jsonl").touch()
+    reader = None
+    if setup.bootstrap is None:
+        (setup.feed / f"{settings.topics.input}.jsonl").touch()
+    else:
+        reader = _topics(setup, stack)
     daemon = stack.enter_context(Command(["run", *config], setup.directory / "logs"))
     worker = stack.enter_context(Command(["worker", *config], setup.directory / "logs"))
     live = Live(settings, setup.simulation.start, show_alerts=setup.bootstrap is None)
-    feeder = Feeder(setup, live, (daemon, worker))
+    feeder = Feeder(setup, live, (daemon, worker), reader)
     pid = daemon.pid
     _head(
         "3. The watch begins",
@@ -94,6 +98,15 @@ def _train(setup: Setup) -> None:
         print(f"  {line}")
 
 
+def _topics(setup: Setup, stack: ExitStack) -> Command:
+    """Makes the topics; gives the command that reads the alarms back, as an operator would."""
+    logs, config = setup.directory / "logs", ["--config", str(setup.config)]
+    print("\n  watchkeeper topics --create")
+    for line in _finish(Command(["topics", "--create", *config], logs)).output.splitlines():
+        print(f"    {line}")
+    return stack.enter_context(Command(["alerts", "--follow", *config], logs))
+
+
 def _clean(setup: Setup, feeder: "Feeder") -> None:
     chapter = setup.chapter("clean")
     _head(f"4. {chapter.days:g} clean days the model has never seen", "Every alarm here would be a false one.")
@@ -131,11 +144,12 @@ def _drift(setup: Setup, feeder: "Feeder") -> None:
 class Feeder:
     """Sends parts of the simulation to the daemon, and shows what comes of it meanwhile."""
 
-    def __init__(self, setup: Setup, live: Live, watched: Sequence[Command]) -> None:
+    def __init__(self, setup: Setup, live: Live, watched: Sequence[Command], reader: Command | None) -> None:
         self.live = live
         self.records = 0
         self._setup = setup
         self._watched = watched
+        self._reader = reader  # `watchkeeper alerts --follow`, whose lines are shown
         self._parts = 0
 
     def feed(self, begin: float, end: float, rate: float, *, settle: bool = True) -> None:
@@ -158,6 +172,8 @@ class Feeder:
 
     def _look(self) -> None:
         self.live.look()
+        for line in self._reader.new_lines() if self._reader else ():
+            self.live.say(f"  {line}")
         for command in self._watched:
             if not command.running:
                 command.check()
