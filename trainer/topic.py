@@ -41,9 +41,7 @@ def parse_span(text: str) -> TopicSpan:
     if not dots:
         raise ConfigError(f"--span {text!r} has no '..'", "write BEGIN..END with ISO 8601 times or offsets")
     if (begin + end).isdigit():
-        return TopicSpan(
-            begin_offset=int(begin) if begin else None, end_offset=int(end) if end else None
-        )
+        return TopicSpan(begin_offset=int(begin) if begin else None, end_offset=int(end) if end else None)
     return TopicSpan(begin_ms=_milliseconds(begin), end_ms=_milliseconds(end))
 
 

@@ -1,0 +1,160 @@
+"""From held-out residuals to the numbers that make an alarm: residual sizes, the scoring chain, the threshold.
+
+Nothing is judged by what it was fitted on. Each block of the history is scored by a network that never saw it, and by
+a centre and a covariance estimated on the other blocks; the threshold is set on these scores. The bundle then carries
+the network fitted last and the covariance of all blocks.
+"""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.core.scoring import Chain
+from schemas.config import Threshold, Training
+from schemas.manifest import Calibration, Scoring
+from trainer.covariance import shrunk_covariance
+from trainer.graph import ERROR_LIMIT
+
+Doubles = NDArray[np.float64]
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+LEAST_SD = 0.05  # of the sensor's own spread: no reconstruction is believed to be better than that
+LEAST_THRESHOLD = 0.1  # of a history in which nothing ever happens; scores are in standard deviations
+SKETCH = (
+    *np.round(np.arange(0, 0.96, 0.05), 2),
+    0.96,
+    0.97,
+    0.98,
+    0.99,
+    0.992,
+    0.994,
+    0.995,
+    0.996,
+    0.998,
+    0.999,
+    0.9995,
+    0.9999,
+    1.0,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """Residuals of windows that the scoring network was not fitted on, by asset and in time order within one."""
+
+    windows: Ints  # (window,) numbers of the replay
+    slots: Ints  # (window,)
+    fresh: Bools  # (window,) memory is empty before it
+    block: Ints  # (window,) held-out block
+    residual: Doubles  # (window, sensor) of the last row, in the final scaling's units, 0 where missing
+    present: Bools  # (window, sensor) of the last row
+    spread: Doubles  # (window, sensor) sum over the scored rows of squared (mse) or absolute (mae) residuals
+    count: Ints  # (window,) present cells among the scored rows
+
+
+def join(blocks: list[HeldOut]) -> HeldOut:
+    """The blocks of all folds, in the replay's own order."""
+    order = np.argsort(np.concatenate([block.windows for block in blocks]), kind="stable")
+    names = [field.name for field in fields(HeldOut)]
+    return HeldOut(**{name: np.concatenate([getattr(block, name) for block in blocks])[order] for name in names})
+
+
+def error_sizes(held: HeldOut, constant: Bools) -> Doubles:
+    """Typical size (root mean square) of each sensor's residual, (sensor,), scaled units."""
+    count = np.maximum(held.present.sum(axis=0), 1)
+    size = np.sqrt((held.residual**2).sum(axis=0) / count)
+    # Of a constant sensor no spread is known: its error stays in engineering units.
+    return np.asarray(np.where(constant, 1.0, np.maximum(size, LEAST_SD)))
+
+
+def standard_errors(held: HeldOut, sizes: Doubles) -> Floats:
+    """What the graph's `sensor_error` would be, (window, sensor)."""
+    return np.asarray(np.clip(held.residual / sizes, -ERROR_LIMIT, ERROR_LIMIT), np.float32)
+
+
+def window_scores(held: HeldOut, sizes: Doubles, loss: str) -> Floats:
+    """What the graph's `score` would be, (window, 1)."""
+    unit = sizes**2 if loss == "mse" else sizes
+    return np.asarray((held.spread / unit).sum(axis=1) / np.maximum(held.count, 1), np.float32)[:, None]
+
+
+def calibrate_chain(held: HeldOut, raw: Floats, weights: Doubles, training: Training) -> tuple[Scoring, Doubles]:
+    """The chain's numbers, and the held-out scores (window,) that the threshold is set on.
+
+    raw: (window, sensor) standard errors for mahalanobis, else (window, 1) graph scores; weights: (sensor,).
+    """
+    if training.score != "mahalanobis":
+        scoring = Scoring(method="graph", score_alpha=training.score_alpha)
+        return scoring, _advance(scoring, held, raw)[0]
+    smooth = _scoring(np.zeros(raw.shape[1]), np.eye(raw.shape[1]), training)
+    vectors = _advance(smooth, held, raw)[1]
+    block = held.block if held.block.max() > held.block.min() else _halves(held)
+    scores = np.empty(len(raw))
+    for number in np.unique(block):
+        mine = block == number
+        others = _scatter(vectors[~mine], weights, training)
+        scores[mine] = _advance(others, held, raw)[0][mine]
+    return _scatter(vectors, weights, training), scores
+
+
+def calibrate_threshold(scores: Doubles, settings: Threshold) -> Calibration:
+    """The threshold by percentile or mean + k standard deviations, times the margin; and a sketch of the scores."""
+    mean, sd = float(scores.mean()), float(scores.std())
+    if settings.method == "percentile":
+        found = float(np.percentile(scores, settings.percentile))
+        parameters = {"percentile": settings.percentile, "margin": settings.margin}
+    else:
+        found = mean + settings.k * sd
+        parameters = {"k": settings.k, "margin": settings.margin}
+    threshold = max(found * settings.margin, LEAST_THRESHOLD)
+    return Calibration(
+        method=settings.method,
+        parameters=parameters,
+        threshold=_short(threshold),
+        lower_threshold=_short(threshold * settings.hysteresis),
+        windows=len(scores),
+        quantiles={f"{q:g}": _short(float(np.quantile(scores, q))) for q in SKETCH},
+        mean=_short(mean),
+        sd=_short(sd),
+    )
+
+
+def _scatter(vectors: Doubles, weights: Doubles, training: Training) -> Scoring:
+    """Centre and weighted precision of smoothed vectors."""
+    # Even white noise of unit variance keeps this variance after the EWMA: below it a sensor would only look
+    # predictable because the history is short.
+    least = training.vector_alpha / (2 - training.vector_alpha)
+    precision = np.linalg.inv(shrunk_covariance(vectors, least))
+    return _scoring(vectors.mean(axis=0), weights[:, None] * precision * weights, training)
+
+
+def _scoring(center: Doubles, precision: Doubles, training: Training) -> Scoring:
+    symmetric = (precision + precision.T) / 2
+    return Scoring(
+        method="mahalanobis",
+        vector_alpha=training.vector_alpha,
+        center=tuple(_short(v) for v in center.tolist()),
+        precision=tuple(tuple(_short(v) for v in row) for row in symmetric.tolist()),
+        score_alpha=training.score_alpha,
+    )
+
+
+def _advance(scoring: Scoring, held: HeldOut, raw: Floats) -> tuple[Doubles, Doubles]:
+    """Scores and smoothed vectors of all held-out windows, through the detector's own chain."""
+    chain = Chain(scoring, raw.shape[1], int(held.slots.max()) + 1)
+    return chain.advance(held.slots, raw, held.fresh)
+
+
+def _halves(held: HeldOut) -> Ints:
+    """Two halves in time of each asset's windows, where only one block was held out."""
+    count = np.bincount(held.slots)
+    rank = np.arange(len(held.slots)) - np.concatenate([[0], np.cumsum(count)])[held.slots]
+    return np.asarray(rank * 2 // np.maximum(count[held.slots], 1), np.int64)
+
+
+def _short(value: float) -> float:
+    """Nine significant digits: more than float32 holds, and a manifest that can be read."""
+    return float(f"{value:.9g}")

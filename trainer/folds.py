@@ -1,0 +1,76 @@
+"""Which windows are fitted on and which are held out: cuts in time, with a margin so that no row is on both sides."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.errors import DataError
+from trainer.replay import Replay
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Window numbers, ascending. No row of a held-out window is in a window of `rest`."""
+
+    held: Ints
+    rest: Ints
+
+
+def last_part(replay: Replay, within: Ints, share: float) -> Part:
+    """Holds out the last `share` of each asset's windows among `within`, in time."""
+    rank, size = _ranks(replay, within)
+    held = rank >= size - np.maximum(np.round(share * size), 1)
+    return _apart(replay, within, held)
+
+
+def blocked(replay: Replay, folds: int) -> list[Part]:
+    """Cuts each asset's windows into `folds` blocks in time and holds out one after the other.
+
+    Blocks, since neighbours in time are alike: held-out windows strewn among fitted ones would be known already.
+    """
+    everything = np.arange(len(replay))
+    rank, size = _ranks(replay, everything)
+    block = rank * folds // np.maximum(size, 1)
+    return [_apart(replay, everything, block == number) for number in range(folds)]
+
+
+def thinned(chosen: Ints, most: int) -> Ints:
+    """At most `most` of the windows, evenly spread."""
+    if len(chosen) <= most:
+        return chosen
+    return chosen[np.linspace(0, len(chosen) - 1, most).astype(np.int64)]
+
+
+def check_sizes(replay: Replay, parts: list[Part], least: int, source: str) -> None:
+    """Raises DataError where a part leaves too little to fit on or nothing to judge by."""
+    for part in parts:
+        if len(part.rest) < least or not len(part.held):
+            raise DataError(
+                f"{source} gives {len(replay)} windows of {replay.window} rows; with the held-out part set aside "
+                f"{len(part.rest)} are left to fit on, and {least} are the least",
+                "give more history, lower training.<model>.window, or set training.<model>.folds to 0",
+            )
+
+
+def _ranks(replay: Replay, chosen: Ints) -> tuple[Ints, Ints]:
+    """Each chosen window's place among its asset's chosen windows, and how many these are."""
+    slots = replay.slots[chosen]
+    count = np.bincount(slots, minlength=int(replay.slots.max()) + 1)
+    begin = np.concatenate([[0], np.cumsum(count)])[slots]
+    return np.arange(len(chosen)) - begin, count[slots]
+
+
+def _apart(replay: Replay, chosen: Ints, held: NDArray[np.bool_]) -> Part:
+    """Drops from the rest every window that shares a row with a held-out one; held blocks are in one piece by asset."""
+    slots, rows = replay.slots[chosen], replay.rows[chosen]
+    assets = int(slots.max()) + 1
+    first = np.full(assets, np.iinfo(np.int64).max)
+    last = np.full(assets, -1)
+    np.minimum.at(first, slots[held], rows[held])
+    np.maximum.at(last, slots[held], rows[held])
+    reach = replay.window - 1
+    clear = (rows < first[slots] - reach) | (rows > last[slots] + reach)
+    return Part(chosen[held], chosen[~held & clear])

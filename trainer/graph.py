@@ -1,0 +1,56 @@
+"""The exported graph: windows in engineering units in; score, sensor error, reconstruction and code out."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from trainer.networks import Network
+from trainer.preprocess import Preprocess
+
+OUTPUTS = ("score", "sensor_error", "reconstruction", "latent")
+ERROR_LIMIT = 20.0  # standard deviations: a wild cell is far out, and still forgotten by an EWMA in time
+
+
+class Graph(nn.Module):
+    """Preprocess -> network -> residual -> error and score.
+
+    error_sd: (sensor,) typical size of the last row's residual on held-out normal rows, scaled units.
+    score: `last_row` takes the mean over the last row's present cells, else it is over the window's; of squared or
+    absolute standardised residuals, as `loss` says. Higher is more anomalous.
+    """
+
+    def __init__(
+        self,
+        preprocess: Preprocess,
+        network: nn.Module,
+        error_sd: Tensor,
+        score: Literal["window", "last_row", "mahalanobis"],
+        loss: Literal["mse", "mae"],
+    ) -> None:
+        super().__init__()
+        self.preprocess = preprocess
+        self.network = network
+        self.error_sd: Tensor
+        self.register_buffer("error_sd", error_sd.to(torch.float32))
+        self._last_row = score == "last_row"
+        self._squared = loss == "mse"
+
+    def forward(self, window: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(batch, window, sensor) -> the four OUTPUTS."""
+        scaled, present = self.preprocess(window)
+        network: Network = self.network  # type: ignore[assignment]
+        code = network.encode(scaled)
+        rebuilt = network.decode(code)
+        # A missing cell has no residual; the network's guess of it is only shown.
+        standard = torch.where(present, (scaled - rebuilt) / self.error_sd, 0.0)
+        sensor_error = standard[:, -1, :].clamp(-ERROR_LIMIT, ERROR_LIMIT)
+        score = self._mean(standard, present)
+        return score, sensor_error, self.preprocess.restore(rebuilt), code
+
+    def _mean(self, standard: Tensor, present: Tensor) -> Tensor:
+        if self._last_row:
+            standard, present = standard[:, -1:, :], present[:, -1:, :]
+        size = standard.square() if self._squared else standard.abs()
+        count = present.sum(dim=(1, 2)).clamp(min=1)
+        return size.sum(dim=(1, 2)) / count

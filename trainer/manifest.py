@@ -1,0 +1,99 @@
+"""The manifest of a training: what the detector must know of the model beside its graph."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.store import GOLDEN, MODEL
+from schemas.manifest import Calibration, FileEntry, Manifest, Scoring, Sensor, Timing, TrainingData
+from trainer.calibrate import HeldOut
+from trainer.export import TOLERANCE
+from trainer.fitted import Curve
+from trainer.networks import sizes
+from trainer.prepare import Prepared
+from trainer.reference import drift_reference, stuck_rows
+
+Doubles = NDArray[np.float64]
+
+# The threshold alone cannot meet an alarm budget (the 99th percentile of a score at 1 Hz is exceeded 864 times a day);
+# persistence does: a verdict must hold for some rows before anyone is called.
+ON_DELAY_PERIODS, OFF_DELAY_PERIODS = 5, 10
+LIBRARIES = ("torch", "onnx", "onnxruntime", "numpy", "watchkeeper")
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """What calibration gave."""
+
+    held: HeldOut
+    scoring: Scoring
+    calibration: Calibration
+    scores: Doubles  # (window,) held-out
+
+
+def build_manifest(
+    model: str, parent: str | None, prepared: Prepared, curve: Curve, calibrated: Calibrated, files: tuple[bytes, bytes]
+) -> Manifest:
+    """curve: of the model's own fit; files: the graph's and the golden file's bytes."""
+    history, training, period = prepared.history, prepared.training, prepared.period_s
+    fingerprint, created = history.fingerprint(), datetime.now(UTC)
+    start, end = history.span
+    wanted, names, held = training.threshold, history.sensors, calibrated.held
+    values = np.concatenate([asset.values for asset in history.assets])[prepared.replay.rows[held.windows]]
+    return Manifest(
+        model=model,
+        model_version=f"{created:%Y%m%dT%H%M%S}-{fingerprint[:6]}",
+        parent_version=parent,
+        created=created,
+        family=training.family,
+        sensors=tuple(_sensor(prepared, column) for column in range(len(names))),
+        window=training.window,
+        stride=training.stride,
+        period_s=period,
+        max_gap_s=prepared.shape.max_gap_s,
+        fill_limit=training.fill_limit,
+        latent=sizes(training, len(names)).latent,
+        scoring=calibrated.scoring,
+        calibration=calibrated.calibration,
+        timing=Timing(
+            on_delay_s=ON_DELAY_PERIODS * period if wanted.on_delay_s is None else wanted.on_delay_s,
+            off_delay_s=OFF_DELAY_PERIODS * period if wanted.off_delay_s is None else wanted.off_delay_s,
+        ),
+        drift=drift_reference(names, held.slots, calibrated.scores, values.astype(np.float64), training.window),
+        training=TrainingData(
+            fingerprint=fingerprint, rows=history.rows, assets=tuple(asset.name for asset in history.assets),
+            start=start, end=end, source=history.source,
+        ),
+        metrics=_metrics(curve, calibrated),
+        libraries={name: version(name) for name in LIBRARIES},
+        golden_tolerance=TOLERANCE,
+        files={
+            name: FileEntry(sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data))
+            for name, data in zip((MODEL, GOLDEN), files, strict=True)
+        },
+    )  # fmt: skip
+
+
+def _sensor(prepared: Prepared, column: int) -> Sensor:
+    settings = prepared.settings[column]
+    return Sensor(
+        name=prepared.history.sensors[column], unit=settings.unit, low=settings.low, high=settings.high,
+        stuck_rows=stuck_rows(prepared.history.assets, column),
+    )  # fmt: skip
+
+
+def _metrics(curve: Curve, calibrated: Calibrated) -> dict[str, float]:
+    held, scores = calibrated.held, calibrated.scores
+    figures = {
+        "training_loss": curve.train[curve.best_epoch],
+        "validation_loss": curve.validation[curve.best_epoch],
+        "best_epoch": curve.best_epoch + 1,
+        "held_out_windows": len(scores),
+        "held_out_rmse": float(np.sqrt((held.residual**2).sum() / max(held.present.sum(), 1))),  # scaled units
+        "held_out_above_threshold": float((scores > calibrated.calibration.threshold).mean()),
+    }
+    return {name: float(f"{value:.6g}") for name, value in figures.items()}
