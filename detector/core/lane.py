@@ -154,7 +154,8 @@ class Lane:
     def silence(self, clock: float, *, by_feed: bool) -> list[Alert]:
         """Opens an incident for each asset that has sent nothing for `silent_after_s`."""
         since = self.windows.newest if by_feed else self.seen
-        quiet = np.flatnonzero(np.isfinite(since) & np.isfinite(self.seen) & (clock - since > self._silent_after_s))
+        known = np.flatnonzero(np.isfinite(since) & np.isfinite(self.seen))
+        quiet = known[clock - since[known] > self._silent_after_s]
         new = [slot for slot in quiet.tolist() if (slot, Condition.SILENT.value, "") not in self.quality_incidents]
         return self._alerts([self._fall_silent(slot) for slot in new])
 

@@ -1,8 +1,9 @@
 """Data quality of the feed: stuck, missing and out-of-range sensors, judged row by row for all assets at once.
 
 A sensor is judged by runs of rows: so many equal values that training never saw (`stuck_rows` of the manifest), so
-many missing values, so many values outside the declared range. While it is bad its cells are withheld from the model
-(they count as missing and are filled in the graph), so that a dead sensor does not raise a process alarm of its own.
+many missing values, so many values outside the declared range. Cells of a stuck sensor, and every value outside its
+range, are withheld from the model (they count as missing and are filled in the graph), so that a dead sensor does not
+raise a process alarm of its own.
 """
 
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ class Verdicts:
     """Runs of bad rows against their limits; a sensor is bad where run >= limit."""
 
     runs: tuple[NDArray[np.int32], ...]  # one (row, sensor) for each of CONDITIONS
-    bad: Bools  # (row, sensor) any condition
+    bad: Bools  # (row, sensor) not to be believed: withheld from the model
 
 
 class Quality:
@@ -75,9 +76,7 @@ class Quality:
             self.runs[condition][owners] = run[ends]
             runs.append(run)
         self.last[owners] = values[ends]
-        bad = np.zeros(values.shape, bool)
-        for run, limit in zip(runs, self.limits, strict=True):
-            bad |= run >= limit
+        bad = marks[2] | (runs[0] >= self.limits[0])
         return Verdicts(tuple(runs), bad)
 
 

@@ -1,0 +1,73 @@
+"""Scoring: the chain is the recurrence its docstring states, for any polls."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
+
+from detector.core.scoring import Chain, significant
+from schemas.manifest import Scoring
+
+IDENTITY = ((1.0, 0.0), (0.0, 1.0))
+MAHALANOBIS = Scoring(
+    method="mahalanobis", vector_alpha=0.3, score_alpha=0.4, center=(0.1, -0.2), precision=((2.0, 0.5), (0.5, 1.0))
+)
+
+
+def by_hand(errors: NDArray[np.float64]) -> list[float]:
+    """One asset's scores, row by row."""
+    vector, level, scores = np.zeros(2), None, []
+    for row in np.round(errors, 4):
+        vector = vector + 0.3 * (row - vector)
+        off = vector - np.array(MAHALANOBIS.center)
+        distance = float(significant(np.array([np.sqrt(off @ np.array(MAHALANOBIS.precision) @ off)]))[0])
+        level = distance if level is None else level + 0.4 * (distance - level)
+        scores.append(float(significant(np.array([level]))[0]))
+    return scores
+
+
+@given(st.integers(1, 30), st.integers(1, 5), st.integers(1, 40), st.integers(0, 99))
+def test_the_chain_is_its_recurrence_for_any_polls(rows: int, assets: int, poll: int, seed: int) -> None:
+    """Assets in step, in polls of any size, score as each would alone."""
+    rng = np.random.default_rng(seed)
+    errors = rng.normal(size=(assets, rows, 2)).astype(np.float32)
+    order = rng.permutation(np.repeat(np.arange(assets), rows))
+    taken, chain = np.zeros(assets, int), Chain(MAHALANOBIS, 2)
+    got: list[list[float]] = [[] for _ in range(assets)]
+    for begin in range(0, len(order), poll):
+        slots = np.sort(order[begin : begin + poll])
+        raw = np.empty((len(slots), 2), np.float32)
+        for i, slot in enumerate(slots):
+            raw[i] = errors[slot, taken[slot]]
+            taken[slot] += 1
+        scores, _ = chain.advance(slots, raw, np.zeros(len(slots), bool))
+        for slot, score in zip(slots, scores, strict=True):
+            got[slot].append(float(score))
+    for asset in range(assets):
+        assert got[asset] == pytest.approx(by_hand(errors[asset].astype(float)), rel=1e-6)
+
+
+def test_a_fresh_row_begins_anew() -> None:
+    """After a gap the chain scores as if the asset had just been met."""
+    errors = np.random.default_rng(3).normal(size=(20, 2)).astype(np.float32)
+    fresh = np.zeros(20, bool)
+    fresh[12] = True
+    scores, _ = Chain(MAHALANOBIS, 2).advance(np.zeros(20, np.int64), errors, fresh)
+    assert scores[12:].tolist() == pytest.approx(by_hand(errors[12:].astype(float)), rel=1e-6)
+
+
+def test_contributions_are_signed_shares() -> None:
+    """A sensor that reads high gets a positive share, one that reads low a negative one; shares sum to one."""
+    chain = Chain(Scoring(method="mahalanobis", center=(0.0, 0.0), precision=IDENTITY), 2)
+    shares = chain.contributions(np.array([[3.0, -1.0]]))
+    assert shares.tolist() == [[0.9, -0.1]]
+
+
+@given(hnp.arrays(np.float64, st.integers(1, 20), elements=st.floats(-1e30, 1e30)))
+def test_six_significant_digits(values: NDArray[np.float64]) -> None:
+    """Rounding moves a value by at most half a unit of its sixth digit, and twice is once."""
+    once = significant(values)
+    assert np.allclose(once, values, rtol=5.1e-6, atol=1e-289)
+    assert np.allclose(significant(once), once, rtol=1e-12, atol=0)

@@ -1,0 +1,255 @@
+"""The whole way of a record, without I/O: the outcome is a property of the records, not of how they came."""
+
+import json
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from detector.core import checkpoint
+from detector.core.watch import Watch, match
+from schemas.alert import AlertKind, AlertState, Condition, Severity
+from schemas.config import Alarms, Drift, Feed, ScoresOut, WatchRule
+from schemas.feed import RowFlag
+from tests.detector.core.plant import (
+    START_S,
+    FakeRecord,
+    FakeScorer,
+    Story,
+    feed,
+    manifest,
+    plant,
+    replay,
+    settings,
+    watch,
+    wide,
+)
+
+
+def test_a_fault_is_alarmed_once_and_explained() -> None:
+    """A shift of one sensor opens one incident, names the sensor first, and closes it after it is over."""
+    story = replay(watch(), feed(plant()), 1000)
+    process = [a for a in story.alerts.values() if a.data.kind is AlertKind.PROCESS]
+    assert [a.data.state for a in process if a.data.asset == "a0"] == [AlertState.OPENED, AlertState.CLOSED]
+    opened = process[0].data
+    assert opened.sensors[0].sensor == "s1"
+    assert opened.sensors[0].expected == 0.0
+    assert opened.sensors[0].contribution > 0.9
+    assert START_S + 60 <= opened.start.timestamp() <= START_S + 64
+    assert opened.origin.first_offset == (opened.start.timestamp() - START_S) * 3
+
+
+def test_quality_alarms_are_apart_and_withhold_the_sensor() -> None:
+    """A stuck and an out-of-range sensor give quality alarms, and no process alarm of their own."""
+    story = replay(watch(), feed(plant()), 1000)
+    quality = {
+        (a.data.asset, a.data.condition, a.data.state) for a in story.alerts.values() if a.data.kind == "quality"
+    }
+    for asset, condition in (("a1", Condition.STUCK), ("a0", Condition.OUT_OF_RANGE)):
+        assert (asset, condition, AlertState.OPENED) in quality
+        assert (asset, condition, AlertState.CLOSED) in quality
+    assert not [a for a in story.alerts.values() if a.data.kind == "process" and a.data.asset == "a1"]
+
+
+@hypothesis_settings(deadline=None, max_examples=25)
+@given(
+    seed=st.integers(0, 3),
+    poll=st.integers(1, 400),
+    restarts=st.lists(st.integers(0, 700), max_size=3),
+    partitions=st.integers(1, 3),
+)
+def test_the_outcome_does_not_depend_on_polls_or_restarts(
+    seed: int, poll: int, restarts: list[int], partitions: int
+) -> None:
+    """One feed, any polls, checkpoints and restarts: the same scores, flags, alerts and ids."""
+    records = feed(plant(seed), partitions)
+    whole = replay(watch(), records, len(records))
+    story, over, begin = Story({}, {}, []), watch(), 0
+    kept: dict[tuple[int, bytes], bytes] = {}
+    for cut in sorted(restarts):
+        replay(over, records[begin:cut], poll, story)
+        begin = max(begin, cut)
+        over = restarted(over, records[:begin], partitions, kept)
+    replay(over, records[begin:], poll, story)
+    assert story.scores == whole.scores
+    assert story.alerts == whole.alerts
+
+
+def restarted(over: Watch, done: list[FakeRecord], partitions: int, kept: dict[tuple[int, bytes], bytes]) -> Watch:
+    """A new process that restores what the old ones wrote; of a key the newest entry counts."""
+    fresh = watch()
+    for partition in range(partitions):
+        following = max((r.offset + 1 for r in done if r.partition == partition), default=0)
+        kept |= {(partition, key): value for key, value in checkpoint.take(over, partition, following)}
+        entries = {key: value for (owner, key), value in kept.items() if owner == partition}
+        assert checkpoint.put_back(fresh, partition, entries, START_S) == following
+    return fresh
+
+
+def test_a_replay_up_to_the_checkpoint_changes_nothing() -> None:
+    """A crash between buckets and marker leaves newer buckets: their records are passed over on the replay."""
+    records = feed(plant())
+    whole = replay(watch(), records, 100)
+    over, story = watch(), Story({}, {}, [])
+    replay(over, records[:300], 100, story)
+    old_marker = dict(checkpoint.take(over, 0, 300))[b"marker"]
+    replay(over, records[300:400], 100, story)
+    entries = dict(checkpoint.take(over, 0, 400)) | {b"marker": old_marker}
+    fresh = watch()
+    assert checkpoint.put_back(fresh, 0, entries, START_S) == 300
+    replay(fresh, records[300:], 100, story)
+    assert story.alerts == whole.alerts
+    assert story.scores == whole.scores
+
+
+def test_silence_is_told_when_it_is_noticed_and_when_it_is_over() -> None:
+    """An asset that sends nothing is alarmed by the feed's clock; the same polls or one poll tell the same."""
+    values = np.random.default_rng(1).normal(size=(200, 2, 3))
+    records = [r for r in feed(values) if not (b'"a1"' in (r.value or b"") and 50 <= r.offset // 2 < 150)]
+    slow, fast = replay(watch(), records, 3), replay(watch(), records, 10_000)
+    assert slow.alerts == fast.alerts
+    silent = [a.data for a in slow.alerts.values() if a.data.condition is Condition.SILENT]
+    assert [(d.asset, d.state) for d in silent] == [("a1", AlertState.OPENED), ("a1", AlertState.CLOSED)]
+    assert silent[0].duration_s == 30.0
+    assert silent[1].duration_s == 101.0
+
+
+def test_silence_never_closes_a_process_alarm() -> None:
+    """An asset that falls silent in an incident stays in it."""
+    values = np.random.default_rng(1).normal(size=(200, 2, 3))
+    values[40:, 1] += 15.0
+    records = [r for r in feed(values) if not (b'"a1"' in (r.value or b"") and r.offset // 2 >= 60)]
+    states = {(a.data.kind, a.data.state) for a in replay(watch(), records, 7).alerts.values() if a.data.asset == "a1"}
+    assert (AlertKind.PROCESS, AlertState.OPENED) in states
+    assert (AlertKind.QUALITY, AlertState.OPENED) in states
+    assert (AlertKind.PROCESS, AlertState.CLOSED) not in states
+
+
+def test_every_record_is_accounted_for() -> None:
+    """Each offset stands exactly once among scores and dead letters, watched or not."""
+    config = settings(watch=(WatchRule(model="m", assets=("a[01]",)),))
+    records = feed(plant())
+    bad = [FakeRecord(len(records) + i, data) for i, data in enumerate([b"", b"[", None, b"{}", b'{"asset": 1.5}'])]
+    over = watch(config)
+    story = replay(over, [*records, *bad], 50)
+    assert sorted(offset for _, offset in story.scores) == list(range(len(records)))
+    assert story.dead == len(bad)
+    unwatched = [offset for (_, offset), (_, flags) in story.scores.items() if flags == RowFlag.UNWATCHED]
+    assert len(unwatched) == over.unwatched["a2"] == len(records) // 3
+
+
+def test_the_cap_on_assets_holds() -> None:
+    """Past max_assets new assets are flagged and counted, and take no memory; known ones are watched on."""
+    config = settings().model_copy(update={"limits": settings().limits.model_copy(update={"max_assets": 2})})
+    over = watch(config)
+    story = replay(over, [wide(i, f"a{i}", START_S + i, (0.0, 0.0, 0.0)) for i in range(50)], 10)
+    assert len(over.lanes["m"].assets) == 2
+    assert sum(flags == RowFlag.OVER_LIMIT for _, flags in story.scores.values()) == 48
+
+
+def test_drift_of_most_assets_asks_once() -> None:
+    """A shift of the inputs that lasts asks for one retraining with its figures; noise asks for none."""
+    values = np.random.default_rng(5).normal(size=(600, 3, 3))
+    assert not replay(watch(), feed(values), 100).requests
+    values[200:, :, 0] += 2.0
+    story = replay(watch(), feed(values), 100)
+    assert len(story.requests) == 1
+    assert story.requests[0].figures[0].signal == "s0"
+    assert story.requests[0].figures[0].z > 5
+
+
+def test_a_fault_of_one_asset_is_no_drift() -> None:
+    """One asset in trouble does not ask for a retraining of the model of three."""
+    values = np.random.default_rng(5).normal(size=(600, 3, 3))
+    values[200:, 0, 0] += 2.0
+    assert not replay(watch(), feed(values), 100).requests
+
+
+def test_a_swap_between_polls_leaves_no_row_unscored() -> None:
+    """The rows after a swap are scored by the new version at once; incidents go on."""
+    values = plant()
+    records = feed(values)
+    over = watch()
+    story = replay(over, records[:240], 40)
+    over.swap(FakeScorer(manifest(version="v2")))
+    replay(over, records[240:], 40, story)
+    assert all(score is not None for (_, offset), (score, _) in story.scores.items() if offset >= 240)
+    fault = [a.data for a in story.alerts.values() if a.data.kind == "process" and a.data.asset == "a0"]
+    assert [(d.state, d.model_version) for d in fault] == [(AlertState.OPENED, "v1"), (AlertState.CLOSED, "v2")]
+    assert fault[0].incident == fault[1].incident
+
+
+def test_severity_follows_the_peak_and_an_escalation_is_told() -> None:
+    """A fault that grows past twice and four times the threshold is told each time its severity rises."""
+    values = np.random.default_rng(2).normal(size=(160, 1, 3)) * 0.1
+    values[40:70, 0, 0] += 6.0
+    values[70:100, 0, 0] += 12.0
+    values[100:130, 0, 0] += 24.0
+    data = [a.data for a in replay(watch(), feed(values), 9).alerts.values()]
+    assert [(d.state, d.severity) for d in data] == [
+        (AlertState.OPENED, Severity.WARNING),
+        (AlertState.UPDATED, Severity.MAJOR),
+        (AlertState.UPDATED, Severity.CRITICAL),
+        (AlertState.CLOSED, Severity.CRITICAL),
+    ]
+    assert [d.sequence for d in data] == [0, 1, 2, 3]
+
+
+def test_long_records_give_the_scores_of_wide_ones() -> None:
+    """One sensor a record, in any poll size: the alerts' assets and times are those of the wide feed."""
+    values = plant(rows=120)
+    whole = replay(watch(), feed(values), 50)
+    long: list[FakeRecord] = []
+    for record in feed(values):
+        row = json.loads(record.value or b"")
+        for name in ("s0", "s1", "s2"):
+            if name in row:
+                body = {"asset": row["asset"], "timestamp": row["timestamp"], "sensor": name, "value": row[name]}
+                long.append(FakeRecord(len(long), json.dumps(body).encode()))
+    config = settings(feed=Feed(form="long", lateness_s=2.0))
+    stories = []
+    for poll in (7, 5000):
+        over = watch(config)
+        stories.append(replay(over, long, poll))
+        last = over.finish(0.0)
+        stories[-1].alerts |= {a.id: a for a in last.alerts}
+    assert stories[0].alerts == stories[1].alerts
+    said = {(a.data.asset, a.data.condition, a.data.state, a.time) for a in stories[0].alerts.values()}
+    assert said == {(a.data.asset, a.data.condition, a.data.state, a.time) for a in whole.alerts.values()}
+
+
+@pytest.mark.parametrize(
+    ("emit", "kept"),
+    [
+        (ScoresOut(emit="none"), lambda place, _: place < 0),
+        (ScoresOut(emit="every_nth", nth=7), lambda place, _: place % 7 == 0),
+        (ScoresOut(emit="above", fraction=0.5), lambda _, score: score is not None and score > 2.0),
+    ],
+)
+def test_the_scores_topic_holds_what_was_asked_for(emit: ScoresOut, kept: Callable[[int, float | None], bool]) -> None:
+    """none, every n-th offset, or scores above a fraction of the threshold."""
+    records = feed(plant())
+    everything = replay(watch(), records, 60).scores
+    some = replay(watch(settings(scores=emit)), records, 60).scores
+    assert some == {place: entry for place, entry in everything.items() if kept(place[1], entry[0])}
+
+
+def test_rules_are_read_in_order() -> None:
+    """The first rule whose glob fits counts; an asset that none names has no model."""
+    rules = [WatchRule(model="pumps", assets=("pump-*",)), WatchRule(model="all-1", assets=("*-1",))]
+    assert match(rules, "pump-1") == "pumps"
+    assert match(rules, "fan-1") == "all-1"
+    assert match(rules, "fan-2") is None
+
+
+def test_reloaded_delays_count_at_once() -> None:
+    """A longer on-delay taken up in the middle keeps a short fault from opening."""
+    records = feed(plant())
+    over = watch()
+    story = replay(over, records[:150], 50)
+    over.configure(settings(alarms=Alarms(silent_after_s=30.0, on_delay_s=100.0), drift=Drift(enabled=False)))
+    replay(over, records[150:], 50, story)
+    assert not [a for a in story.alerts.values() if a.data.kind is AlertKind.PROCESS]

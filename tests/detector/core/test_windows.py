@@ -1,0 +1,114 @@
+"""Windows: whatever the polls, the windows are those of a row-by-row reading."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from detector.core.windows import CLOCK_RESET_ROWS, Windows, WindowShape
+from schemas.feed import RowFlag
+
+SENSORS = 2
+Row = tuple[int, float, tuple[float, ...]]  # slot, time, values
+
+
+def by_hand(rows: list[Row], shape: WindowShape) -> list[tuple[bool, int]]:
+    """Scored or not, and the first value of the window's oldest row, read row by row in plain Python."""
+    held: dict[int, list[tuple[float, tuple[float, ...]]]] = {}
+    runs: dict[int, int] = {}
+    late: dict[int, int] = {}
+    out = []
+    for slot, time, values in rows:
+        past = held.setdefault(slot, [])
+        if past and time <= past[-1][0]:
+            late[slot] = late.get(slot, 0) + 1
+            if late[slot] < CLOCK_RESET_ROWS:
+                out.append((False, -1))
+                continue
+            past.clear()
+        late[slot] = 0
+        if past and time - past[-1][0] > shape.max_gap_s:
+            past.clear()
+        runs[slot] = 1 if not past else runs[slot] + 1
+        past.append((time, values))
+        full = runs[slot] >= shape.window and (runs[slot] - shape.window) % shape.stride == 0
+        cells = np.array([v for _, v in past[-shape.window :]])
+        fine = full and np.isnan(cells).mean() <= shape.fill_limit + 1e-9
+        out.append((fine, int(cells[0, 0]) if fine and not np.isnan(cells[0, 0]) else -1))
+    return out
+
+
+rows_of = st.lists(
+    st.tuples(
+        st.integers(0, 2),
+        st.sampled_from([1.0, 1.0, 1.0, 1.0, 2.0, 7.0, 0.0, -3.0]),
+        st.booleans(),
+    ),
+    max_size=60,
+)
+
+
+@given(rows_of, st.integers(1, 5), st.integers(1, 3), st.lists(st.integers(1, 9), min_size=1, max_size=20))
+def test_windows_equal_a_row_by_row_reading_for_any_polls(
+    steps: list[tuple[int, float, bool]], window: int, stride: int, polls: list[int]
+) -> None:
+    """Late rows, gaps, missing cells, strides and polls of any size give the windows of a plain reading."""
+    shape = WindowShape(window, SENSORS, stride, max_gap_s=5.0, fill_limit=0.5)
+    clock: dict[int, float] = {}
+    rows: list[Row] = []
+    for number, (slot, step, missing) in enumerate(steps):
+        clock[slot] = clock.get(slot, 100.0) + step
+        rows.append((slot, clock[slot], (float(number), float("nan") if missing else 0.0)))
+    windows = Windows(shape, capacity=4)
+    seen: dict[int, tuple[bool, int]] = {}
+    begin = 0
+    sizes = iter(polls * 60)
+    while begin < len(rows):
+        part = rows[begin : begin + next(sizes)]
+        slots = np.array([r[0] for r in part])
+        values = np.array([r[2] for r in part], np.float32)
+        advance = windows.advance(slots, np.array([r[1] for r in part]), values)
+        found = advance.windows(0, len(advance.scored))
+        for position in range(len(part)):
+            seen[begin + int(advance.screened.order[position])] = (False, -1)
+        for position, cells in zip(advance.scored.tolist(), found, strict=True):
+            seen[begin + int(advance.screened.order[position])] = (True, int(cells[0, 0]))
+        begin += len(part)
+    assert [seen[i] for i in range(len(rows))] == by_hand(rows, shape)
+
+
+def one_slot(windows: Windows, times: list[float], first: float = 0.0) -> NDArray[np.int64]:
+    values = np.full((len(times), SENSORS), first, np.float32)
+    advance = windows.advance(np.zeros(len(times), np.int64), np.array(times), values)
+    return np.asarray(advance.screened.flags[np.argsort(advance.screened.order)])
+
+
+def test_a_clock_set_back_is_late_and_then_believed() -> None:
+    """One poison timestamp must not make an asset deaf for ever."""
+    windows = Windows(WindowShape(1, SENSORS, 1, 1e9, 0.0))
+    one_slot(windows, [1e9])
+    flags = one_slot(windows, [100.0 + i for i in range(CLOCK_RESET_ROWS + 2)])
+    assert (flags[: CLOCK_RESET_ROWS - 1] == RowFlag.LATE).all()
+    assert flags[CLOCK_RESET_ROWS - 1] == RowFlag.CLOCK_RESET
+    assert (flags[CLOCK_RESET_ROWS:] == 0).all()
+
+
+@pytest.mark.parametrize(("share", "scored"), [(0.5, True), (0.49, False)])
+def test_the_fill_limit_is_the_largest_share_that_is_scored(share: float, scored: bool) -> None:
+    """A window with half of its cells missing is scored at a limit of a half, and not below it."""
+    windows = Windows(WindowShape(2, SENSORS, 1, 10.0, share))
+    values = np.array([[1.0, np.nan], [1.0, np.nan]], np.float32)
+    advance = windows.advance(np.zeros(2, np.int64), np.array([1.0, 2.0]), values)
+    assert (len(advance.scored) == 1) is scored
+
+
+def test_another_version_takes_over_the_rows() -> None:
+    """After a swap to the same window nothing has to warm up; a longer window waits only for what it lacks."""
+    old = Windows(WindowShape(3, SENSORS, 1, 10.0, 0.0))
+    one_slot(old, [1.0, 2.0, 3.0, 4.0])
+    same, longer = (Windows(WindowShape(w, SENSORS, 1, 10.0, 0.0)) for w in (3, 5))
+    same.adopt(old)
+    longer.adopt(old)
+    assert one_slot(same, [5.0]).tolist() == [0]
+    assert one_slot(longer, [6.0, 7.0, 8.0]).tolist() == [RowFlag.WARMING, RowFlag.WARMING, 0]
