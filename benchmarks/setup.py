@@ -1,0 +1,62 @@
+"""What a measurement needs beside the broker: a trained model, topics of its own, a configuration."""
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.demo.broker import free_port
+from deploy.demo.process import DaemonProcess
+from detector.config import load_settings
+from detector.shell.admin import Admin
+from detector.shell.topics import plan
+
+MODEL = "bench"
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """Where everything lies. `graph` and `threshold` are for the contestants that call onnxruntime themselves."""
+
+    folder: Path
+    bootstrap: str
+    store: Path
+    graph: Path
+    threshold: float
+
+
+def daemon(bench: Bench, topic: str, name: str, *, on_delay_s: float, off_delay_s: float) -> DaemonProcess:
+    """A daemon with a group and topics of its own, as configured by default but for its delays; not started yet."""
+    port = free_port()
+    document = {
+        "store": str(bench.store),
+        "watch": [{"model": MODEL}],
+        "alarms": {"on_delay_s": on_delay_s, "off_delay_s": off_delay_s},
+        "kafka": {"bootstrap_servers": bench.bootstrap, "group": name},
+        "topics": {
+            "input": topic,
+            "alerts": alerts_topic(name),
+            "scores": f"{name}.scores",
+            "dead_letters": f"{name}.dead-letters",
+            "control": f"{name}.control",
+            "state": f"{name}.state",
+        },
+        "http": {"port": port},
+    }
+    config = bench.folder / f"{name}.yaml"
+    config.write_text(json.dumps(document), encoding="utf-8")  # JSON is YAML
+    settings = load_settings(config, {})
+    with Admin(settings.kafka, wait_s=10) as admin:
+        found = admin.describe(order.name for order in plan(settings, {}).values())
+        admin.create(order for order in plan(settings, found).values() if order.name not in found)
+    return DaemonProcess(config, port, bench.folder / f"{name}.log")
+
+
+def alerts_topic(name: str) -> str:
+    """Where the daemon of that name sends its alerts."""
+    return f"{name}.alerts"
+
+
+def unique(word: str) -> str:
+    """A name for a group or topics that no earlier lap used."""
+    return f"{word}-{time.monotonic_ns()}"
