@@ -1,7 +1,7 @@
 """From the core's outcome to messages: the only place where outputs become bytes."""
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 import numpy as np
@@ -69,15 +69,21 @@ def dead_letter_message(rejected: Rejected) -> Message:
     return Message(Stream.DEAD_LETTERS, record.value, record.key, (*own, *ours))
 
 
+def read_dead_letter(headers: Iterable[tuple[str, bytes | None]]) -> DeadLetter:
+    """The coordinates and reason from a dead letter's headers. Raises pydantic's ValidationError."""
+    fields: dict[str, str | int] = {
+        name.removeprefix(HEADER_PREFIX): value.decode()
+        for name, value in headers
+        if name.startswith(HEADER_PREFIX) and value is not None
+    }
+    # Headers are text; a version is a number by contract, and only by contract.
+    return DeadLetter.model_validate({**fields, "version": int(fields.get("version", 0))})
+
+
 def dead_letter_line(message: Message) -> bytes:
     """The same as one JSON line, for files."""
-    fields = {
-        name.removeprefix(HEADER_PREFIX): value.decode()
-        for name, value in message.headers
-        if name.startswith(HEADER_PREFIX)
-    }
     line = DeadLetterLine(
-        dead_letter=DeadLetter.model_validate_strings(fields),
+        dead_letter=read_dead_letter(message.headers),
         key=None if message.key is None else base64.b64encode(message.key).decode(),
         value=None if message.value is None else base64.b64encode(message.value).decode(),
     )
