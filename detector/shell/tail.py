@@ -94,5 +94,7 @@ def _consumer(settings: Settings) -> KafkaConsumer:
 def _partitions(consumer: KafkaConsumer, settings: Settings, topic: str) -> list[TopicPartition]:
     numbers = consumer.partitions_for_topic(topic)
     if not numbers:
-        raise BrokerError(f"there is no topic {topic} at {settings.kafka.bootstrap_servers}", "run: watchkeeper topics")
+        raise BrokerError(
+            f"there is no topic {topic} at {settings.kafka.bootstrap_servers}", "run: watchkeeper topics --create"
+        )
     return [TopicPartition(topic, number) for number in sorted(numbers)]
