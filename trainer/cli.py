@@ -2,9 +2,11 @@
 
 import typer
 
+from trainer.commands.evaluate import evaluate
 from trainer.commands.simulate import simulate
 
 
 def register(app: typer.Typer) -> None:
     """Adds the trainer's commands."""
     app.command()(simulate)
+    app.command()(evaluate)

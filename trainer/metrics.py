@@ -1,0 +1,77 @@
+"""Figures of detection against labels: per row, pooled by summing counts. Labels are read here and nowhere else."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Doubles = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Rows by truth and verdict."""
+
+    true_positive: int
+    false_positive: int
+    true_negative: int
+    false_negative: int
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(
+            self.true_positive + other.true_positive,
+            self.false_positive + other.false_positive,
+            self.true_negative + other.true_negative,
+            self.false_negative + other.false_negative,
+        )
+
+    @property
+    def precision(self) -> float:
+        """Share of alarmed rows that are anomalous."""
+        return _share(self.true_positive, self.true_positive + self.false_positive)
+
+    @property
+    def recall(self) -> float:
+        """Share of anomalous rows that are alarmed."""
+        return _share(self.true_positive, self.true_positive + self.false_negative)
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of precision and recall."""
+        return _share(2 * self.true_positive, 2 * self.true_positive + self.false_positive + self.false_negative)
+
+    @property
+    def false_alarm_rate(self) -> float:
+        """Share of normal rows that are alarmed (FAR)."""
+        return _share(self.false_positive, self.false_positive + self.true_negative)
+
+    @property
+    def missed_alarm_rate(self) -> float:
+        """Share of anomalous rows that are not (MAR)."""
+        return _share(self.false_negative, self.false_negative + self.true_positive)
+
+
+def count(labels: Bools, verdicts: Bools) -> Counts:
+    """Counts of rows, both (row,)."""
+    return Counts(
+        int((labels & verdicts).sum()),
+        int((~labels & verdicts).sum()),
+        int((~labels & ~verdicts).sum()),
+        int((labels & ~verdicts).sum()),
+    )
+
+
+def area_under_pr(labels: Bools, scores: Doubles) -> float | None:
+    """Average precision: the area under the precision-recall curve as a step sum; None without an anomalous row."""
+    if not labels.any():
+        return None
+    order = np.argsort(-scores, kind="stable")
+    hits, sorted_scores = np.cumsum(labels[order]), scores[order]
+    last = np.r_[np.flatnonzero(np.diff(sorted_scores)), len(scores) - 1]  # rows of one score stand or fall together
+    precision, recall = hits[last] / (last + 1), hits[last] / hits[-1]
+    return float(np.sum(np.diff(np.r_[0.0, recall]) * precision))
+
+
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole else 0.0
