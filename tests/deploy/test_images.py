@@ -49,7 +49,7 @@ def test_base_images_are_pinned_to_a_patch_version(path: Path) -> None:
 
 @IMAGES
 def test_the_libraries_are_those_of_the_constraints_file(path: Path) -> None:
-    """pip takes exact versions, and nothing is installed beside it."""
+    """Exact versions, and nothing is installed beside them."""
     installs = [run for run in _of(path, "RUN") if "install" in run and "pip" in run]
     assert len(installs) == 1
     assert "--constraint constraints.txt" in installs[0]

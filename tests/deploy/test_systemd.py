@@ -55,7 +55,7 @@ def test_systemd_takes_the_unit_without_a_word(analyze: str, unit: Path, with_pa
 
 @pytest.mark.parametrize("unit", [DAEMON, WORKER], ids=lambda unit: unit.stem)
 def test_the_unit_is_hardened(analyze: str, unit: Path) -> None:
-    """systemd's own count of what the service could reach stays below 1.5 of 10."""
+    """By systemd's own count, what the service could reach stays below 1.5 of 10."""
     ran = subprocess.run(
         [analyze, "security", "--offline=true", "--no-pager", str(unit)], capture_output=True, text=True, check=False
     )
@@ -98,7 +98,7 @@ def test_a_fault_that_needs_a_person_is_not_tried_again() -> None:
 
 
 def test_only_the_worker_may_write_machine_code() -> None:
-    """torch's convolutions need it (they fail under MemoryDenyWriteExecute); onnxruntime in the daemon does not."""
+    """The convolutions of torch need it (they fail under MemoryDenyWriteExecute); onnxruntime does not."""
     assert _settings(DAEMON)["MemoryDenyWriteExecute"] == ["yes"]
     assert "MemoryDenyWriteExecute" not in _settings(WORKER)
 
