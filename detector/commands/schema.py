@@ -11,12 +11,14 @@ from detector.commands.options import JsonOption
 from detector.errors import WatchkeeperError
 from schemas import asyncapi
 from schemas.catalog import CATALOG, Entry
+from schemas.reference import settings_table
 
 
 def schema(
     name: Annotated[str | None, typer.Argument(help="A contract's name; without one they are listed.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Print the schemas of all contracts, by name.")] = False,
     topics: Annotated[bool, typer.Option("--asyncapi", help="Print the AsyncAPI 3.0 document of all topics.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="With 'settings': as a table for people.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Print the JSON Schema (Draft 2020-12) of a message or file.
@@ -25,7 +27,11 @@ def schema(
     """
     if sum((name is not None, everything, topics)) > 1:
         raise WatchkeeperError("more than one thing is asked for", "give a NAME, --all, or --asyncapi")
-    if topics:
+    if markdown and name != "settings":
+        raise WatchkeeperError("--markdown is for the configuration only", "watchkeeper schema settings --markdown")
+    if markdown:
+        typer.echo(settings_table(), nl=False)
+    elif topics:
         _print(asyncapi.build(version("watchkeeper")))
     elif everything:
         _print({entry.name: entry.json_schema() for entry in CATALOG.values()})

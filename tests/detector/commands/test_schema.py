@@ -40,6 +40,14 @@ def test_asyncapi_prints_the_committed_document() -> None:
     assert invoke(schema, "--asyncapi").out == (ROOT / "docs" / "asyncapi.json").read_text(encoding="utf-8")
 
 
+def test_the_configuration_reference_is_current() -> None:
+    """docs/configuration.md is what the models say today."""
+    committed = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    command = "watchkeeper schema settings --markdown > docs/configuration.md"
+    assert invoke(schema, "settings", "--markdown").out == committed, f"run: {command}"
+    assert invoke(schema, "alert", "--markdown").code == 1
+
+
 def test_a_wrong_name_is_answered_with_the_nearest() -> None:
     """A slip of the pen is one line with the name that was probably meant."""
     ran = invoke(schema, "manifets")
