@@ -71,6 +71,11 @@ class Lines:
         rest, self._rest = self._rest, b""
         return [rest] if rest else []
 
+    def close(self) -> None:
+        """Closes a file; standard input stays open."""
+        if self._source is not sys.stdin.buffer:
+            self._source.close()
+
 
 class FileTransport:
     """Implements Transport over files. Names in settings.topics are files NAME.jsonl in settings.files.directory."""
@@ -178,6 +183,7 @@ class FileTransport:
     def close(self, timeout_s: float) -> None:
         """Closes the files."""
         self.flush(timeout_s)
+        self._input.close()
         for file in self._outputs.values():
             if file is not sys.stdout.buffer:
                 file.close()
