@@ -223,6 +223,8 @@ class KafkaTransport:
             allow_auto_create_topics=False,
             isolation_level="read_committed",
             metrics_enabled=False,
+            # After a crash nobody watches its partitions until the session ends; the client's default is 45 s.
+            session_timeout_ms=10_000,
         )
 
     def _make_producer(self) -> KafkaProducer:
