@@ -22,7 +22,7 @@ def settings_table() -> str:
     lines = [
         "# Configuration reference",
         "",
-        "Written by `watchkeeper schema settings --markdown`. `NAME` stands for a name of your own, `[]` for an element.",
+        "Written by `watchkeeper schema settings --markdown`. `NAME` is a name of your own, `[]` any element.",
         "Every key may be set by a variable: `kafka.group` by `WATCHKEEPER_KAFKA__GROUP`.",
     ]
     top = [(name, field) for name, field in Settings.model_fields.items() if _inner(field.annotation) is None]
