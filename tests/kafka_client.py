@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.errors import CoordinatorNotAvailableError
 
 T = TypeVar("T")
 
@@ -110,6 +111,8 @@ class Cluster:
         admin = KafkaAdminClient(bootstrap_servers=self.bootstrap)
         try:
             offsets = admin.list_group_offsets({group: None})[group]
+        except CoordinatorNotAvailableError:
+            return {}  # the broker makes its offsets topic when the first group asks
         finally:
             admin.close()
         return {part.partition: entry.offset for part, entry in offsets.items() if part.topic == topic}
