@@ -59,9 +59,9 @@ class Cluster:
             admin.close()
         return topic
 
-    def produce(self, topic: str, messages: Iterable[Message]) -> None:
+    def produce(self, topic: str, messages: Iterable[Message], max_request_size: int = 2_000_000) -> None:
         """Produces in order and returns when everything is acknowledged."""
-        producer = KafkaProducer(bootstrap_servers=self.bootstrap, linger_ms=5)
+        producer = KafkaProducer(bootstrap_servers=self.bootstrap, linger_ms=5, max_request_size=max_request_size)
         try:
             sent = [
                 producer.send(

@@ -234,7 +234,7 @@ class KafkaTransport:
             enable_idempotence=True,
             linger_ms=2,  # 0 costs ten times as much a message
             batch_size=131_072,
-            max_request_size=4 << 20,
+            max_request_size=64 << 20,  # a dead letter is as large as its record: the topic's limit counts, not ours
             delivery_timeout_ms=int(self._settings.limits.delivery_timeout_s * 1000),
             allow_auto_create_topics=False,
             metrics_enabled=False,
