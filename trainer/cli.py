@@ -2,11 +2,13 @@
 
 import typer
 
+from trainer.commands.backtest import backtest
 from trainer.commands.evaluate import evaluate
 from trainer.commands.simulate import simulate
+from trainer.commands.train import train
 
 
 def register(app: typer.Typer) -> None:
     """Adds the trainer's commands."""
-    app.command()(simulate)
-    app.command()(evaluate)
+    for command in (train, backtest, evaluate, simulate):
+        app.command()(command)

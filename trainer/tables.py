@@ -1,6 +1,7 @@
 """Parquet and CSV files as history: wide (a column a sensor) or long (a row a sensor), one or many assets."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from schemas.config import Feed, TimestampForm
 from trainer.history import History, from_columns
 from trainer.longform import LongCells, long_history
 
-NOT_SENSORS = frozenset({"label", "label_point", "changepoint", "split"})  # columns that judge a row, not measure it
+LABEL = "label"
+NOT_SENSORS = frozenset({LABEL, "label_point", "changepoint", "split"})  # columns that judge a row, not measure it
 _PER_SECOND = {
     TimestampForm.SECONDS: 1.0,
     TimestampForm.MILLISECONDS: 1e3,
@@ -41,18 +43,41 @@ def read_table(path: Path) -> pa.Table:
     return table
 
 
-def table_history(path: Path, feed: Feed, sensors: Sequence[str] | None, period_s: float | None = None) -> History:
-    """A table as history. sensors: the columns wanted; None takes every numeric one. period_s: of long rows."""
+@dataclass(frozen=True, slots=True)
+class TableRows:
+    """A wide table's rows in the file's own order."""
+
+    sensors: tuple[str, ...]
+    assets: list[str]  # (row,)
+    times: NDArray[np.float64]  # (row,) seconds
+    values: NDArray[np.float32]  # (row, sensor), NaN = missing
+    labels: NDArray[np.bool_] | None  # (row,) True where the column `label` is 1
+
+
+def table_rows(path: Path, feed: Feed, sensors: Sequence[str] | None) -> TableRows:
+    """A wide table as it stands. sensors: the columns wanted; None takes every numeric one."""
     table = read_table(path)
-    times = _times(path, table, feed)
-    names = _assets(path, table, feed)
-    if feed.form == "long" and _has(table, feed.sensor):
-        which = [str(name) for name in table.column(feed.sensor).to_pylist()]
-        cells = LongCells(names, which, times, _numbers(path, table, feed.value).astype(np.float64))
-        return long_history(str(path), cells, sensors, period_s)
     columns = _columns(path, table, feed, sensors)
     values = np.stack([_numbers(path, table, column) for column in columns.values()], axis=1)
-    return from_columns(str(path), tuple(columns), names, times, values)
+    labels = _numbers(path, table, LABEL) == 1 if _has(table, LABEL) else None
+    return TableRows(tuple(columns), _assets(path, table, feed), _times(path, table, feed), values, labels)
+
+
+def table_history(path: Path, feed: Feed, sensors: Sequence[str] | None, period_s: float | None = None) -> History:
+    """A table as history, wide or long. period_s: of long rows; None takes their usual step."""
+    if is_long(path, feed):
+        table = read_table(path)
+        which = [str(name) for name in _column(path, table, feed.sensor).to_pylist()]
+        values = _numbers(path, table, feed.value).astype(np.float64)
+        cells = LongCells(_assets(path, table, feed), which, _times(path, table, feed), values)
+        return long_history(str(path), cells, sensors, period_s)
+    rows = table_rows(path, feed, sensors)
+    return from_columns(str(path), rows.sensors, rows.assets, rows.times, rows.values)
+
+
+def is_long(path: Path, feed: Feed) -> bool:
+    """Whether a table has one row a value: the feed says so, and the table has the column of sensors' names."""
+    return feed.form == "long" and _has(read_table(path), feed.sensor)
 
 
 def _columns(path: Path, table: pa.Table, feed: Feed, sensors: Sequence[str] | None) -> dict[str, str]:

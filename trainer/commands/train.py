@@ -1,0 +1,147 @@
+"""`watchkeeper train`: history in, a published model out."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from detector.commands.options import ConfigOption, JsonOption
+from detector.config import load_settings
+from detector.errors import ConfigError
+from detector.store import Store
+from schemas.config import Settings, Training
+from trainer.fitted import Fitted
+from trainer.history import History
+from trainer.progress import Silent, progress
+from trainer.publish import publish
+from trainer.recipe import train as run_recipe
+from trainer.sources import read_history
+from trainer.topic import parse_span, topic_history
+
+
+def train(
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="Name of the model [the only one configured].")
+    ] = None,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option("--data", "-d", help="Parquet, CSV or JSON-lines file, or a folder of them. May be repeated."),
+    ] = None,
+    span: Annotated[
+        str | None,
+        typer.Option(
+            help="Instead of --data: a span BEGIN..END of the input topic, as two ISO 8601 times or two offsets; "
+            "either side may be left empty ('..' takes the whole topic)."
+        ),
+    ] = None,
+    promote: Annotated[
+        bool | None,
+        typer.Option(
+            "--promote/--no-promote", help="Put the version into use [yes if the model has none in use yet, else no]."
+        ),
+    ] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Fit a model on normal history, calibrate its threshold on held-out parts, and publish it to the store.
+
+    The history should be normal operation: what it holds counts as normal. Wide tables have a column a sensor, long
+    ones a row a value (feed.form); the columns are those of the feed section. How it is fitted stands under
+    training.MODEL of the configuration; every key has a default. Ctrl-C stops and leaves nothing half done.
+
+    Writes STORE/MODEL/VERSION with model.onnx, manifest.json, golden.json and report.html. Without a daemon beside it
+    nothing else happens; a running daemon takes a version up when it is promoted with 'watchkeeper models promote'.
+    """
+    settings = load_settings(config)
+    name = _model(settings, model)
+    training = settings.training.get(name, Training())
+    if not as_json:
+        where = ", ".join(map(str, data)) if data else f"topic {settings.topics.input}"
+        typer.echo(f"training {name} on {where}; it will be published to {settings.store}")
+    history = _history(settings, training, data, span)
+    if not as_json:
+        typer.echo(_described(history, training))
+    try:
+        fitted = _fit(history, name, training, settings, quiet=as_json)
+        path, promoted = publish(Store(settings.store), fitted, promote)
+    except KeyboardInterrupt:
+        typer.echo("stopped; nothing was published", err=True)
+        raise typer.Exit(130) from None
+    if as_json:
+        typer.echo(json.dumps(_figures(fitted, path, promoted=promoted)))
+        return
+    _tell(fitted, path, config, promoted=promoted)
+
+
+def _fit(history: History, name: str, training: Training, settings: Settings, *, quiet: bool) -> Fitted:
+    import torch
+
+    torch.set_num_threads(1)  # the networks are small: more threads only wait for each other
+    pointer = Store(settings.store).pointer(name)
+    parent = pointer.model_version if pointer else None
+    if quiet:
+        return run_recipe(history, name, training, parent, Silent())
+    with progress() as say:
+        return run_recipe(history, name, training, parent, say)
+
+
+def _model(settings: Settings, name: str | None) -> str:
+    used = list(dict.fromkeys([*settings.training, *(rule.model for rule in settings.watch)]))
+    if name is not None:
+        if name not in used:
+            raise ConfigError(f"the configuration uses no model {name[:80]!r}", f"name one of: {', '.join(used)}")
+        return name
+    if len(used) > 1:
+        raise ConfigError(f"the configuration uses {len(used)} models", f"choose with --model: {', '.join(used)}")
+    return used[0]
+
+
+def _history(settings: Settings, training: Training, data: list[Path] | None, span: str | None) -> History:
+    sensors = None if training.sensors is None else tuple(training.sensors)
+    if data and span is not None:
+        raise ConfigError("--data and --span are both given", "give one of them")
+    if data:
+        return read_history(data, settings.feed, sensors, training.period_s)
+    if span is None:
+        raise ConfigError("neither --data nor --span is given", "say what to train on: --data FILE, or --span ..")
+    if settings.transport != "kafka":
+        raise ConfigError("--span reads a Kafka topic, but transport is 'files'", "give the file with --data")
+    return topic_history(settings, parse_span(span), sensors, training.period_s)
+
+
+def _described(history: History, training: Training) -> str:
+    begin, end = history.span
+    return (
+        f"{history.rows} rows of {len(history.assets)} asset(s), {len(history.sensors)} sensors, "
+        f"{begin:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC; {training.family}, window {training.window}, "
+        f"{max(training.folds, 1)} held-out part(s)"
+    )
+
+
+def _figures(fitted: Fitted, path: str, *, promoted: bool) -> dict[str, Any]:
+    manifest = fitted.manifest
+    return {
+        "model": manifest.model,
+        "version": manifest.model_version,
+        "path": path,
+        "promoted": promoted,
+        "threshold": fitted.threshold,
+        "notes": list(fitted.notes),
+        **manifest.metrics,
+    }
+
+
+def _tell(fitted: Fitted, path: str, config: Path | None, *, promoted: bool) -> None:
+    manifest = fitted.manifest
+    given = f" --config {config}" if config else ""
+    above = manifest.metrics["held_out_above_threshold"]
+    for note in fitted.notes:
+        typer.echo(f"note: {note}")
+    typer.echo(f"published {manifest.model} {manifest.model_version} to {path}")
+    typer.echo(f"threshold {fitted.threshold:.4g}: {above:.2%} of {len(fitted.scores)} held-out scores lie above it")
+    typer.echo(f"report: {path}/report.html")
+    if promoted:
+        typer.echo(f"it is in use now; next: watchkeeper run{given}")
+    else:
+        typer.echo(f"next: watchkeeper models promote {manifest.model} {manifest.model_version}{given}")
