@@ -16,8 +16,9 @@ class Graph(nn.Module):
     """Preprocess -> network -> residual -> error and score.
 
     error_sd: (sensor,) typical size of the last row's residual on held-out normal rows, scaled units.
-    score: `last_row` takes the mean over the last row's present cells, else it is over the window's; of squared or
-    absolute standardised residuals, as `loss` says. Higher is more anomalous.
+    score: `window` takes the mean over the window's present cells, else it is over the last row's; of squared or
+    absolute standardised residuals, as `loss` says. Higher is more anomalous. Only what a score needs is computed on
+    the whole window: onnxruntime runs every node, whichever outputs are asked for.
     """
 
     def __init__(
@@ -33,7 +34,7 @@ class Graph(nn.Module):
         self.network = network
         self.error_sd: Tensor
         self.register_buffer("error_sd", error_sd.to(torch.float32))
-        self._last_row = score == "last_row"
+        self._rows = slice(None) if score == "window" else slice(-1, None)
         self._squared = loss == "mse"
 
     def forward(self, window: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -43,14 +44,13 @@ class Graph(nn.Module):
         code = network.encode(scaled)
         rebuilt = network.decode(code)
         # A missing cell has no residual; the network's guess of it is only shown.
-        standard = torch.where(present, (scaled - rebuilt) / self.error_sd, 0.0)
+        present = present[:, self._rows]
+        residual = (scaled[:, self._rows] - rebuilt[:, self._rows]) / self.error_sd
+        standard = torch.where(present, residual, 0.0)
         sensor_error = standard[:, -1, :].clamp(-ERROR_LIMIT, ERROR_LIMIT)
-        score = self._mean(standard, present)
-        return score, sensor_error, self.preprocess.restore(rebuilt), code
+        return self._mean(standard, present), sensor_error, self.preprocess.restore(rebuilt), code
 
     def _mean(self, standard: Tensor, present: Tensor) -> Tensor:
-        if self._last_row:
-            standard, present = standard[:, -1:, :], present[:, -1:, :]
         size = standard.square() if self._squared else standard.abs()
         count = present.sum(dim=(1, 2)).clamp(min=1)
         return size.sum(dim=(1, 2)) / count
