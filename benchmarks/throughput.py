@@ -28,7 +28,6 @@ from schemas.config import Kafka
 PARTITIONS = 4
 FEED, LIVE = "bench.feed", "bench.live"
 NAMES = {"bare": "bare poll", "daemon": "daemon", "handwritten": "hand-written loop", "tutorial": "tutorial loop"}
-SAY = {"file": sys.stderr, "flush": True}
 
 
 def bench(
@@ -41,12 +40,12 @@ def bench(
 ) -> None:
     """Measure throughput, processor time, memory and latency; exit code 1 when an aim is missed. About 4 minutes."""
     with tempfile.TemporaryDirectory(prefix="watchkeeper-bench-") as folder:
-        print("training the model, starting Kafka", **SAY)
+        _say("training the model, starting Kafka")
         graph, threshold = train(Path(folder))
         with Broker() as broker:
             place = Bench(Path(folder), broker.bootstrap, Path(folder) / "models", graph, threshold)
             laps = throughput(place, records, min(tutorial_records, records), rounds)
-            print(f"latency: {rate:.0f} records/s for {seconds:.0f} s", **SAY)
+            _say(f"latency: {rate:.0f} records/s for {seconds:.0f} s")
             late = measure(place, LIVE, rate, seconds)
     raise typer.Exit(conclude([*_throughput_figures(laps), *_latency_figures(late)], as_json))
 
@@ -56,7 +55,7 @@ def throughput(place: Bench, records: int, tutorial_records: int, rounds: int) -
     with Admin(Kafka(bootstrap_servers=place.bootstrap), wait_s=10) as admin:
         admin.create([TopicOrder(name, PARTITIONS, 1, {}) for name in (FEED, LIVE, "contestants.alerts")])
     filled = fill(place.bootstrap, FEED, PARTITIONS, records)
-    print(f"{filled} records in the topic; {rounds} rounds", **SAY)
+    _say(f"{filled} records in the topic; {rounds} rounds")
     contestant("bare", place, FEED, filled)  # the first reading of a new log is slower than every other
     laps: dict[str, list[Result]] = {name: [] for name in NAMES}
     for number in range(1, rounds + 1):
@@ -65,7 +64,7 @@ def throughput(place: Bench, records: int, tutorial_records: int, rounds: int) -
                 results.append(daemon_lap(place, FEED, filled))
             else:
                 results.append(contestant(name, place, FEED, tutorial_records if name == "tutorial" else filled))
-            print(f"round {number}  {NAMES[name]:<18} {results[-1].rate:>10,.0f} records/s", **SAY)
+            _say(f"round {number}  {NAMES[name]:<18} {results[-1].rate:>10,.0f} records/s")
     if not all(result.alerts for name in ("daemon", "handwritten") for result in laps[name]):
         raise WatchkeeperError("a lap raised no alert", "the contestants did not do their work; nothing was measured")
     return laps
@@ -95,6 +94,11 @@ def _latency_figures(late: Latency) -> list[Figure]:
         Figure("latency p99", late.p99_ms, "ms", aim_high=200.0),
         Figure("daemon's processor share", late.cores, "cores", aim_high=0.5),
     ]
+
+
+def _say(text: str) -> None:
+    """Progress goes to standard error: standard output is for the figures."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def _median(values: Sequence[float]) -> float:
