@@ -1,6 +1,7 @@
 """The `watchkeeper` command. The trainer adds its sub-commands through the entry-point group `watchkeeper.commands`."""
 
 import sys
+from collections.abc import Sequence
 from importlib.metadata import entry_points, version
 from importlib.util import find_spec
 from typing import Annotated
@@ -38,15 +39,23 @@ def _root(
     """Keeps watch over sensor feeds."""
 
 
-def _register() -> None:
+def _register(arguments: Sequence[str]) -> None:
+    """Adds the commands; the trainer's only where one of our own is not asked for: torch takes 600 MB and seconds."""
     from detector.commands import register
 
     register(app)
+    if arguments and arguments[0] in _own_names():
+        return
     if find_spec("torch") is None:
         _register_missing()
         return
     for point in entry_points(group="watchkeeper.commands"):
         point.load()(app)
+
+
+def _own_names() -> set[str]:
+    commands = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
+    return commands | {group.name for group in app.registered_groups if group.name}
 
 
 def _register_missing() -> None:
@@ -62,7 +71,7 @@ def _register_missing() -> None:
 
 def main() -> None:
     """Runs a command; a fault is one line on standard error and an exit code that says whose it is."""
-    _register()
+    _register(sys.argv[1:])
     try:
         app()
     except WatchkeeperError as error:

@@ -1,0 +1,45 @@
+"""The daemon stays small: nothing of the trainer is loaded, neither by the package nor by its own commands."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {"torch", "trainer", "pyarrow", "matplotlib", "pandas", "onnx"}
+
+
+def loaded(code: str) -> set[str]:
+    """Top-level modules in a fresh interpreter after running `code`."""
+    report = "\nimport sys; print(' '.join({name.partition('.')[0] for name in sys.modules}))"
+    done = subprocess.run([sys.executable, "-c", code + report], capture_output=True, text=True, check=True, timeout=60)
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_importing_the_detector_loads_nothing_of_the_trainer() -> None:
+    """`import detector` and everything the daemon is made of."""
+    modules = loaded("import detector, detector.shell.daemon, detector.commands, detector.cli")
+    assert "onnxruntime" in modules
+    assert not modules & HEAVY
+
+
+@pytest.mark.parametrize("command", ["run", "check", "topics", "models", "alerts", "retrain", "schema"])
+def test_the_detectors_own_commands_load_nothing_of_the_trainer(command: str) -> None:
+    """Also where the trainer is installed: torch would take 600 MB and some seconds of every start."""
+    code = f"""
+import sys
+sys.argv = ["watchkeeper", {command!r}, "--help"]
+from detector.cli import main
+try:
+    main()
+except SystemExit as end:
+    assert end.code == 0
+"""
+    assert not loaded(code) & HEAVY
+
+
+def test_a_trainers_command_is_found_where_the_trainer_is_installed() -> None:
+    """The other side of the same bargain."""
+    command = [sys.executable, "-m", "detector.cli", "train", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0
+    assert "Fit a model on normal history" in done.stdout
