@@ -1,0 +1,210 @@
+"""The tick: nothing is committed before what it gave was delivered, and no message from outside stops it."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from detector.bundle import load_bundle
+from detector.core.state import MARKER, decode_marker
+from detector.errors import BadInputLimit, BrokerError, DataError
+from detector.shell.http import Health
+from detector.shell.loop import Loop
+from detector.shell.metrics import Metrics
+from detector.shell.transport import ControlRecord, Message, Polled, Stream
+from detector.store import Store
+from schemas.config import Drift, Limits, Settings, WatchRule
+from schemas.control import ModelPublished
+from tests.detector.core.plant import FakeRecord
+from tests.detector.tiny_bundle import WHEN, tiny
+
+
+class FakeTransport:
+    """A broker in memory that writes down the order of what it is asked."""
+
+    topic = "sensors"
+
+    def __init__(self, polls: list[list[bytes]], state: Mapping[bytes, bytes] | None = None) -> None:
+        self.polls = polls
+        self.state = dict(state or {})
+        self.calls: list[str] = []
+        self.sent: list[Message] = []
+        self.committed: dict[int, int] = {}
+        self.messages: list[ControlRecord] = []
+        self.fails = False
+        self.resumed: list[int | None] = []
+        self._offset = 0
+        self._assigned = False
+
+    def poll(self, timeout_s: float, most: int) -> Polled:
+        self.calls.append("poll")
+        if not self._assigned:
+            self._assigned = True
+            return Polled(assigned=frozenset({0}))
+        if not self.polls:
+            return Polled(ended=True)
+        records = [FakeRecord(self._offset + i, value) for i, value in enumerate(self.polls.pop(0))]
+        self._offset += len(records)
+        return Polled(records)
+
+    def restore(self, partition: int) -> Mapping[bytes, bytes]:
+        return self.state
+
+    def resume(self, partition: int, offset: int | None) -> None:
+        self.resumed.append(offset)
+        self._offset = offset or 0
+
+    def send(self, message: Message) -> None:
+        self.calls.append(f"send {message.stream.value}")
+        self.sent.append(message)
+
+    def flush(self, timeout_s: float) -> None:
+        self.calls.append("flush")
+        if self.fails:
+            raise BrokerError("a delivery failed", "look at the broker")
+
+    def commit(self, offsets: Mapping[int, int]) -> None:
+        self.calls.append("commit")
+        self.committed.update(offsets)
+
+    def control(self) -> list[ControlRecord]:
+        messages, self.messages = self.messages, []
+        return messages
+
+    def close(self, timeout_s: float) -> None:
+        self.calls.append("close")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A store with two versions, the first of them current."""
+    made = Store(str(tmp_path / "models"))
+    for version in ("v1", "v2"):
+        tiny(version).publish(made)
+    made.promote("pumps", "v1")
+    return made
+
+
+def loop(store: Store, transport: FakeTransport, **limits: float) -> Loop:
+    settings = Settings(
+        store=store.url,
+        watch=(WatchRule(model="pumps"),),
+        limits=Limits.model_validate({"checkpoint_s": 1e-6, "poll_interval_ms": 0, **limits}),
+        drift=Drift(enabled=False),
+    )
+    scorers = {"pumps": load_bundle(store, "pumps", "v1")}
+    return Loop(settings, transport, scorers, Metrics(), Health(), clock=lambda: 1e9)
+
+
+def line(second: int, flow: float = 10.0) -> bytes:
+    return json.dumps({"asset": "p", "timestamp": 1e9 + second, "flow": flow, "temperature": 50.0}).encode()
+
+
+def test_offsets_are_committed_after_outputs_and_state_are_confirmed(store: Store) -> None:
+    """poll, send, flush, send state, flush, commit: in this order and no other."""
+    transport = FakeTransport([[line(i, 30.0) for i in range(9)] + [b"rubbish"]])
+    over = loop(store, transport)
+    over.tick()
+    transport.calls.clear()
+    over.tick()
+    order = [call for i, call in enumerate(transport.calls) if i == 0 or transport.calls[i - 1] != call]
+    assert order == ["poll", "send dead_letters", "send alerts", "flush", "send state", "flush", "commit"]
+    assert transport.committed == {0: 10}
+    marker = next(m for m in transport.sent if m.key == MARKER)
+    assert marker.partition == 0
+    assert decode_marker(marker.value or b"").next_offset == 10
+
+
+def test_an_unconfirmed_delivery_commits_nothing(store: Store) -> None:
+    """When the broker does not confirm, the tick fails and the offsets stay where they were."""
+    transport = FakeTransport([[line(0)]])
+    over = loop(store, transport)
+    over.tick()
+    transport.fails = True
+    with pytest.raises(BrokerError, match="delivery"):
+        over.tick()
+    assert transport.committed == {}
+
+
+def test_a_restart_goes_on_where_the_state_stands(store: Store) -> None:
+    """The marker's offset is where the partition resumes, and nothing is warmed up again."""
+    first = FakeTransport([[line(i) for i in range(5)]])
+    over = loop(store, first)
+    over.tick()
+    over.tick()
+    entries = {m.key or b"": m.value or b"" for m in first.sent if m.stream is Stream.STATE}
+    second = FakeTransport([[line(5)]], entries)
+    again = loop(store, second)
+    again.tick()
+    assert second.resumed == [5]
+    again.tick()
+    assert second.committed == {0: 6}
+    assert again.watch.lanes["pumps"].windows.run.max() == 6
+
+
+def test_state_of_another_version_stops_the_daemon_with_a_line(store: Store) -> None:
+    """Unreadable state is refused by name, never misread and never dropped."""
+    transport = FakeTransport([], {MARKER: b"rubbish"})
+    with pytest.raises(DataError, match="partition 0 is refused"):
+        loop(store, transport).tick()
+
+
+def test_too_much_bad_input_stops_loudly(store: Store) -> None:
+    """Past the stated share of the last records the daemon stops; every dead letter was delivered and committed."""
+    transport = FakeTransport([[line(i) for i in range(10)], [b"x"] * 10, [b"x"] * 10])
+    over = loop(store, transport, bad_of_last=15, bad_share=0.7)
+    over.tick()
+    over.tick()
+    over.tick()
+    with pytest.raises(BadInputLimit, match="20 of the last 20 records"):
+        over.tick()
+    assert sum(m.stream is Stream.DEAD_LETTERS for m in transport.sent) == 20
+    assert transport.committed == {0: 30}
+
+
+def announce(store: Store, version: str, sha: str | None = None) -> ControlRecord:
+    from detector.bundle import load_manifest
+
+    digest = sha or load_manifest(store, "pumps", version)[1]
+    message = ModelPublished(id="1", model="pumps", model_version=version, manifest_sha256=digest, at=WHEN)
+    return ControlRecord(message.model_dump_json().encode(), "here")
+
+
+def test_an_announced_model_is_taken_up_between_polls(store: Store) -> None:
+    """The poll in hand is scored by the old version, the next one by the new."""
+    transport = FakeTransport([[line(i, 30.0) for i in range(8)], [line(8 + i) for i in range(20)]])
+    over = loop(store, transport)
+    over.tick()
+    transport.messages = [announce(store, "v2")]
+    over.tick()
+    over.tick()
+    versions = [
+        json.loads(m.value or b"")["data"]["model_version"] for m in transport.sent if m.stream is Stream.ALERTS
+    ]
+    assert versions == ["v1", "v2"]
+
+
+@pytest.mark.parametrize("sha", ["0" * 64])
+def test_a_bundle_that_is_not_the_announced_one_is_refused(store: Store, sha: str) -> None:
+    """A swapped manifest does not come in; the model in use stays and the refusal is counted."""
+    transport = FakeTransport([[line(0)], [line(1)]])
+    over = loop(store, transport)
+    over.tick()
+    transport.messages = [announce(store, "v2", sha)]
+    over.tick()
+    assert over.watch.lanes["pumps"].manifest.model_version == "v1"
+    assert over._metrics.refusals.labels("pumps")._value.get() == 1
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"{}", b"\xff", b'{"type": "model_published"}', b'{"type": "retrain_request", "version": 9}']
+)
+def test_a_malformed_control_message_is_refused_and_counted(store: Store, data: bytes) -> None:
+    """Nothing on the control topic stops the daemon."""
+    transport = FakeTransport([[line(0)], [line(1)]])
+    over = loop(store, transport)
+    over.tick()
+    transport.messages = [ControlRecord(data, "here")]
+    assert over.tick()
+    assert over._metrics.bad_control._value.get() == 1
