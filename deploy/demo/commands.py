@@ -65,8 +65,9 @@ class Command:
         """Raises CommandError when it has ended with an error."""
         code = self._process.poll()
         if code not in (None, 0, -signal.SIGTERM):
-            lines = [line for line in self.output.splitlines() if line.strip()] or ["(it wrote nothing)"]
-            raise CommandError(f"watchkeeper {self.name} ended with code {code}: {lines[-1][:300]}", f"see {self.log}")
+            told = [line.strip(" │") for line in self.output.splitlines() if any(map(str.isalnum, line))]
+            last = told[-1][:300] if told else "it wrote nothing"
+            raise CommandError(f"watchkeeper {self.name} ended with code {code}: {last}", f"see {self.log}")
 
     def stop(self) -> None:
         """Asks it to end (SIGTERM: the daemon drains) and waits; kills it where it does not listen."""

@@ -78,12 +78,13 @@ SHOWN_BY = {
     FaultKind.WARMING: ("ambient", "motor_temperature", "bearing_temperature"),
 }
 LEAK_SHARE = 0.14
+FIRST_SPALL = 0.1
 WARMING_DEGC = 14.0
 
 
 def wear(faults: tuple[Fault, ...], times_s: Array, assets: int) -> Array:
-    """Wear of the bearings, (row, asset): grows faster and faster from 0 to the fault's strength."""
-    return _summed(FaultKind.WEAR, faults, times_s, assets, lambda progress: progress**1.5)
+    """Wear of the bearings, (row, asset): a first spall, then faster and faster up to the fault's strength."""
+    return _summed(FaultKind.WEAR, faults, times_s, assets, lambda p: FIRST_SPALL + (1.0 - FIRST_SPALL) * p**1.5)
 
 
 def leak(faults: tuple[Fault, ...], times_s: Array, assets: int) -> Array:

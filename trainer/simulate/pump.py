@@ -46,7 +46,7 @@ class Drivers:
     level_m: Array  # water above the suction
     ambient: Array  # degC
     wear: Array  # of the bearing, 0 to 1
-    leak: Array  # share of the pumped flow that is lost before the meter
+    leak: Array  # share of the pumped flow lost before the meter; the other pumps hold the header's pressure
 
 
 @dataclass(slots=True)
@@ -106,8 +106,8 @@ def run(fleet: Fleet, drivers: Drivers, memory: Memory, period_s: float) -> Arra
 
 
 def _hydraulics(fleet: Fleet, drivers: Drivers, speed: Array) -> tuple[Array, Array]:
-    """Flow through the pump (m3/h) and its head (m) where the two curves meet; a leak eases the system's."""
-    system = fleet.resistance * drivers.resistance * (1.0 - drivers.leak) ** 2
+    """Flow through the pump (m3/h) and its head (m) where the two curves meet."""
+    system = fleet.resistance * drivers.resistance
     drive = fleet.head_m * speed**2 - fleet.static_m + 0.3 * drivers.level_m
     pumped = np.sqrt(np.maximum(drive, 1.0) / (fleet.curve + system))
     return pumped, fleet.head_m * speed**2 - fleet.curve * pumped**2
