@@ -70,8 +70,7 @@ class KafkaTransport:
         self._held: dict[int, int] = {}  # assigned partition -> offset of its first record put back
         self._futures: list[Any] = []
         self._control_at = 0.0
-        self._reader = self._make_reader()
-        self._wait_for_broker()
+        self._reader = self._first_client()
         self._check_topics()
         self._consumer = self._make_consumer()
         self._producer = self._make_producer()
@@ -188,28 +187,26 @@ class KafkaTransport:
         for reader in (self._reader, self._control):
             reader.close(autocommit=False, timeout_ms=500)
 
-    def _wait_for_broker(self) -> None:
-        """Waits until a broker answers or limits.broker_wait_s is over, saying so."""
+    def _first_client(self) -> KafkaConsumer:
+        """A reader, once a broker answers; waits for one up to limits.broker_wait_s, saying so."""
         kafka, wait_s = self._settings.kafka, self._settings.limits.broker_wait_s
         deadline = time.monotonic() + wait_s
         while True:
             left = deadline - time.monotonic()
             try:
-                self._reader.bootstrap(timeout_ms=max(int(min(left, _SAY_WAITING_S) * 1000), 1))
+                return self._make_reader(patience_s=min(left, _SAY_WAITING_S))
             except KafkaTimeoutError:
                 if time.monotonic() < deadline:
                     structlog.get_logger().warning(
-                        "waiting for a broker", at=kafka.bootstrap_servers, left_s=round(left)
+                        "waiting for a broker", at=kafka.bootstrap_servers, left_s=round(deadline - time.monotonic())
                     )
                     continue
-                self._reader.close(autocommit=False, timeout_ms=500)
                 raise BrokerError(
                     f"no broker answered at {kafka.bootstrap_servers} for {wait_s:.0f} s",
                     "check kafka.bootstrap_servers and that the broker runs, then start again",
                 ) from None
             except KafkaError as error:
                 raise _fault("connecting", error) from error
-            return
 
     def _make_consumer(self) -> KafkaConsumer:
         limits, kafka = self._settings.limits, self._settings.kafka
@@ -240,9 +237,11 @@ class KafkaTransport:
             metrics_enabled=False,
         )
 
-    def _make_reader(self) -> KafkaConsumer:
+    def _make_reader(self, patience_s: float = 30.0) -> KafkaConsumer:
+        """Blocks up to `patience_s` for a broker: the constructor asks it for its version."""
         return KafkaConsumer(
             **self._options,
+            bootstrap_timeout_ms=max(int(patience_s * 1000), 1),
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
