@@ -12,7 +12,7 @@ import typer
 
 from detector.config import load_settings
 from detector.errors import ConfigError, DataError
-from trainer.simulate.output import open_lines, produce, write_lines, write_parquet
+from trainer.simulate.output import Pace, fixed_rate, open_lines, produce, rate_from, write_lines, write_parquet
 from trainer.simulate.plant import Block, Simulation, latest_start, stream, truth
 from trainer.simulate.scenario import STORY_DAYS, Scenario
 
@@ -62,6 +62,9 @@ def simulate(
     ] = False,
     config: Annotated[Path | None, typer.Option(help="Configuration file (for --kafka).")] = None,
     rate: Annotated[float, typer.Option(min=0, help="Records a second; 0 is as fast as it goes.")] = 0.0,
+    rate_file: Annotated[
+        Path | None, typer.Option(help="Read the rate from this file instead; it may change while records flow.")
+    ] = None,
     append: Annotated[
         bool, typer.Option("--append", help="Add to the JSON lines file instead of replacing it.")
     ] = False,
@@ -80,7 +83,7 @@ def simulate(
     simulation = Simulation(scenario=scenario, assets=assets, days=span, period_s=period, seed=seed, start=begin)
     if truth_file is not None:
         _write_truth(truth_file, simulation)
-    said = _Said()
+    said, pace = _Said(), Pace(rate_from(rate_file) if rate_file else fixed_rate(rate))
     where = "the input topic" if kafka else str(out)
     print(
         f"simulate: {assets} pumps, {span:g} days from {begin:%Y-%m-%d %H:%M} UTC, "
@@ -90,9 +93,14 @@ def simulate(
     begun = time.monotonic()
     blocks = stream(simulation, from_day, to_day)
     if out is None:
-        produce(blocks, simulation.names, load_settings(config), rate, said.more)
+        produce(blocks, simulation.names, load_settings(config), pace, said.more)
+    elif out.suffix == ".parquet":
+        if append or rate or rate_file:
+            raise ConfigError("a Parquet file takes neither --append nor a rate", "write NAME.jsonl instead")
+        _write_parquet(blocks, simulation.names, out, said)
     else:
-        _write(blocks, simulation.names, out, said, rate=rate, append=append)
+        with open_lines(out, append) as file:
+            write_lines(blocks, simulation.names, file, pace, said.more)
     figures = {"records": said.records, "seconds": round(time.monotonic() - begun, 3), "faults": len(simulation.faults)}
     if as_json:
         print(json.dumps(figures), file=sys.stderr if str(out) == "-" else sys.stdout)
@@ -102,15 +110,7 @@ def simulate(
         print(f"next: watchkeeper train --data {out} --help   (how to fit a model on it)", file=sys.stderr)
 
 
-def _write(
-    blocks: Iterator[Block], names: tuple[str, ...], out: Path, said: _Said, *, rate: float, append: bool
-) -> None:
-    if out.suffix != ".parquet":
-        with open_lines(out, append) as file:
-            write_lines(blocks, names, file, rate, said.more)
-        return
-    if append or rate:
-        raise ConfigError("a Parquet file takes neither --append nor --rate", "write NAME.jsonl instead")
+def _write_parquet(blocks: Iterator[Block], names: tuple[str, ...], out: Path, said: _Said) -> None:
     if not out.parent.is_dir():
         raise DataError(f"{out} cannot be written: {out.parent} is no folder", "create it, or choose another")
     write_parquet(blocks, names, out, said.more)

@@ -21,36 +21,70 @@ from trainer.simulate.plant import Block
 from trainer.simulate.sensors import NAMES
 
 BATCH = 500  # records between two looks at the clock and the progress
+PACED_BATCH = 25
+RATE_READ_S = 0.2
 SENDS_IN_FLIGHT = 5000  # the producer's own accumulator has no bound
 
 Progress = Callable[[int], None]  # told how many more records have gone out
 
 
 class Pace:
-    """Holds a stream to `rate` records a second; 0 lets it run."""
+    """Holds a stream to a rate in records a second; 0 lets it run. The rate may change while it flows."""
 
-    def __init__(self, rate: float) -> None:
+    def __init__(self, rate: Callable[[], float]) -> None:
         self._rate = rate
+        self._held_to = rate()
         self._begun = time.monotonic()
         self._sent = 0
 
     @property
     def batch(self) -> int:
-        """How many records may leave together, so that a slow pace stays even."""
-        return BATCH if self._rate <= 0 else max(1, min(BATCH, int(self._rate / 20)))
+        """How many records leave together: few where they are paced, so that a slow pace stays even."""
+        return PACED_BATCH if self._held_to > 0 else BATCH
 
     def wait(self, records: int) -> None:
         """Counts records that left, and sleeps until the next may."""
+        rate = self._rate()
+        if rate != self._held_to:
+            self._held_to, self._begun, self._sent = rate, time.monotonic(), 0
         self._sent += records
-        if self._rate > 0:
-            time.sleep(max(self._begun + self._sent / self._rate - time.monotonic(), 0.0))
+        if rate > 0:
+            time.sleep(max(self._begun + self._sent / rate - time.monotonic(), 0.0))
+
+
+def fixed_rate(rate: float) -> Callable[[], float]:
+    """One rate for the whole stream."""
+    return lambda: rate
+
+
+def rate_from(path: Path) -> Callable[[], float]:
+    """The number in a file, read again a few times a second. Raises DataError where it holds none at the start."""
+    known = _read_rate(path)
+    if known is None:
+        raise DataError(f"{path} holds no rate", "write a number of records a second into it")
+    state = [known, time.monotonic()]
+
+    def rate() -> float:
+        if time.monotonic() - state[1] >= RATE_READ_S:
+            # Half a number, while somebody writes it, is no reason to stop.
+            state[:] = [_read_rate(path) or state[0], time.monotonic()]
+        return state[0]
+
+    return rate
+
+
+def _read_rate(path: Path) -> float | None:
+    try:
+        rate = float(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return rate if rate > 0 else None
 
 
 def write_lines(
-    blocks: Iterator[Block], names: tuple[str, ...], file: BinaryIO, rate: float, progress: Progress
+    blocks: Iterator[Block], names: tuple[str, ...], file: BinaryIO, pace: Pace, progress: Progress
 ) -> None:
     """Flat wide JSON, one record a line; readers that follow the file never see half a line for long."""
-    pace = Pace(rate)
     for batch in _batches(blocks, names, pace.batch):
         file.write(b"".join(line + b"\n" for _, line in batch))
         file.flush()
@@ -72,11 +106,10 @@ def write_parquet(blocks: Iterator[Block], names: tuple[str, ...], path: Path, p
 
 
 def produce(
-    blocks: Iterator[Block], names: tuple[str, ...], settings: Settings, rate: float, progress: Progress
+    blocks: Iterator[Block], names: tuple[str, ...], settings: Settings, pace: Pace, progress: Progress
 ) -> None:
     """Sends to the input topic, keyed by asset. Blocks until all is delivered; raises BrokerError."""
     topic, servers = settings.topics.input, settings.kafka.bootstrap_servers
-    pace = Pace(rate)
     try:
         producer = KafkaProducer(**client_options(settings.kafka), acks="all", linger_ms=5, max_block_ms=30_000)
     except KafkaError as error:

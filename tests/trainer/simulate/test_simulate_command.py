@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from detector.errors import ConfigError, DataError
 from trainer.commands.simulate import simulate
 from trainer.simulate.faults import Truth
-from trainer.simulate.output import Pace
+from trainer.simulate.output import Pace, fixed_rate, rate_from
 from trainer.simulate.sensors import NAMES
 
 START = ["--start", "2026-01-05T00:00:00Z"]
@@ -111,13 +111,41 @@ def test_a_start_that_is_no_time_is_named(tmp_path: Path) -> None:
         )
 
 
-def test_pacing_holds_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """A clock that only sleeping moves."""
+    now = [100.0]
+    monkeypatch.setattr("trainer.simulate.output.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("trainer.simulate.output.time.sleep", lambda s: now.__setitem__(0, now[0] + s))
+    return now
+
+
+def test_pacing_holds_the_rate(clock: list[float]) -> None:
     """1,000 records at 500 a second take two seconds, whatever the batches."""
-    clock = [100.0]
-    monkeypatch.setattr("trainer.simulate.output.time.monotonic", lambda: clock[0])
-    monkeypatch.setattr("trainer.simulate.output.time.sleep", lambda s: clock.__setitem__(0, clock[0] + s))
-    pace = Pace(500.0)
+    pace = Pace(fixed_rate(500.0))
     for _ in range(1000 // pace.batch):
         pace.wait(pace.batch)
     assert clock[0] - 100.0 == pytest.approx(2.0)
     assert pace.batch <= 25
+
+
+def test_the_rate_may_change_while_records_flow(clock: list[float], tmp_path: Path) -> None:
+    """A file holds the rate; what was sent before does not count against the new one."""
+    path = tmp_path / "rate"
+    path.write_text("1000")
+    pace = Pace(rate_from(path))
+    pace.wait(1000)
+    assert clock[0] - 100.0 == pytest.approx(1.0)
+    path.write_text("10")
+    pace.wait(10)
+    assert clock[0] - 100.0 == pytest.approx(2.0)
+    path.write_text("")  # somebody is writing it
+    pace.wait(10)
+    assert clock[0] - 100.0 == pytest.approx(3.0)
+
+
+def test_a_file_without_a_rate_is_named(tmp_path: Path) -> None:
+    """Before the first record."""
+    (tmp_path / "rate").write_text("fast")
+    with pytest.raises(DataError, match="rate holds no rate"):
+        _run("--out", str(tmp_path / "x.jsonl"), "--rate-file", str(tmp_path / "rate"))
