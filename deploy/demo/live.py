@@ -3,14 +3,15 @@
 import time
 from collections import OrderedDict
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from deploy.demo.follow import Follower, ScoreLog
 from schemas.alert import Alert, AlertData, AlertState, Condition
 from schemas.config import Settings
 from schemas.control import CONTROL, ModelPublished, ModelRejected, RetrainRequest
 
-STATUS_EVERY_S = 4.0  # clock time between lines that only say that all is well
+STATUS_EVERY_S = 4.0  # clock time between lines that only say that all is well ...
+STATUS_EVERY = timedelta(hours=12)  # ... and plant time
 SENSORS_SHOWN = 2
 
 
@@ -31,6 +32,7 @@ class Live:
         self._severity: dict[str, str] = {}
         self._told_versions: set[str] = set()
         self._spoken = time.monotonic()
+        self._status_at = start
         topics = settings.topics
         self._sources = (
             (Follower(settings, topics.alerts), self._alert),
@@ -43,6 +45,12 @@ class Live:
         """Incidents that opened and have not closed."""
         state = {a.data.incident: a.data.state for a in self.alerts.values()}
         return sum(s is not AlertState.CLOSED for s in state.values())
+
+    @property
+    def newest(self) -> datetime:
+        """Plant time of the newest score; the start of the story before the first one."""
+        times = [times[-1] for times in self.scores.times.values()]
+        return datetime.fromtimestamp(max(times), UTC) if times else self._start
 
     @property
     def versions(self) -> int:
@@ -99,11 +107,9 @@ class Live:
                 self.note(datetime.fromtimestamp(at, UTC), f"{text} model {version}")
 
     def _status(self) -> None:
-        newest = max(times[-1] for times in self.scores.times.values())
-        self.note(
-            datetime.fromtimestamp(newest, UTC),
-            f"...  {len(self.scores.seen):,} records scored, {self.open_alarms} alarm(s) open",
-        )
+        if self.newest - self._status_at >= STATUS_EVERY:
+            self._status_at = self.newest
+            self.note(self.newest, f"...  {len(self.scores.seen):,} records scored, {self.open_alarms} alarm(s) open")
 
 
 def day(when: datetime, start: datetime) -> str:

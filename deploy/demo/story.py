@@ -3,9 +3,10 @@
 import json
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import timedelta
 
 from deploy.demo.commands import Command, CommandError
 from deploy.demo.judge import Evidence
@@ -13,16 +14,15 @@ from deploy.demo.live import Live
 from deploy.demo.setup import MODEL, Setup
 from detector.config import load_settings
 from trainer.simulate.faults import Truth
+from trainer.simulate.scenario import Chapter
 
 LOOK_S = 0.1
 TRAIN_LIMIT_S = 600.0
 CATCH_UP_S = 120.0
 # Records a second. A clean stretch may rush by; faults are to be read as they come.
-FAST, READABLE, WAITING = 14_000.0, 2_600.0, 700.0
-# Days of the warming: told fast until drift can be known, then slowly until the new model is there, then to the end.
-RISE_SHARE = 0.4
-STEP_DAYS = 0.25
-AFTER_SHARE = 0.3  # of the chapter, at least, is told with the new model
+FAST, READABLE, WAITING, CRAWLING = 14_000.0, 2_600.0, 500.0, 50.0
+AFTER_SHARE = 0.35  # of the warm days, at least, is told with the new model
+NO_MODEL_AFTER_S = 240.0  # a request that is not answered by then holds the story up no longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ def _topics(setup: Setup, stack: ExitStack) -> Command:
 def _clean(setup: Setup, feeder: "Feeder") -> None:
     chapter = setup.chapter("clean")
     _head(f"4. {chapter.days:g} clean days the model has never seen", "Every alarm here would be a false one.")
-    feeder.feed(chapter.start, chapter.end, FAST)
+    feeder.feed(chapter, lambda: FAST)
     alarms = len({alert.data.incident for alert in feeder.live.alerts.values()})
     print(f"  {alarms} alarm(s) in {chapter.days:g} days on {setup.simulation.assets} pumps")
 
@@ -122,7 +122,7 @@ def _faults(setup: Setup, feeder: "Feeder") -> None:
         "A bearing of pump-2 wears out; pump-4 leaks; a sensor of pump-1 sticks; pump-3 falls silent.\n"
         "Nobody tells the daemon. Watch who is named, and by which sensors:",
     )
-    feeder.feed(chapter.start, chapter.end, READABLE)
+    feeder.feed(chapter, lambda: READABLE)
 
 
 def _drift(setup: Setup, feeder: "Feeder") -> None:
@@ -132,13 +132,19 @@ def _drift(setup: Setup, feeder: "Feeder") -> None:
         "The air becomes 14 degrees warmer and stays so. No pump is at fault, but the model does not know\n"
         "this air. The daemon notices, asks for a new model, and goes on watching meanwhile:",
     )
-    at = chapter.start + RISE_SHARE * chapter.days
-    feeder.feed(chapter.start, at, READABLE)
-    latest = chapter.end - AFTER_SHARE * chapter.days
-    while live.versions < 2 and at < latest:
-        feeder.feed(at, min(at + STEP_DAYS, latest), WAITING, settle=False)
-        at = min(at + STEP_DAYS, latest)
-    feeder.feed(at, chapter.end, READABLE)
+    latest = setup.simulation.start + timedelta(days=chapter.end - AFTER_SHARE * chapter.days)
+    asked: list[float] = []
+
+    def pace() -> float:
+        """Slows down between the request and the new model: the plant's days are short, training is not."""
+        if not live.requests or live.versions > 1:
+            return READABLE
+        asked[:] = asked or [time.monotonic()]
+        if live.rejected or time.monotonic() - asked[0] > NO_MODEL_AFTER_S:
+            return READABLE
+        return WAITING if live.newest < latest else CRAWLING
+
+    feeder.feed(chapter, pace)
 
 
 class Feeder:
@@ -150,24 +156,23 @@ class Feeder:
         self._setup = setup
         self._watched = watched
         self._reader = reader  # `watchkeeper alerts --follow`, whose lines are shown
-        self._parts = 0
 
-    def feed(self, begin: float, end: float, rate: float, *, settle: bool = True) -> None:
-        """Blocks until the days from `begin` to `end` are sent and, with `settle`, scored."""
-        if end <= begin:
-            return
-        self._parts += 1
+    def feed(self, chapter: Chapter, pace: Callable[[], float]) -> None:
+        """Sends a chapter at a pace (records a second) that may change; blocks until all of it is scored."""
+        rate = self._setup.directory / "rate"
+        rate.write_text(str(pace()), encoding="utf-8")
         sink = ["--kafka", "--config", str(self._setup.config)]
         if self._setup.bootstrap is None:
             sink = ["--out", str(self._setup.feed / "sensors.jsonl"), "--append"]
-        span = ["--from-day", repr(begin), "--to-day", repr(end), "--rate", repr(rate)]
-        with _simulate(self._setup, f"feed-{self._parts:02}", *sink, *span) as command:
+        span = ["--from-day", repr(chapter.start), "--to-day", repr(chapter.end), "--rate-file", str(rate)]
+        with _simulate(self._setup, f"feed-{chapter.name}", *sink, *span) as command:
             while command.running:
                 self._look()
+                rate.write_text(str(pace()), encoding="utf-8")
             command.check()
         self.records += _records(command)
         deadline = time.monotonic() + CATCH_UP_S
-        while settle and len(self.live.scores.seen) < self.records and time.monotonic() < deadline:
+        while len(self.live.scores.seen) < self.records and time.monotonic() < deadline:
             self._look()
 
     def _look(self) -> None:
