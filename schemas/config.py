@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, PositiveInt, SecretStr, model_validator
 
 from schemas.base import Contract
 
@@ -179,7 +179,9 @@ class Threshold(Contract):
     """How the threshold is set from the scores of held-out normal windows."""
 
     method: Literal["percentile", "mean_sigma"] = "percentile"
-    percentile: float = Field(default=99.0, gt=0, le=100)
+    percentile: float = Field(
+        default=99.9, gt=0, le=100, description="of held-out scores; of a short history this is about their largest"
+    )
     k: float = Field(default=2.0, gt=0, description="mean_sigma: mean + k standard deviations")
     margin: float = Field(default=1.0, gt=0, description="factor on the threshold found")
     hysteresis: float = Field(default=0.8, gt=0, le=1, description="lower threshold / threshold")
@@ -199,20 +201,24 @@ class Training(Contract):
     fill_limit: float = Field(default=0.25, ge=0, le=1)
     imputation: Literal["mean", "median"] = "mean"
     scaling: Literal["standard", "minmax", "robust"] = "standard"
-    hidden: tuple[int, ...] = Field(
-        default=(64,), description="widths of the encoder's hidden layers (channels for conv)"
+    hidden: tuple[PositiveInt, ...] = Field(
+        default=(64,), min_length=1, description="widths of the encoder's hidden layers (channels for conv)"
     )
-    latent: int | None = Field(default=None, ge=1, description="null: a third of the sensors times two, at least 2")
+    latent: int | None = Field(default=None, ge=1, description="null: the square root of the sensors, at least 2")
     dropout: float = Field(default=0.0, ge=0, lt=1)
     l2: float = Field(default=1e-5, ge=0)
     loss: Literal["mse", "mae"] = "mse"
-    epochs: int = Field(default=100, ge=1)
-    patience: int = Field(default=10, ge=1, description="epochs without a better validation loss before stopping")
-    batch: int = Field(default=256, ge=1)
+    epochs: int = Field(default=60, ge=1)
+    patience: int = Field(default=8, ge=1, description="epochs without a better validation loss before stopping")
+    batch: int = Field(default=512, ge=1, description="at most; an epoch has at least 8 steps")
     learning_rate: float = Field(default=2e-3, gt=0)
     validation_share: float = Field(default=0.2, gt=0, lt=0.9, description="last part of the history, in time")
     folds: int = Field(default=3, ge=0, le=20, description="blocked folds for held-out scores; 0: the validation part")
-    max_windows: int = Field(default=100_000, ge=100, description="training windows; more are thinned evenly")
+    max_windows: int = Field(
+        default=20_000,
+        ge=100,
+        description="windows a network is fitted on; more are thinned evenly (neighbours share most of their rows)",
+    )
     seed: int = 0
     score: Literal["window", "last_row", "mahalanobis"] = "mahalanobis"
     vector_alpha: float = Field(default=0.35, gt=0, le=1, description="EWMA of the residual vector; 1: none")

@@ -22,6 +22,7 @@ class Scaled:
     """Windows as the network sees them."""
 
     values: Tensor  # (window, row, sensor) scaled, filled where missing
+    shown: Tensor  # (window, row, sensor) the same as far as the network may see it
     present: Tensor  # (window, row, sensor) bool
 
     def __len__(self) -> int:
@@ -71,9 +72,9 @@ def _epoch(
     size = min(training.batch, max(LEAST_BATCH, len(data) // LEAST_STEPS))
     total = 0.0
     for chosen in torch.split(torch.randperm(len(data)), size):
-        values, present = data.values[chosen], data.present[chosen]
+        values, shown, present = data.values[chosen], data.shown[chosen], data.present[chosen]
         hide = torch.rand(len(chosen), 1, values.shape[2]) < HIDDEN_SHARE
-        loss = _loss(network, torch.where(hide, fill, values), values, present, training.loss)
+        loss = _loss(network, torch.where(hide, fill, shown), values, present, training.loss)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
@@ -87,8 +88,8 @@ def loss_over(network: nn.Module, data: Scaled, training: Training, size: int = 
     network.eval()
     total = 0.0
     for begin in range(0, len(data), size):
-        values, present = data.values[begin : begin + size], data.present[begin : begin + size]
-        total += float(_loss(network, values, values, present, training.loss)) * len(values)
+        values, shown, present = (part[begin : begin + size] for part in (data.values, data.shown, data.present))
+        total += float(_loss(network, shown, values, present, training.loss)) * len(values)
     return total / len(data)
 
 

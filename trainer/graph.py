@@ -41,7 +41,7 @@ class Graph(nn.Module):
         """(batch, window, sensor) -> the four OUTPUTS."""
         scaled, present = self.preprocess(window)
         network: Network = self.network  # type: ignore[assignment]
-        code = network.encode(scaled)
+        code = network.encode(self.preprocess.shown(scaled))
         rebuilt = network.decode(code)
         # A missing cell has no residual; the network's guess of it is only shown.
         present = present[:, self._rows]

@@ -29,6 +29,8 @@ class Scaling:
     shift: Doubles
     scale: Doubles
     constant: NDArray[np.bool_]  # no spread in training: scale is 1
+    low: Doubles  # scaled values that training held
+    high: Doubles
 
 
 def fit_scaling(
@@ -52,7 +54,9 @@ def fit_scaling(
         shift[column], scale[column] = _location(values[:, column], sensor.scaling or training.scaling)
     size = np.nanmax(np.abs(values), axis=0)
     constant = np.nanstd(values, axis=0) <= SAME * np.maximum(size, SAME)
-    return Scaling(fill, log, shift, np.where(constant, 1.0, scale), constant)
+    scale = np.where(constant, 1.0, scale)
+    scaled = np.clip((values - shift) / scale, -CLIP, CLIP)
+    return Scaling(fill, log, shift, scale, constant, np.nanmin(scaled, axis=0), np.nanmax(scaled, axis=0))
 
 
 def _location(values: Doubles, scaling: str) -> tuple[float, float]:
@@ -82,6 +86,10 @@ class Preprocess(nn.Module):
         self.log: Tensor
         self.shift: Tensor
         self.scale: Tensor
+        self.low: Tensor
+        self.high: Tensor
+        self.register_buffer("low", torch.tensor(scaling.low, dtype=torch.float32))
+        self.register_buffer("high", torch.tensor(scaling.high, dtype=torch.float32))
         self.register_buffer("fill", torch.tensor(scaling.fill, dtype=torch.float32))
         self.register_buffer("log", torch.tensor(scaling.log))
         self.register_buffer("shift", torch.tensor(scaling.shift, dtype=torch.float32))
@@ -94,6 +102,14 @@ class Preprocess(nn.Module):
         if self._any_log:
             values = torch.where(self.log, torch.sign(values) * torch.log1p(values.abs()), values)
         return ((values - self.shift) / self.scale).clamp(-CLIP, CLIP), present
+
+    def shown(self, scaled: Tensor) -> Tensor:
+        """What the network is shown of scaled values; its residual is taken from the values themselves.
+
+        Nothing beyond what training held: there it could only extrapolate, and one wild sensor would spoil the guess
+        of all the others.
+        """
+        return scaled.clamp(self.low, self.high)
 
     def hidden(self) -> Tensor:
         """The scaled value that a missing cell gets, (sensor,)."""

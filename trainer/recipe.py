@@ -1,5 +1,7 @@
 """A whole training, readable from top to bottom: history in, a fitted and calibrated bundle out. No file is touched."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,7 +47,11 @@ def train(
 ) -> Fitted:
     """Fits, calibrates, exports. Raises DataError where the history does not suit; KeyboardInterrupt passes."""
     say = say or Silent()
+    with _one_thread():
+        return _train(history, model, training, parent, say)
 
+
+def _train(history: History, model: str, training: Training, parent: str | None, say: Progressing) -> Fitted:
     # 1. Sensors, period, and the windows that serving would score.
     prepared = prepare(history, training)
 
@@ -95,6 +101,17 @@ def train(
     )
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """The networks are small: more threads only wait for each other, and sums would depend on their number."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def _fit(name: str, prepared: Prepared, part: folds.Part, whole: Scaling | None, say: Progressing) -> Member:
     """Scales and fits on `part.rest`, stops early on `part.held`. whole: the model's scaling, for a fold."""
     training = prepared.training
@@ -114,7 +131,8 @@ def _fit(name: str, prepared: Prepared, part: folds.Part, whole: Scaling | None,
 @torch.no_grad()
 def _scaled(preprocess: Preprocess, windows: Floats) -> Scaled:
     parts = [preprocess(torch.from_numpy(windows[b : b + CHUNK])) for b in range(0, len(windows), CHUNK)]
-    return Scaled(torch.cat([values for values, _ in parts]), torch.cat([present for _, present in parts]))
+    values = torch.cat([values for values, _ in parts])
+    return Scaled(values, preprocess.shown(values), torch.cat([present for _, present in parts]))
 
 
 @torch.no_grad()
@@ -127,7 +145,10 @@ def _residuals(prepared: Prepared, member: Member, held: Ints, final: Scaling, b
     for begin in range(0, len(held), CHUNK):
         windows = torch.from_numpy(prepared.replay.windows(held[begin : begin + CHUNK]))
         scaled, present = member.preprocess(windows)
-        wrong = torch.where(present, scaled - network.decode(network.encode(scaled)), 0.0).numpy() * ratio
+        wrong = (
+            torch.where(present, scaled - network.decode(network.encode(member.preprocess.shown(scaled))), 0.0).numpy()
+            * ratio
+        )
         size = wrong**2 if prepared.training.loss == "mse" else np.abs(wrong)
         last.append(wrong[:, -1])
         there.append(present[:, -1].numpy())

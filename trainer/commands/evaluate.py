@@ -109,9 +109,6 @@ def _with_test_rows(paths: list[Path], results: Iterator[Judged | None]) -> Iter
 
 def _judge(path: Path, training: Training, out: Path) -> Judged | None:
     """One series, in whichever process."""
-    import torch
-
-    torch.set_num_threads(1)  # the networks are small; series run side by side instead
     series = read_series(path)
     return None if series is None else evaluate_series(series, training, out)
 

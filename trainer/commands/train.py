@@ -75,9 +75,6 @@ def train(
 
 
 def _fit(history: History, name: str, training: Training, settings: Settings, *, quiet: bool) -> Fitted:
-    import torch
-
-    torch.set_num_threads(1)  # the networks are small: more threads only wait for each other
     pointer = Store(settings.store).pointer(name)
     parent = pointer.model_version if pointer else None
     if quiet:

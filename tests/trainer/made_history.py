@@ -1,0 +1,45 @@
+"""Made-up histories of a small plant: four sensors that follow one slow load, with noise."""
+
+from functools import cache
+
+import numpy as np
+
+from schemas.config import Training
+from trainer.fitted import Fitted
+from trainer.history import AssetHistory, History
+from trainer.recipe import train
+
+SENSORS = ("flow", "pressure", "power", "heat")
+LOADINGS = np.array([2.0, -1.5, 4.0, 0.8])
+LEVELS = np.array([50.0, 8.0, 120.0, 60.0])
+NOISE = np.array([0.2, 0.15, 0.4, 0.08])
+START = 1_760_000_000.0
+QUICK = {"epochs": 25, "patience": 5, "hidden": (24,), "batch": 128}
+
+
+def made_values(rows: int, seed: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    """(row, sensor) engineering units: an autocorrelated load, seen by every sensor."""
+    rng = np.random.default_rng(seed)
+    load = np.zeros(rows)
+    for row in range(1, rows):
+        load[row] = 0.95 * load[row - 1] + rng.normal(scale=0.3)
+    values = LEVELS + load[:, None] * LOADINGS + rng.normal(size=(rows, 4)) * NOISE
+    return values.astype(np.float32)
+
+
+def made_history(rows: int = 900, assets: int = 2, seed: int = 0) -> History:
+    """Rows a second apart, for each of some assets."""
+    times = START + np.arange(rows, dtype=np.float64)
+    made = [AssetHistory(f"pump-{n}", times, made_values(rows, 100 * seed + n)) for n in range(assets)]
+    return History(SENSORS, tuple(made), "made up")
+
+
+def quick_training(**changes: object) -> Training:
+    """A training that takes a second or two."""
+    return Training.model_validate({**QUICK, **changes})
+
+
+@cache
+def fitted_model(family: str, window: int = 8, score: str = "mahalanobis") -> Fitted:
+    """A fitted model, shared by all tests that only look at it."""
+    return train(made_history(), "pumps", quick_training(family=family, window=window, score=score))

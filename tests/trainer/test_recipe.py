@@ -1,0 +1,208 @@
+"""What every family promises of a trained bundle, whatever its window and score."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from detector.bundle import OnnxScorer, load_bundle
+from detector.core.scoring import Chain
+from detector.errors import DataError
+from detector.store import Store
+from schemas.manifest import Golden
+from tests.trainer.made_history import SENSORS, fitted_model, made_history, made_values, quick_training
+from trainer.fitted import Fitted
+from trainer.publish import publish
+from trainer.recipe import train
+
+FAMILIES = [("dense", 8, "mahalanobis"), ("conv", 8, "mahalanobis"), ("dense", 1, "window"), ("conv", 8, "last_row")]
+
+
+@pytest.fixture(params=FAMILIES, ids=["dense", "conv", "dense-tabular", "conv-last-row"])
+def fitted(request: pytest.FixtureRequest) -> Fitted:
+    """A bundle of each family."""
+    family, window, score = request.param
+    return fitted_model(family, window, score)
+
+
+def windows_of(values: np.ndarray, window: int) -> np.ndarray:
+    """All windows of consecutive rows, (window, row, sensor)."""
+    return np.stack([values[i : i + window] for i in range(len(values) - window + 1)])
+
+
+def final_scores(fitted: Fitted, values: np.ndarray) -> np.ndarray:
+    """Scores of one asset's rows through the detector's scorer and chain."""
+    scorer = OnnxScorer(fitted.manifest, fitted.graph)
+    chain = Chain(fitted.manifest.scoring, len(SENSORS))
+    windows = windows_of(values, fitted.manifest.window)
+    raw = scorer.sensor_error(windows) if chain.wants_errors else scorer.score(windows)[:, None]
+    fresh = np.arange(len(windows)) == 0
+    return chain.advance(np.zeros(len(windows), np.int64), raw, fresh)[0]
+
+
+def test_bundle_is_accepted_by_the_detector(fitted: Fitted, tmp_path: Path) -> None:
+    """What the trainer publishes passes the detector's hashes, signature and golden check, and is in use at once."""
+    store = Store(str(tmp_path))
+    path, promoted = publish(store, fitted, None)
+    manifest = fitted.manifest
+    scorer = load_bundle(store, "pumps", manifest.model_version)
+    assert promoted
+    assert store.pointer("pumps") is not None
+    assert scorer.manifest == manifest
+    assert (Path(path) / "report.html").stat().st_size > 1000
+
+
+def test_second_version_waits_for_a_decision(tmp_path: Path) -> None:
+    """A later version is published, but the one in use stays until somebody promotes it."""
+    store, fitted = Store(str(tmp_path)), fitted_model("dense")
+    publish(store, fitted, None)
+    later = fitted.manifest.model_copy(update={"model_version": "later"})
+    _, promoted = publish(store, Fitted(later, *[getattr(fitted, n) for n in list(Fitted.__slots__)[1:]]), None)
+    pointer = store.pointer("pumps")
+    assert not promoted
+    assert pointer is not None
+    assert pointer.model_version == fitted.manifest.model_version
+
+
+def test_golden_file_covers_missing_cells(fitted: Fitted) -> None:
+    """The golden windows hold normal cases, missing cells, and one that stands out."""
+    golden = Golden.model_validate_json(fitted.golden)
+    cells = np.array(golden.windows, np.float32)
+    assert np.isnan(cells).any()
+    assert np.isnan(cells[-1, :, 0]).all()
+    assert np.abs(golden.sensor_error).max() > 2
+    assert "NaN" not in json.dumps(golden.model_dump(mode="json"))
+
+
+def test_equal_input_gives_equal_output(fitted: Fitted) -> None:
+    """The same window gives the same score, alone or among others."""
+    scorer = OnnxScorer(fitted.manifest, fitted.graph)
+    windows = windows_of(made_values(60, 7), fitted.manifest.window)
+    np.testing.assert_allclose(scorer.score(windows)[11:12], scorer.score(windows[11:12]), rtol=1e-5)
+    np.testing.assert_array_equal(scorer.score(windows), scorer.score(windows.copy()))
+
+
+def test_a_shift_of_any_sensor_raises_the_score(fitted: Fitted) -> None:
+    """A constant shift by many standard deviations of one sensor is above the threshold, and that sensor leads."""
+    scorer = OnnxScorer(fitted.manifest, fitted.graph)
+    values = made_values(200, 5)
+    calm = final_scores(fitted, values)
+    for column in range(len(SENSORS)):
+        shifted = values.copy()
+        shifted[100:, column] += 6 * values[:, column].std()
+        scores = final_scores(fitted, shifted)
+        assert scores[-50:].mean() > 2 * calm[-50:].mean()
+        assert scores[-50:].min() > fitted.threshold
+        errors = scorer.sensor_error(windows_of(shifted, fitted.manifest.window))[-50:].mean(axis=0)
+        assert np.abs(errors).argmax() == column
+        assert errors[column] > 0
+
+
+def test_missing_cells_alone_are_no_anomaly(fitted: Fitted) -> None:
+    """Normal rows with missing cells, up to the fill limit, stay as rare above the threshold as promised."""
+    values = made_values(600, 9)
+    holes = np.random.default_rng(1).random(values.shape) < 0.8 * fitted.manifest.fill_limit
+    holes &= ~holes.all(axis=1, keepdims=True)
+    blinded = np.where(holes, np.nan, values).astype(np.float32)
+    assert (final_scores(fitted, blinded) > fitted.threshold).mean() < 0.05
+
+
+def test_missing_cell_has_no_error(fitted: Fitted) -> None:
+    """`sensor_error` is exactly 0 where the last row's cell is missing, and the expected value is finite."""
+    scorer = OnnxScorer(fitted.manifest, fitted.graph)
+    windows = windows_of(made_values(40, 3), fitted.manifest.window)
+    windows[:, -1, 1] = np.nan
+    assert (scorer.sensor_error(windows)[:, 1] == 0).all()
+    assert np.isfinite(scorer.explain(windows).expected).all()
+    windows[:] = np.nan
+    assert np.isfinite(scorer.score(windows)).all()
+
+
+def test_wild_values_stay_finite(fitted: Fitted) -> None:
+    """The largest float32 gives a finite score far above the threshold, never NaN."""
+    values = made_values(120, 4)
+    values[60:, 2] = 3e38
+    scores = final_scores(fitted, values)
+    assert np.isfinite(scores).all()
+    assert scores[-1] > 2 * fitted.threshold
+
+
+def test_reconstruction_is_in_engineering_units(fitted: Fitted) -> None:
+    """Of normal windows the reconstruction is close to what was observed, sensor by sensor."""
+    scorer = OnnxScorer(fitted.manifest, fitted.graph)
+    windows = windows_of(made_values(300, 8), fitted.manifest.window)
+    rebuilt, latent = scorer.reconstruct(windows)
+    assert latent.shape == (len(windows), fitted.manifest.latent)
+    error = np.sqrt(((rebuilt - windows) ** 2).mean(axis=(0, 1)))
+    assert (error < 0.6 * windows.std(axis=(0, 1))).all()
+
+
+def test_same_seed_gives_the_same_model() -> None:
+    """Two trainings on the same history and seed agree in every figure; another seed gives another model."""
+    history, training = made_history(300, 1), quick_training(window=4, epochs=5)
+    first, second = train(history, "pumps", training), train(history, "pumps", training)
+    other = train(history, "pumps", training.model_copy(update={"seed": 1}))
+    assert first.curves == second.curves
+    assert first.manifest.calibration == second.manifest.calibration
+    assert first.curves != other.curves
+
+
+def test_training_leaves_the_global_generator_alone() -> None:
+    """Seeding a fit does not reset the caller's random numbers."""
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    train(made_history(200, 1), "pumps", quick_training(window=1, epochs=2, folds=0))
+    assert torch.equal(torch.rand(2), expected)
+
+
+def test_log_and_scalings_are_in_the_graph() -> None:
+    """A sensor under log1p and robust or min-max scaling is rebuilt in its own units."""
+    sensors = {name: {"log1p": name == "power", "scaling": "robust" if name == "heat" else None} for name in SENSORS}
+    training = quick_training(window=2, scaling="minmax", imputation="median", sensors=sensors, learning_rate=5e-3)
+    fitted = train(made_history(500, 1), "pumps", training)
+    windows = windows_of(made_values(100, 100), 2)
+    rebuilt, _ = OnnxScorer(fitted.manifest, fitted.graph).reconstruct(windows)
+    assert np.abs(rebuilt.mean(axis=(0, 1)) / windows.mean(axis=(0, 1)) - 1).max() < 0.1
+
+
+def test_constant_sensor_is_kept_and_said() -> None:
+    """A sensor without spread divides nothing by zero; its change, in its own units, still shows."""
+    history = made_history(400, 1)
+    history.assets[0].values[:, 1] = 8.0
+    fitted = train(history, "pumps", quick_training(window=4))
+    assert any("pressure" in note for note in fitted.notes)
+    assert np.isfinite(fitted.scores).all()
+    windows = windows_of(made_values(20, 0), 4)
+    windows[..., 1] = 8.0
+    scorer = OnnxScorer(fitted.manifest, fitted.graph)
+    calm = scorer.sensor_error(windows)[:, 1]
+    windows[..., 1] = 11.0
+    assert np.abs(calm).max() < 0.5
+    assert (scorer.sensor_error(windows)[:, 1] > 2.0).all()
+    assert fitted.manifest.sensors[1].stuck_rows is None
+
+
+def test_history_that_does_not_suit_is_refused_by_name() -> None:
+    """An empty column, too few rows and an unknown sensor are each one DataError that names thing and remedy."""
+    history = made_history(400, 1)
+    history.assets[0].values[:, 2] = np.nan
+    with pytest.raises(DataError, match="no value at all of power"):
+        train(history, "pumps", quick_training())
+    with pytest.raises(DataError, match="no window of 50 rows"):
+        train(made_history(40, 2), "pumps", quick_training(window=50))
+    with pytest.raises(DataError, match="are left to fit on"):
+        train(made_history(70, 1), "pumps", quick_training(window=20))
+    with pytest.raises(DataError, match="no sensor 'speed'"):
+        train(history, "pumps", quick_training(sensors={"speed": {}}))
+
+
+def test_parent_and_libraries_are_written_down() -> None:
+    """The manifest says what the version came from and with what it was made."""
+    fitted = train(made_history(300, 1), "pumps", quick_training(window=2, epochs=2), parent="before")
+    assert fitted.manifest.parent_version == "before"
+    assert fitted.manifest.libraries["torch"] == torch.__version__.split("+")[0]
+    assert fitted.manifest.training.fingerprint == made_history(300, 1).fingerprint()
+    assert fitted.manifest.training.rows == 300
