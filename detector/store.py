@@ -23,6 +23,7 @@ MANIFEST = "manifest.json"
 MODEL = "model.onnx"
 GOLDEN = "golden.json"
 CURRENT = "current"
+DECISIONS = "decisions.jsonl"
 _NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,62}")
 
 
@@ -112,6 +113,12 @@ class Store:
             return self.pointer(model)
         except BundleError:
             return None
+
+    def write_down(self, model: str, line: bytes) -> None:
+        """Appends a line to the model's decisions; one worker writes at a time."""
+        path = self._path(model, DECISIONS)
+        before = bytes(self._fs.cat_file(path)) if self._fs.exists(path) else b""
+        self._replace(path, before + line + b"\n")
 
     def rollback(self, model: str) -> Pointer:
         """Points `current` back at the version before it."""

@@ -1,0 +1,34 @@
+"""`watchkeeper worker`: answers retrain requests."""
+
+import signal
+
+import torch
+import typer
+
+from detector.commands.options import ConfigOption
+from detector.config import load_settings
+from detector.shell.logs import configure_logs
+from trainer.worker import run_worker
+
+
+def worker(config: ConfigOption = None) -> None:
+    """Answer retrain requests: train on the feed's recent normal history, judge the candidate, publish, announce.
+
+    Waits for requests on the control topic (or file): from drift, a schedule (worker.schedule_s) or a person
+    (`watchkeeper retrain`). The history is the last worker.history_s of the feed, without incidents unless a person
+    marked them as false; the candidate must rebuild held-out recent data at least as well as the model in use. Then it
+    is promoted and announced, and running daemons take it up; otherwise it is kept in the store, and the refusal says
+    why. Each decision is appended to decisions.jsonl beside the model.
+
+    Ctrl-C or SIGTERM stops it at any moment and leaves nothing half done.
+    """
+    settings = load_settings(config)
+    configure_logs(settings.logging)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    torch.set_num_threads(1)  # the networks are small: more threads only wait for each other
+    where = settings.kafka.bootstrap_servers if settings.transport == "kafka" else str(settings.files.directory)
+    typer.echo(f"waiting for retrain requests on {settings.topics.control} at {where}; stop with Ctrl-C", err=True)
+    try:
+        run_worker(settings)
+    except KeyboardInterrupt:
+        typer.echo("stopped; nothing is half done", err=True)
