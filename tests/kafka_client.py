@@ -59,9 +59,13 @@ class Cluster:
             admin.close()
         return topic
 
+    def producer(self, linger_ms: int, max_request_size: int = 2_000_000) -> KafkaProducer:
+        """A producer for tests that send in their own way; to be closed by them."""
+        return KafkaProducer(bootstrap_servers=self.bootstrap, linger_ms=linger_ms, max_request_size=max_request_size)
+
     def produce(self, topic: str, messages: Iterable[Message], max_request_size: int = 2_000_000) -> None:
         """Produces in order and returns when everything is acknowledged."""
-        producer = KafkaProducer(bootstrap_servers=self.bootstrap, linger_ms=5, max_request_size=max_request_size)
+        producer = self.producer(linger_ms=5, max_request_size=max_request_size)
         try:
             sent = [
                 producer.send(
