@@ -183,7 +183,11 @@ class Threshold(Contract):
         default=99.9, gt=0, le=100, description="of held-out scores; of a short history this is about their largest"
     )
     k: float = Field(default=2.0, gt=0, description="mean_sigma: mean + k standard deviations")
-    margin: float = Field(default=1.0, gt=0, description="factor on the threshold found")
+    margin: float = Field(
+        default=1.1,
+        gt=0,
+        description="factor on the threshold found; one row in a thousand is ten rows a week at one a minute",
+    )
     hysteresis: float = Field(default=0.8, gt=0, le=1, description="lower threshold / threshold")
     on_delay_s: float | None = Field(default=None, ge=0, description="null: 5 periods")
     off_delay_s: float | None = Field(default=None, ge=0, description="null: 10 periods")
