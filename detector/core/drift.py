@@ -4,8 +4,8 @@ Rows of an asset are cut into blocks of `block_rows`; the mean of each signal ov
 and the spread of such block means on normal data (the manifest's drift reference). The spread of *block means* already
 holds the feed's autocorrelation, which a test on rows would take for evidence (batch means: Law & Kelton, Simulation
 Modeling and Analysis, ch. 9). An asset drifts when the same signal stays beyond `z_limit` on the same side for
-`persist_blocks` blocks; a model drifts when `min_share` of its assets do. Rows under an open incident do not count: a
-fault is no drift. One request per model and cooldown, whatever happens.
+`persist_blocks` blocks; a model drifts when `min_share` of its assets do, and two at least where there are two: a fault
+of one asset is no drift. One request per model and cooldown, whatever happens.
 """
 
 from dataclasses import dataclass
@@ -111,7 +111,8 @@ class DriftWatch:
         judged: NDArray[np.bool_] = np.isnan(self.z).sum(axis=1) == 0
         persistent = (np.abs(self.streak) >= self.settings.persist_blocks) & judged[:, None]
         drifting = persistent.sum(axis=1) > 0
-        if drifting.sum() < self.settings.min_share * judged.sum():
+        enough = max(self.settings.min_share * judged.sum(), min(2, judged.sum()))
+        if drifting.sum() < enough:
             return None
         self.asked_s = at_s
         return Finding(at_s, int(drifting.sum()), int(judged.sum()), self._figures(persistent))

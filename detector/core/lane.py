@@ -319,7 +319,9 @@ class Lane:
     ) -> list[Finding]:
         if self.drift is None:
             return []
-        chosen = ~open_rows & ~np.isnan(scores)
+        # Among several assets the vote tells a fault of one from a drift of all; one alone has only its incidents.
+        alone = len(self.assets) < 2
+        chosen = ~np.isnan(scores) & ~(open_rows & alone)
         position = advance.scored[chosen]
         screened = advance.screened
         rows = values[screened.order[position]]

@@ -168,6 +168,16 @@ def test_a_fault_of_one_asset_is_no_drift() -> None:
     assert not replay(watch(), feed(values), 100).requests
 
 
+def test_a_drift_that_raises_alarms_everywhere_is_still_a_drift() -> None:
+    """When all assets leave normal at once, open incidents do not hide it; one asset alone is in trouble instead."""
+    values = np.random.default_rng(5).normal(size=(600, 3, 3))
+    values[200:, :, 0] += 9.0
+    story = replay(watch(), feed(values), 100)
+    assert len([a for a in story.alerts.values() if a.data.state is AlertState.OPENED]) == 3
+    assert len(story.requests) == 1
+    assert not replay(watch(), feed(values[:, :1]), 100).requests
+
+
 def test_a_swap_between_polls_leaves_no_row_unscored() -> None:
     """The rows after a swap are scored by the new version at once; incidents go on."""
     values = plant()
