@@ -19,6 +19,7 @@ ON_DELAY_S = 600.0  # a start of a pump is no alarm
 # Almost three times the longest lag of the plant (the motor's warmth): what comes within it is the same incident.
 OFF_DELAY_S = 7200.0
 SILENT_AFTER_S = 1800.0
+PERSIST_BLOCKS = 7
 # The pumps answer within a minute, so one row tells as much as ten; what is slow are two temperatures, which the
 # latent code carries. 8,000 of 100,000 windows hold every operating point, and are learned in seconds.
 TRAINING: dict[str, Any] = {
@@ -29,7 +30,8 @@ TRAINING: dict[str, Any] = {
     "learning_rate": 0.006,
     "max_windows": 8000,
     "folds": 2,
-    "threshold": {"percentile": 99.9},
+    # A margin, since a filled cell (a stuck sensor is withheld from the model) makes the others a little less sure.
+    "threshold": {"percentile": 99.9, "margin": 1.3},
 }
 
 
@@ -101,10 +103,13 @@ def configuration(setup: Setup) -> dict[str, Any]:
             "on_delay_s": ON_DELAY_S,
             "off_delay_s": OFF_DELAY_S,
             "silent_after_s": SILENT_AFTER_S,
-            "silence_clock": "feed",
-            "update_every_s": 86400.0,
+            # Partitions of a topic are read one after the other: there the feed's newest time is no clock.
+            "silence_clock": "feed" if setup.bootstrap is None else "wall",
+            "update_every_s": 30 * 86400.0,
         },
         "scores": {"emit": "all"},
+        # Two days: a new season has to be seen by day and by night before it can be learned.
+        "drift": {"persist_blocks": PERSIST_BLOCKS},
         "http": {"port": 0},
         "training": {MODEL: {"period_s": setup.simulation.period_s, "sensors": sensors, **TRAINING}},
     }

@@ -20,7 +20,7 @@ LOOK_S = 0.1
 TRAIN_LIMIT_S = 600.0
 CATCH_UP_S = 120.0
 # Records a second. A clean stretch may rush by; faults are to be read as they come.
-FAST, READABLE, WAITING, CRAWLING = 14_000.0, 2_600.0, 500.0, 50.0
+FAST, READABLE, WAITING, CRAWLING = 20_000.0, 3_000.0, 400.0, 50.0
 AFTER_SHARE = 0.35  # of the warm days, at least, is told with the new model
 NO_MODEL_AFTER_S = 240.0  # a request that is not answered by then holds the story up no longer
 
@@ -104,7 +104,7 @@ def _topics(setup: Setup, stack: ExitStack) -> Command:
     print("\n  watchkeeper topics --create")
     for line in _finish(Command(["topics", "--create", *config], logs)).output.splitlines():
         print(f"    {line}")
-    return stack.enter_context(Command(["alerts", "--follow", *config], logs))
+    return stack.enter_context(Command(["alerts", "--follow", "--state", "opened", "--state", "closed", *config], logs))
 
 
 def _clean(setup: Setup, feeder: "Feeder") -> None:
@@ -129,8 +129,9 @@ def _drift(setup: Setup, feeder: "Feeder") -> None:
     chapter, live = setup.chapter("drift"), feeder.live
     _head(
         "6. The seasons change",
-        "The air becomes 14 degrees warmer and stays so. No pump is at fault, but the model does not know\n"
-        "this air. The daemon notices, asks for a new model, and goes on watching meanwhile:",
+        "Winter turns into summer: the air becomes 20 degrees warmer and stays so. No pump is at fault, but\n"
+        "the model does not know this air. The daemon notices that it is the whole plant and not a pump,\n"
+        "asks for a new model, and goes on watching meanwhile:",
     )
     latest = setup.simulation.start + timedelta(days=chapter.end - AFTER_SHARE * chapter.days)
     asked: list[float] = []

@@ -79,7 +79,7 @@ SHOWN_BY = {
 }
 LEAK_SHARE = 0.14
 FIRST_SPALL = 0.1
-WARMING_DEGC = 14.0
+WARMING_DEGC = 20.0  # from winter to summer
 
 
 def wear(faults: tuple[Fault, ...], times_s: Array, assets: int) -> Array:

@@ -39,7 +39,7 @@ _FAULTS = (
     (FaultKind.STUCK, 0, 0.52, 0.64, "discharge_pressure", 1.0),
     (FaultKind.SILENT, 2, 0.70, 0.87, None, 1.0),
 )
-WARMING_SHARES = (0.0, 0.3)
+WARMING_SHARES = (0.0, 0.15)
 
 
 def chapters(days: float) -> dict[str, Chapter]:
