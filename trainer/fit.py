@@ -14,7 +14,7 @@ from trainer.networks import FAMILIES, Network, sizes
 BETTER = 1e-4  # a validation loss counts as better when it is lower by this share
 LEAST_STEPS = 8  # an epoch over a few hundred windows still takes so many steps ...
 LEAST_BATCH = 16  # ... but no batch gets smaller than this
-HIDDEN_SHARE = 0.1  # of a training window's sensors, and of its cells: the network learns to do without any of them
+HIDDEN_SHARE = 0.1  # of the sensors of a training window are hidden, so that the network learns to do without
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def _epoch(
     total = 0.0
     for chosen in torch.split(torch.randperm(len(data)), size):
         values, shown, present = data.values[chosen], data.shown[chosen], data.present[chosen]
-        hide = (torch.rand(len(chosen), 1, values.shape[2]) < HIDDEN_SHARE)
+        hide = torch.rand(len(chosen), 1, values.shape[2]) < HIDDEN_SHARE
         loss = _loss(network, torch.where(hide, fill, shown), values, present, training.loss)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
