@@ -3,6 +3,7 @@
 from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from schemas.config import Training
 from trainer.fitted import Fitted
@@ -17,14 +18,14 @@ START = 1_760_000_000.0
 QUICK = {"epochs": 25, "patience": 5, "hidden": (24,), "batch": 128}
 
 
-def made_values(rows: int, seed: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+def made_values(rows: int, seed: int) -> NDArray[np.float32]:
     """(row, sensor) engineering units: an autocorrelated load, seen by every sensor."""
     rng = np.random.default_rng(seed)
     load = np.zeros(rows)
     for row in range(1, rows):
         load[row] = 0.95 * load[row - 1] + rng.normal(scale=0.3)
     values = LEVELS + load[:, None] * LOADINGS + rng.normal(size=(rows, 4)) * NOISE
-    return values.astype(np.float32)
+    return np.asarray(values, np.float32)
 
 
 def made_history(rows: int = 900, assets: int = 2, seed: int = 0) -> History:

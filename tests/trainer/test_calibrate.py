@@ -1,5 +1,7 @@
 """The threshold keeps its promise on data nobody fitted on."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -73,7 +75,7 @@ def test_a_block_is_judged_by_the_others() -> None:
 def test_one_held_out_part_is_judged_by_halves() -> None:
     """With folds 0 there is one block; its halves judge each other."""
     held = held_out(400, 2)
-    single = HeldOut(*[getattr(held, n) if n != "block" else np.zeros(400, np.int64) for n in HeldOut.__slots__])
+    single = replace(held, block=np.zeros(400, np.int64))
     errors = np.random.default_rng(0).normal(size=(400, 2)).astype(np.float32)
     errors[200:] += 2.0
     _, scores = calibrate_chain(single, errors, np.ones(2), Training())

@@ -1,6 +1,7 @@
 """What every family promises of a trained bundle, whatever its window and score."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +60,7 @@ def test_second_version_waits_for_a_decision(tmp_path: Path) -> None:
     store, fitted = Store(str(tmp_path)), fitted_model("dense")
     publish(store, fitted, None)
     later = fitted.manifest.model_copy(update={"model_version": "later"})
-    _, promoted = publish(store, Fitted(later, *[getattr(fitted, n) for n in list(Fitted.__slots__)[1:]]), None)
+    _, promoted = publish(store, replace(fitted, manifest=later), None)
     pointer = store.pointer("pumps")
     assert not promoted
     assert pointer is not None

@@ -1,0 +1,32 @@
+"""Figures of detection agree with scikit-learn's and with their definitions."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score, f1_score
+
+from trainer.metrics import Counts, area_under_pr, count
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=1, max_size=60))
+def test_area_under_pr_is_average_precision(rows: list[tuple[bool, int]]) -> None:
+    """Ties included; None where nothing is anomalous."""
+    labels, scores = np.array([row[0] for row in rows]), np.array([row[1] for row in rows], float)
+    found = area_under_pr(labels, scores)
+    if not labels.any():
+        assert found is None
+    else:
+        assert found == pytest.approx(average_precision_score(labels, scores))
+
+
+def test_counts_and_their_shares() -> None:
+    """F1, FAR and MAR by their definitions, pooled by adding counts."""
+    labels, verdicts = np.array([1, 1, 0, 0, 0], bool), np.array([1, 0, 1, 0, 0], bool)
+    counts = count(labels, verdicts)
+    assert counts == Counts(1, 1, 2, 1)
+    assert counts.f1 == pytest.approx(f1_score(labels, verdicts))
+    assert counts.false_alarm_rate == pytest.approx(1 / 3)
+    assert counts.missed_alarm_rate == pytest.approx(1 / 2)
+    assert (counts + counts).precision == counts.precision == 0.5
+    assert Counts(0, 0, 0, 0).f1 == 0.0
