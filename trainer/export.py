@@ -82,8 +82,9 @@ def golden_windows(windows: Floats, spread: Floats, fill_limit: float) -> Floats
 def golden_file(graph: Graph, windows: Floats) -> bytes:
     """`golden.json`: what torch gives for these windows."""
     score, error, _, _ = run_torch(graph, windows)
-    cells = np.where(np.isnan(windows), None, windows.astype(object)).tolist()
-    golden = Golden(windows=cells, score=tuple(score.tolist()), sensor_error=tuple(map(tuple, error.tolist())))
+    cells = windows.astype(object)
+    cells[np.isnan(windows)] = None
+    golden = Golden(windows=cells.tolist(), score=tuple(score.tolist()), sensor_error=tuple(map(tuple, error.tolist())))
     return golden.model_dump_json().encode()
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +24,7 @@ class Series:
     times: NDArray[np.float64]  # (test row,) as the file has them: seconds, or row numbers
     values: NDArray[np.float32]  # (test row, sensor)
     labels: NDArray[np.bool_] | None  # (test row,); judged against, never shown to the model
-    stamps: pa.ChunkedArray  # the test rows' own time column, for the output
+    stamps: "pa.ChunkedArray[Any]"  # the test rows' own time column, for the output
 
 
 def read_series(path: Path) -> Series | None:

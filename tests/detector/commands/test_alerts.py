@@ -225,7 +225,7 @@ def _on_kafka(tmp_path: Path, bootstrap: str, topic: str, *arguments: str) -> Ra
 def _groups(cluster: Cluster) -> set[str]:
     admin = KafkaAdminClient(bootstrap_servers=cluster.bootstrap)
     try:
-        return {group.group_id for group in admin.list_groups()}
+        return {group["group_id"] for group in admin.list_groups()}
     finally:
         admin.close()
 
