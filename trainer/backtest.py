@@ -20,17 +20,16 @@ from trainer.sources import LINES
 from trainer.tables import TableRows, is_long, table_history, table_rows
 
 POLL = 5000  # records given at once; the outcome does not depend on it
-SCORES = pa.schema(
-    {
-        "asset": pa.string(),
-        "offset": pa.int64(),
-        "timestamp": pa.float64(),
-        "score": pa.float64(),
-        "threshold": pa.float64(),
-        "flags": pa.int64(),
-        "model_version": pa.string(),
-    }
-)
+_TYPES: dict[str, pa.DataType] = {
+    "asset": pa.string(),
+    "offset": pa.int64(),
+    "timestamp": pa.float64(),
+    "score": pa.float64(),
+    "threshold": pa.float64(),
+    "flags": pa.int64(),
+    "model_version": pa.string(),
+}
+SCORES = pa.schema(_TYPES)
 
 
 @dataclass(slots=True)
