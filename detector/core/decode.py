@@ -9,6 +9,7 @@ import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -85,7 +86,8 @@ class Decoder:
         kept, parsed = self._parse_all(records, rejected)
         kept, parsed, assets, names = self._take_names(kept, parsed, rejected)
         times = self._times(parsed)
-        cells = np.array([self._cells(row) for row in parsed], np.float64).reshape(len(parsed), self._width)
+        flat = chain.from_iterable(map(self._cells, parsed))  # half the cost of an array of tuples
+        cells = np.fromiter(flat, np.float64, len(parsed) * self._width).reshape(len(parsed), self._width)
         fine = self._judge(kept, times, cells, rejected)
         if not fine.all():
             chosen = np.flatnonzero(fine)
