@@ -89,7 +89,7 @@ def test_interrupted_training_leaves_nothing(plant: Path, tmp_path: Path) -> Non
         time.sleep(1.0)
         process.send_signal(signal.SIGINT)
         rest = process.stdout.read()
-        assert process.wait(30) == 130
+        assert process.wait(30) == 130, rest
     assert "nothing was published" in rest
     assert "Traceback" not in rest
     assert not list((tmp_path / "models").rglob("*"))
