@@ -89,7 +89,8 @@ def test_interrupted_training_leaves_nothing(plant: Path, tmp_path: Path) -> Non
         time.sleep(1.0)
         process.send_signal(signal.SIGINT)
         rest = process.stdout.read()
-        assert process.wait(30) == 130, rest
+        # A shell sees 130 either way: Python may end by the signal itself once an interrupt has passed through exec.
+        assert process.wait(30) in (130, -signal.SIGINT), rest
     assert "nothing was published" in rest
     assert "Traceback" not in rest
     assert not list((tmp_path / "models").rglob("*"))
