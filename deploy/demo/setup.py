@@ -20,6 +20,7 @@ ON_DELAY_S = 600.0  # a start of a pump is no alarm
 OFF_DELAY_S = 7200.0
 SILENT_AFTER_S = 1800.0
 PERSIST_BLOCKS = 7
+HISTORY_SHARE = 0.14  # of the story: what a new model is trained on
 # The pumps answer within a minute, so one row tells as much as ten; what is slow are two temperatures, which the
 # latent code carries. 8,000 of 100,000 windows hold every operating point, and are learned in seconds.
 TRAINING: dict[str, Any] = {
@@ -30,6 +31,7 @@ TRAINING: dict[str, Any] = {
     "learning_rate": 0.006,
     "max_windows": 8000,
     "folds": 2,
+    "validation_share": 0.1,
     # A margin, since a filled cell (a stuck sensor is withheld from the model) makes the others a little less sure.
     "threshold": {"percentile": 99.9, "margin": 1.3},
 }
@@ -110,6 +112,8 @@ def configuration(setup: Setup) -> dict[str, Any]:
         "scores": {"emit": "all"},
         # Two days: a new season has to be seen by day and by night before it can be learned.
         "drift": {"persist_blocks": PERSIST_BLOCKS},
+        # Not so far back that the new season were a small part of what is learned.
+        "worker": {"history_s": HISTORY_SHARE * setup.simulation.days * 86400.0},
         "http": {"port": 0},
         "training": {MODEL: {"period_s": setup.simulation.period_s, "sensors": sensors, **TRAINING}},
     }

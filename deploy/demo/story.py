@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 from deploy.demo.commands import Command, CommandError
 from deploy.demo.judge import Evidence
@@ -20,7 +21,7 @@ LOOK_S = 0.1
 TRAIN_LIMIT_S = 600.0
 CATCH_UP_S = 120.0
 # Records a second. A clean stretch may rush by; faults are to be read as they come.
-FAST, READABLE, WAITING, CRAWLING = 20_000.0, 3_000.0, 400.0, 50.0
+FAST, READABLE, WAITING, CRAWLING = 20_000.0, 3_000.0, 400.0, 100.0
 AFTER_SHARE = 0.35  # of the warm days, at least, is told with the new model
 NO_MODEL_AFTER_S = 240.0  # a request that is not answered by then holds the story up no longer
 
@@ -161,7 +162,7 @@ class Feeder:
     def feed(self, chapter: Chapter, pace: Callable[[], float]) -> None:
         """Sends a chapter at a pace (records a second) that may change; blocks until all of it is scored."""
         rate = self._setup.directory / "rate"
-        rate.write_text(str(pace()), encoding="utf-8")
+        _replace(rate, pace())
         sink = ["--kafka", "--config", str(self._setup.config)]
         if self._setup.bootstrap is None:
             sink = ["--out", str(self._setup.feed / "sensors.jsonl"), "--append"]
@@ -169,7 +170,7 @@ class Feeder:
         with _simulate(self._setup, f"feed-{chapter.name}", *sink, *span) as command:
             while command.running:
                 self._look()
-                rate.write_text(str(pace()), encoding="utf-8")
+                _replace(rate, pace())
             command.check()
         self.records += _records(command)
         deadline = time.monotonic() + CATCH_UP_S
@@ -185,6 +186,13 @@ class Feeder:
                 command.check()
                 raise CommandError(f"watchkeeper {command.name} ended before the story did", f"see {command.log}")
         time.sleep(LOOK_S)
+
+
+def _replace(path: Path, rate: float) -> None:
+    """In one step: the simulation reads the file at any time."""
+    draft = path.with_suffix(".draft")
+    draft.write_text(str(rate), encoding="utf-8")
+    draft.replace(path)
 
 
 def _simulate(setup: Setup, name: str, *arguments: str) -> Command:
