@@ -10,7 +10,7 @@ import typer
 
 from detector.errors import WatchkeeperError
 
-TRAINER_COMMANDS = ("train", "worker", "backtest", "evaluate", "simulate")
+COMMANDS = "watchkeeper.commands"  # the entry-point group
 
 _INSTALL = 'pip install "watchkeeper[trainer]"'
 
@@ -39,18 +39,21 @@ def _root(
     """Keeps watch over sensor feeds."""
 
 
-def _register(arguments: Sequence[str]) -> None:
-    """Adds the commands; the trainer's only where one of our own is not asked for: torch takes 600 MB and seconds."""
-    from detector.commands import register
+def register(arguments: Sequence[str]) -> None:
+    """Adds our commands, and of the trainer's the one that is asked for, or all: torch takes 600 MB and seconds."""
+    from detector.commands import register as register_own
 
-    register(app)
-    if arguments and arguments[0] in _own_names():
+    register_own(app)
+    asked = arguments[0] if arguments else ""
+    points = {point.name: point for point in entry_points(group=COMMANDS)}
+    if asked in _own_names():
         return
-    if find_spec("torch") is None:
-        _register_missing()
-        return
-    for point in entry_points(group="watchkeeper.commands"):
-        point.load()(app)
+    for name, point in points.items():
+        if find_spec("torch") is None:
+            extra = {"allow_extra_args": True, "ignore_unknown_options": True}
+            app.command(name, help=f"Needs the trainer: {_INSTALL}", context_settings=extra)(_missing)
+        elif name == asked or asked not in points:
+            app.command(name)(point.load())
 
 
 def _own_names() -> set[str]:
@@ -58,20 +61,14 @@ def _own_names() -> set[str]:
     return commands | {group.name for group in app.registered_groups if group.name}
 
 
-def _register_missing() -> None:
-    """Without the trainer's libraries its commands say how to get them."""
-
-    def missing(context: typer.Context) -> None:
-        raise WatchkeeperError(f"'watchkeeper {context.info_name}' needs the trainer", f"run: {_INSTALL}")
-
-    for name in TRAINER_COMMANDS:
-        extra = {"allow_extra_args": True, "ignore_unknown_options": True}
-        app.command(name, help=f"Needs the trainer: {_INSTALL}", context_settings=extra)(missing)
+def _missing(context: typer.Context) -> None:
+    """Stands in for a command of the trainer where its libraries are not installed."""
+    raise WatchkeeperError(f"'watchkeeper {context.info_name}' needs the trainer", f"run: {_INSTALL}")
 
 
 def main() -> None:
     """Runs a command; a fault is one line on standard error and an exit code that says whose it is."""
-    _register(sys.argv[1:])
+    register(sys.argv[1:])
     try:
         app()
     except WatchkeeperError as error:

@@ -1,6 +1,7 @@
 """The operations guide names only commands, keys, metrics, files and exit codes that exist."""
 
 import re
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import typer
 from typer.main import get_command
 
 from detector import errors
-from detector.cli import TRAINER_COMMANDS
+from detector.cli import COMMANDS as GROUP
 from detector.commands import register
 from detector.shell.metrics import Metrics
 from schemas.reference import settings_table
@@ -16,6 +17,7 @@ from schemas.reference import settings_table
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "docs" / "operations.md"
 TEXT = GUIDE.read_text(encoding="utf-8")
+TRAINER_COMMANDS = {point.name for point in entry_points(group=GROUP)}
 KEYS = set(re.findall(r"^\| `([\w.]+)` \|", settings_table(), flags=re.MULTILINE))
 SECTIONS = {key.split(".")[0] for key in KEYS}
 

@@ -1,1 +1,1 @@
-"""The trainer's commands, one file each; trainer.cli registers them with the detector's entry point."""
+"""The trainer's commands, one file each; each an entry point of `watchkeeper.commands`."""
