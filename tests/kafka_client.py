@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.errors import CoordinatorNotAvailableError
+from kafka.errors import RetriableError
 
 T = TypeVar("T")
 
@@ -115,8 +115,8 @@ class Cluster:
         admin = KafkaAdminClient(bootstrap_servers=self.bootstrap)
         try:
             offsets = admin.list_group_offsets({group: None})[group]
-        except CoordinatorNotAvailableError:
-            return {}  # the broker makes its offsets topic when the first group asks
+        except RetriableError:
+            return {}  # the broker makes its offsets topic when the first group asks, and reads it after a restart
         finally:
             admin.close()
         return {part.partition: entry.offset for part, entry in offsets.items() if part.topic == topic}
