@@ -18,16 +18,17 @@ SENSORS_SHOWN = 2
 class Live:
     """Collects what the daemon and the worker write, and tells it as it comes.
 
-    show_alerts: False where `watchkeeper alerts --follow` shows them.
+    pid: of the daemon; show_alerts: False where `watchkeeper alerts --follow` shows them.
     """
 
-    def __init__(self, settings: Settings, start: datetime, *, show_alerts: bool) -> None:
+    def __init__(self, settings: Settings, start: datetime, pid: int, *, show_alerts: bool) -> None:
         self.scores = ScoreLog()
         self.alerts: OrderedDict[str, Alert] = OrderedDict()  # by id: delivery is at least once
         self.requests: dict[str, RetrainRequest] = {}
         self.published: dict[str, ModelPublished] = {}  # by version
         self.rejected: dict[str, ModelRejected] = {}
         self._start = start
+        self._pid = pid
         self._show_alerts = show_alerts
         self._severity: dict[str, str] = {}
         self._told_versions: set[str] = set()
@@ -103,7 +104,9 @@ class Live:
             if version not in self._told_versions:
                 first = not self._told_versions
                 self._told_versions.add(version)
-                text = "FIRST SCORE  by" if first else "SWAPPED  the daemon now scores with"
+                text = (
+                    "FIRST SCORE  by" if first else f"SWAPPED  the daemon, still process {self._pid}, now scores with"
+                )
                 self.note(datetime.fromtimestamp(at, UTC), f"{text} model {version}")
 
     def _status(self) -> None:

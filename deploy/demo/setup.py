@@ -20,6 +20,7 @@ ON_DELAY_S = 600.0  # a start of a pump is no alarm
 OFF_DELAY_S = 7200.0
 SILENT_AFTER_S = 1800.0
 PERSIST_BLOCKS = 7
+COOLDOWN_S = 3 * 86400.0
 HISTORY_SHARE = 0.14  # of the story: what a new model is trained on
 # The pumps answer within a minute, so one row tells as much as ten; what is slow are two temperatures, which the
 # latent code carries. 8,000 of 100,000 windows hold every operating point, and are learned in seconds.
@@ -111,7 +112,7 @@ def configuration(setup: Setup) -> dict[str, Any]:
         },
         "scores": {"emit": "all"},
         # Two days: a new season has to be seen by day and by night before it can be learned.
-        "drift": {"persist_blocks": PERSIST_BLOCKS},
+        "drift": {"persist_blocks": PERSIST_BLOCKS, "cooldown_s": COOLDOWN_S},
         # Not so far back that the new season were a small part of what is learned.
         "worker": {"history_s": HISTORY_SHARE * setup.simulation.days * 86400.0},
         "http": {"port": 0},

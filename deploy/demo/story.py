@@ -56,7 +56,7 @@ def _watch(setup: Setup, stack: ExitStack, begun: float) -> Told:
         reader = _topics(setup, stack)
     daemon = stack.enter_context(Command(["run", *config], setup.directory / "logs"))
     worker = stack.enter_context(Command(["worker", *config], setup.directory / "logs"))
-    live = Live(settings, setup.simulation.start, show_alerts=setup.bootstrap is None)
+    live = Live(settings, setup.simulation.start, daemon.pid, show_alerts=setup.bootstrap is None)
     feeder = Feeder(setup, live, (daemon, worker), reader)
     pid = daemon.pid
     _head(

@@ -26,7 +26,7 @@ def setup(tmp_path: Path) -> Setup:
 def _page(setup: Setup, lost: int = 0) -> str:
     evidence = make_evidence(setup, as_promised(setup)[lost:])
     settings = Settings(transport="files", files=Files(directory=setup.directory))
-    told = Told(evidence, Live(settings, START, show_alerts=True), 4321, 99.0)
+    told = Told(evidence, Live(settings, START, 4321, show_alerts=True), 4321, 99.0)
     return write_page(setup, told, judge(evidence)).decode("utf-8")
 
 
