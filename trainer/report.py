@@ -17,6 +17,7 @@ from trainer.figures import BLACK, BLUE, GREY, ORANGE, RED, SKY, as_uri, draw, s
 from trainer.fitted import Curve, Example, Fitted
 
 SENSORS_SHOWN = 24  # small pictures in the example; a page with hundreds is read by nobody
+LINE_ROWS = 3  # a shorter window is no line to draw: a table says more
 BINS = 80
 
 
@@ -37,13 +38,14 @@ def write_report(fitted: Fitted) -> bytes:
         page = template.render(
             manifest=fitted.manifest,
             facts=list(_facts(fitted.manifest)),
-            metrics=[(name.replace("_", " "), f"{value:.4g}") for name, value in fitted.manifest.metrics.items()],
+            metrics=[(name.replace("_", " "), _figure(value)) for name, value in fitted.manifest.metrics.items()],
             notes=fitted.notes,
             curves=_learning_curves(fitted.curves) if fitted.curves else None,
             histogram=_score_histogram(fitted),
             errors=_sensor_errors(fitted) if len(fitted.sensor_errors) else None,
             example=example,
-            windows=list(_windows(fitted.manifest, example)) if example else [],
+            windows=list(_windows(fitted.manifest, example)) if example and len(example.times) >= LINE_ROWS else [],
+            rows=list(_last_row(fitted.manifest, example)) if example else [],
             hidden=max(len(fitted.manifest.sensors) - SENSORS_SHOWN, 0),
         )
     return page.encode("utf-8")
@@ -56,7 +58,8 @@ def _facts(manifest: Manifest) -> Iterator[tuple[str, str]]:
     yield "Model", f"{manifest.model} {manifest.model_version}"
     yield "Made", f"{_time(manifest.created)}, follows {manifest.parent_version or 'no earlier version'}"
     yield "Network", f"{manifest.family} autoencoder, latent code of {manifest.latent}"
-    yield "Window", f"{manifest.window} rows of {manifest.period_s:g} s, {_nth(manifest.stride)} scored"
+    rows = "1 row" if manifest.window == 1 else f"{manifest.window} rows"
+    yield "Window", f"{rows} of {manifest.period_s:g} s, {_nth(manifest.stride)} scored"
     yield "Score", f"{manifest.scoring.method}; higher is more anomalous"
     yield "Threshold", f"{calibration.threshold:.4g} ({calibration.method.replace('_', ' ')}: {parameters or 'as is'})"
     yield "Closes below", f"{calibration.lower_threshold:.4g}"
@@ -146,9 +149,21 @@ def _sensor_errors(fitted: Fitted) -> Picture:
     axes.axvline(0.0, color=GREY, linewidth=0.8)
     axes.set_yticks(place, [names[column] for column in widest])
     axes.set_ylim(-0.7, len(widest) - 0.3)
-    axes.set_xlabel("observed - expected (standard deviations of held-out data)")
+    axes.set_xlabel("observed - expected (held-out sd)")
     figure.legend(loc="outside upper center", ncols=3, fontsize=9, frameon=False)
     return Picture(as_uri(figure), "Errors of each sensor on held-out normal windows, widest at the top")
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if value == int(value) else f"{value:.4g}"
+
+
+def _last_row(manifest: Manifest, example: Example) -> Iterator[tuple[str, str, str, str]]:
+    """Sensor, unit, measured and rebuilt value at the window's last row."""
+    for column, sensor in list(enumerate(manifest.sensors))[:SENSORS_SHOWN]:
+        observed, rebuilt = example.observed[-1, column], example.reconstruction[-1, column]
+        measured = "missing" if np.isnan(observed) else f"{observed:.5g}"
+        yield sensor.name, sensor.unit, measured, f"{rebuilt:.5g}"
 
 
 def _windows(manifest: Manifest, example: Example) -> Iterator[Picture]:

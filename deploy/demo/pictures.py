@@ -21,7 +21,7 @@ from trainer.simulate.sensors import COLUMN, INSTRUMENTS
 DAY_S = 86400.0
 BIN_S = 1800.0  # of the timeline: the highest score in it is drawn
 SHADE = {AlertKind.PROCESS: ORANGE, AlertKind.QUALITY: PINK}
-FLOOR, CEILING = 0.1, 30.0  # of score / threshold
+FLOOR, CEILING = 0.03, 30.0  # of score / threshold
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,6 +140,18 @@ def test_missing_and_constant_values_are_drawn_without_a_warning() -> None:
     assert write_report(dataclasses.replace(fitted, examples=(example,)))
 
 
+def test_a_window_of_one_row_is_a_table() -> None:
+    """One point is no line: the plain tabular autoencoder's report shows numbers."""
+    fitted = make_fitted()
+    old = fitted.examples[0]
+    example = dataclasses.replace(
+        old, times=old.times[-1:], observed=old.observed[-1:], reconstruction=old.reconstruction[-1:]
+    )
+    page = _Page(write_report(dataclasses.replace(fitted, examples=(example,))))
+    assert len(page.addresses) == 3
+    assert f"{example.observed[0, 2]:.5g}" in page.words
+
+
 def test_the_same_model_gives_the_same_bytes() -> None:
     """A report can be compared and cached."""
     assert write_report(make_fitted()) == write_report(make_fitted())
