@@ -68,6 +68,7 @@ def read_span(settings: Settings, topic: str, span: TopicSpan) -> Iterator[list[
     consumer = KafkaConsumer(
         **options, group_id=None, enable_auto_commit=False, auto_offset_reset="earliest",
         max_poll_records=settings.limits.poll_records, isolation_level="read_committed",
+        allow_auto_create_topics=False, bootstrap_timeout_ms=int(settings.limits.broker_wait_s * 1000),
     )  # fmt: skip
     with closing(consumer):
         found = consumer.partitions_for_topic(topic)
