@@ -30,7 +30,8 @@ _STYLE: dict[Any, Any] = {  # matplotlib types its keys one by one
     "axes.axisbelow": True,
     "xtick.color": "#374151",
     "ytick.color": "#374151",
-    "legend.frameon": False,
+    "legend.framealpha": 0.85,
+    "legend.edgecolor": "none",
     "legend.fontsize": 9,
     "lines.linewidth": 1.4,
     "svg.hashsalt": "watchkeeper",  # the same figures give the same bytes
