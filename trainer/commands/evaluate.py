@@ -28,7 +28,11 @@ def evaluate(
     out: OutOption,
     model: Annotated[
         str | None,
-        typer.Option("--model", "-m", help="Take training.MODEL of the configuration [the only one, or defaults]."),
+        typer.Option(
+            "--model",
+            "-m",
+            help="Take training.MODEL of the configuration; without it, the only one there, or the defaults.",
+        ),
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Series worked on at the same time.")] = max(1, os.cpu_count() or 1),
     config: ConfigOption = None,

@@ -22,7 +22,7 @@ from trainer.topic import parse_span, topic_history
 
 def train(
     model: Annotated[
-        str | None, typer.Option("--model", "-m", help="Name of the model [the only one configured].")
+        str | None, typer.Option("--model", "-m", help="Name of the model; without it, the only one configured.")
     ] = None,
     data: Annotated[
         list[Path] | None,
@@ -38,7 +38,8 @@ def train(
     promote: Annotated[
         bool | None,
         typer.Option(
-            "--promote/--no-promote", help="Put the version into use [yes if the model has none in use yet, else no]."
+            "--promote/--no-promote",
+            help="Put the version into use. Without either: yes if the model has none in use yet, else no.",
         ),
     ] = None,
     config: ConfigOption = None,
