@@ -1,13 +1,13 @@
 """Which spans of history a training leaves out: incidents, unless a person called them false."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from pydantic import ValidationError
 
 from detector.shell.control import parse_control
 from schemas.alert import Alert, AlertData
-from schemas.control import IncidentMark, MarkKind, RetrainRequest
+from schemas.control import IncidentMark, MarkKind, RetrainRequest, Trigger
 from trainer.history import Span
 
 
@@ -43,20 +43,29 @@ def false_positives(control: Iterable[bytes]) -> set[str]:
 
 
 def left_out(
-    spans: Iterable[IncidentSpan], false: set[str], request: RetrainRequest, drift_s: float, margin_s: float
+    spans: Collection[IncidentSpan],
+    false: set[str],
+    request: RetrainRequest,
+    *,
+    assets: int,
+    drift_s: float,
+    margin_s: float,
 ) -> dict[str, list[Span]]:
-    """Spans to leave out, by asset, with a margin on both sides.
+    """Spans to leave out, by asset, with a margin on both sides. assets: how many the model watches.
 
-    An alarm that the drift itself raised stays in, or the new normal could never be learned: it began within the
-    `drift_s` seconds before the request, and its strongest sensor is one of those the request says have moved.
+    Alarms that the drift itself raised stay in, or the new normal could never be learned. They began within the
+    `drift_s` seconds before the request; and either half of the assets (two at least) are in alarm together when it is
+    made, or the alarm's strongest sensor is one of those the request says have moved.
     """
-    moved = {figure.signal for figure in request.figures}
-    since = request.at.timestamp() - drift_s
+    at, moved = request.at.timestamp(), {figure.signal for figure in request.figures}
+    recent = [span for span in spans if at - drift_s <= span.begin_s <= at]
+    together = {span.asset for span in recent if span.end_s > at}
+    everywhere = request.trigger is Trigger.DRIFT and len(together) >= max(2, assets / 2)
+    drift = {span.incident for span in recent if everywhere or span.sensor in moved}
     out: dict[str, list[Span]] = {}
     for span in spans:
-        if span.incident in false or (span.sensor in moved and span.begin_s >= since):
-            continue
-        out.setdefault(span.asset, []).append((span.begin_s - margin_s, span.end_s + margin_s))
+        if span.incident not in false | drift:
+            out.setdefault(span.asset, []).append((span.begin_s - margin_s, span.end_s + margin_s))
     return out
 
 

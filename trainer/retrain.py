@@ -73,7 +73,9 @@ def normal_history(
     period = champion.manifest.period_s if champion else training.period_s or 1.0
     drift = champion.manifest.drift if champion else None
     blocks = (settings.drift.persist_blocks + 1) * drift.block_rows * period if drift else 0.0
-    history = history.without(left_out(spans, false, request, blocks, training.window * period))
+    margin = training.window * period
+    out = left_out(spans, false, request, assets=len(history.assets), drift_s=blocks, margin_s=margin)
+    history = history.without(out)
     if settings.worker.reference is not None:
         history = gather(
             [read_history([settings.worker.reference], settings.feed, sensors, training.period_s), history]

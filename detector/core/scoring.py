@@ -112,13 +112,16 @@ class Chain:
         return scores, vectors
 
     def contributions(self, vectors: Doubles) -> Doubles:
-        """Signed shares of the score by sensor, (row, sensor), absolute values summing to 1."""
+        """Signed shares of the score by sensor, (row, sensor), absolute values summing to 1.
+
+        For the Mahalanobis distance: how much of it a change of that sensor alone would explain, (Px)_i^2 / P_ii
+        (reconstruction-based contributions, Alcala & Qin 2009); terms of the quadratic form smear over neighbours.
+        """
         if not self.wants_errors:
             weight = vectors**2 * np.sign(vectors)
         else:
-            off = vectors - self._center
-            # A term of the quadratic form may be negative for a sensor that is explained by the others.
-            weight = np.maximum(off * (off @ self._precision), 0.0) * np.sign(off)
+            pull = (vectors - self._center) @ self._precision
+            weight = pull**2 / np.diag(self._precision) * np.sign(pull)
         total = np.abs(weight).sum(axis=1, keepdims=True)
         return np.asarray(weight / np.where(total > 0, total, 1.0))
 

@@ -130,8 +130,19 @@ def test_incidents_are_left_out_but_the_drift_itself_is_not() -> None:
         IncidentSpan("drift", "p", at - 50, float("inf"), "b"),
         IncidentSpan("fault", "q", at - 50, float("inf"), "a"),
     ]
-    out = left_out(spans, {"false"}, request("v"), drift_s=100.0, margin_s=5.0)
+    out = left_out(spans, {"false"}, request("v"), assets=9, drift_s=100.0, margin_s=5.0)
     assert out == {"p": [(at - 905, at - 795)], "q": [(at - 55, float("inf"))]}
+
+
+def test_alarms_on_half_of_the_assets_at_once_are_the_drift() -> None:
+    """They stay in whatever sensor they name; an earlier one and those of a single asset in trouble go."""
+    at = WHEN.timestamp()
+    wide = [IncidentSpan(f"i{i}", f"p{i}", at - 50, float("inf"), "a") for i in range(2)]
+    old = IncidentSpan("old", "p0", at - 900, at - 800, "a")
+    assert left_out([old, *wide], set(), request("v"), assets=4, drift_s=100, margin_s=0) == {
+        "p0": [(at - 900, at - 800)]
+    }
+    assert set(left_out(wide, set(), request("v"), assets=5, drift_s=100, margin_s=0)) == {"p0", "p1"}
 
 
 def test_the_last_mark_counts() -> None:
