@@ -10,6 +10,9 @@ from trainer.replay import Replay
 
 Ints = NDArray[np.int64]
 
+CHUNK_WINDOWS = 50  # a chunk holds so many windows that do not overlap, or the margins would eat it
+MOST_CHUNKS = 4
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -19,11 +22,16 @@ class Part:
     rest: Ints
 
 
-def last_part(replay: Replay, within: Ints, share: float) -> Part:
-    """Holds out the last `share` of each asset's windows among `within`, in time."""
+def validation(replay: Replay, within: Ints, share: float) -> Part:
+    """Holds out the last `share` of each chunk of an asset's windows among `within`, in time.
+
+    A short history is one chunk: its last part. A long one is several, or a new season at its end would only ever be
+    judged by and never fitted.
+    """
     rank, size = _ranks(replay, within)
-    held = rank >= size - np.maximum(np.round(share * size), 1)
-    return _apart(replay, within, held)
+    chunks = np.clip(size // (CHUNK_WINDOWS * replay.window), 1, MOST_CHUNKS)
+    place = rank * chunks / np.maximum(size, 1) % 1.0
+    return _apart(replay, within, (place >= 1.0 - share) | (rank == size - 1))
 
 
 def blocked(replay: Replay, folds: int) -> list[Part]:
@@ -64,13 +72,8 @@ def _ranks(replay: Replay, chosen: Ints) -> tuple[Ints, Ints]:
 
 
 def _apart(replay: Replay, chosen: Ints, held: NDArray[np.bool_]) -> Part:
-    """Drops from the rest every window that shares a row with a held-out one; held blocks are in one piece by asset."""
-    slots, rows = replay.slots[chosen], replay.rows[chosen]
-    assets = int(slots.max()) + 1
-    first = np.full(assets, np.iinfo(np.int64).max)
-    last = np.full(assets, -1)
-    np.minimum.at(first, slots[held], rows[held])
-    np.maximum.at(last, slots[held], rows[held])
-    reach = replay.window - 1
-    clear = (rows < first[slots] - reach) | (rows > last[slots] + reach)
-    return Part(chosen[held], chosen[~held & clear])
+    """Drops from the rest every window that shares a row with a held-out one."""
+    rows, reach = replay.rows[chosen], replay.window - 1
+    taken = np.append(np.sort(rows[held]), np.iinfo(np.int64).max)
+    nearest = taken[np.searchsorted(taken, rows - reach)]
+    return Part(chosen[held], chosen[~held & (nearest > rows + reach)])

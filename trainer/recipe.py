@@ -55,8 +55,8 @@ def _train(history: History, model: str, training: Training, parent: str | None,
     # 1. Sensors, period, and the windows that serving would score.
     prepared = prepare(history, training)
 
-    # 2. The model itself: fitted on the earlier part, stopped early on the last part.
-    split = folds.last_part(prepared.replay, np.arange(len(prepared.replay)), training.validation_share)
+    # 2. The model itself: fitted on the earlier part of each chunk of time, stopped early on the rest.
+    split = folds.validation(prepared.replay, np.arange(len(prepared.replay)), training.validation_share)
     parts = folds.blocked(prepared.replay, training.folds) if training.folds > 1 else []
     folds.check_sizes(prepared.replay, [split, *parts], LEAST_WINDOWS, history.source)
     member = _fit("model", prepared, split, None, say)
@@ -65,7 +65,7 @@ def _train(history: History, model: str, training: Training, parent: str | None,
     curves = [member.curve]
     blocks = [] if parts else [_residuals(prepared, member, split.held, member.scaling, 0)]
     for number, part in enumerate(parts):
-        inner = folds.last_part(prepared.replay, part.rest, training.validation_share)
+        inner = folds.validation(prepared.replay, part.rest, training.validation_share)
         other = _fit(f"fold {number + 1}", prepared, inner, member.scaling, say)
         curves.append(other.curve)
         blocks.append(_residuals(prepared, other, part.held, member.scaling, number))
@@ -158,7 +158,7 @@ def _residuals(prepared: Prepared, member: Member, held: Ints, final: Scaling, b
     return calibrate.HeldOut(
         windows=held,
         slots=whole.slots[held],
-        fresh=whole.fresh[held],
+        fresh=whole.fresh[held] | np.r_[True, np.diff(held) > 1],
         block=np.full(len(held), block),
         residual=np.concatenate(last),
         present=np.concatenate(there),

@@ -123,7 +123,8 @@ class Broker:
     def _format(self, java: str, libs: Path, config: Path) -> None:
         draft = config.with_suffix(".draft")
         draft.write_text("".join(f"{key}={value}\n" for key, value in self.properties.items()), encoding="utf-8")
-        cluster = urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+        # Kafka takes any UUID in base64, and its command line an option for one that begins with '-'.
+        cluster = "k" + urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()[1:]
         tool = [java, *_classpath(libs), "kafka.tools.StorageTool"]
         command = [*tool, "format", "--standalone", "-t", cluster, "-c", str(draft)]
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=self.directory)

@@ -53,18 +53,32 @@ def test_blocks_share_no_row_with_what_is_fitted(
 
 @given(**SHAPES, share=st.floats(0.05, 0.8))
 @settings(deadline=None, max_examples=60)
-def test_last_part_is_later_and_apart(rows: list[int], window: int, stride: int, seed: int, share: float) -> None:
+def test_a_short_history_is_validated_on_its_last_part(
+    rows: list[int], window: int, stride: int, seed: int, share: float
+) -> None:
     """The validation part lies after what is fitted, asset by asset, and shares no row with it."""
     whole = replayed(rows, window, stride, seed)
     if whole is None:
         return
-    part = folds.last_part(whole, np.arange(len(whole)), share)
+    part = folds.validation(whole, np.arange(len(whole)), share)
     assert not rows_of(whole, part.held) & rows_of(whole, part.rest)
     for slot in np.unique(whole.slots):
         fitted = whole.rows[part.rest[whole.slots[part.rest] == slot]]
         held = whole.rows[part.held[whole.slots[part.held] == slot]]
         assert len(held)
         assert not len(fitted) or fitted.max() < held.min()
+
+
+def test_a_long_history_is_validated_on_parts_of_all_of_it() -> None:
+    """A new season at its end is fitted as well as judged by; no row is on both sides."""
+    whole = replayed([4000], 3, 1, 0)
+    assert whole is not None
+    part = folds.validation(whole, np.arange(len(whole)), 0.2)
+    assert not rows_of(whole, part.held) & rows_of(whole, part.rest)
+    quarter = len(whole) // folds.MOST_CHUNKS
+    for begin in range(0, quarter * folds.MOST_CHUNKS, quarter):
+        for chosen, least in ((part.held, 0.15), (part.rest, 0.7)):
+            assert np.count_nonzero((chosen >= begin) & (chosen < begin + quarter)) > least * quarter
 
 
 def test_thinning_keeps_the_ends() -> None:
