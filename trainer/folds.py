@@ -29,20 +29,22 @@ def validation(replay: Replay, within: Ints, share: float) -> Part:
     judged by and never fitted.
     """
     rank, size = _ranks(replay, within)
-    chunks = np.clip(size // (CHUNK_WINDOWS * replay.window), 1, MOST_CHUNKS)
-    place = rank * chunks / np.maximum(size, 1) % 1.0
+    place = rank * _chunks(replay, size) / np.maximum(size, 1) % 1.0
     return _apart(replay, within, (place >= 1.0 - share) | (rank == size - 1))
 
 
 def blocked(replay: Replay, folds: int) -> list[Part]:
-    """Cuts each asset's windows into `folds` blocks in time and holds out one after the other.
+    """Cuts each asset's windows into blocks in time, dealt out to `folds` parts, and holds out one after the other.
 
-    Blocks, since neighbours in time are alike: held-out windows strewn among fitted ones would be known already.
+    Blocks, since neighbours in time are alike: held-out windows strewn among fitted ones would be known already. A
+    long history gives each part several of them, or a season that only one block has seen would be judged by a
+    network that knows nothing of it, and the threshold would be that of a stranger.
     """
     everything = np.arange(len(replay))
     rank, size = _ranks(replay, everything)
-    block = rank * folds // np.maximum(size, 1)
-    return [_apart(replay, everything, block == number) for number in range(folds)]
+    rounds = _chunks(replay, size // folds)
+    block = rank * (folds * rounds) // np.maximum(size, 1)
+    return [_apart(replay, everything, block % folds == number) for number in range(folds)]
 
 
 def thinned(chosen: Ints, most: int) -> Ints:
@@ -69,6 +71,11 @@ def _ranks(replay: Replay, chosen: Ints) -> tuple[Ints, Ints]:
     count = np.bincount(slots, minlength=int(replay.slots.max()) + 1)
     begin = np.concatenate([[0], np.cumsum(count)])[slots]
     return np.arange(len(chosen)) - begin, count[slots]
+
+
+def _chunks(replay: Replay, size: Ints) -> Ints:
+    """Into how many chunks of time so many windows of an asset can be cut."""
+    return np.clip(size // (CHUNK_WINDOWS * replay.window), 1, MOST_CHUNKS)
 
 
 def _apart(replay: Replay, chosen: Ints, held: NDArray[np.bool_]) -> Part:
