@@ -97,11 +97,13 @@ class Preprocess(nn.Module):
 
     def forward(self, window: Tensor) -> tuple[Tensor, Tensor]:
         """(batch, window, sensor) engineering units, NaN = missing -> scaled values and where they were present."""
-        present = ~torch.isnan(window)
-        values = torch.where(present, window, self.fill)
+        cells = window.flatten(1)
+        present = ~torch.isnan(cells)
+        values = torch.where(present, cells, _along(self.fill, window))
         if self._any_log:
-            values = torch.where(self.log, torch.sign(values) * torch.log1p(values.abs()), values)
-        return ((values - self.shift) / self.scale).clamp(-CLIP, CLIP), present
+            values = torch.where(_along(self.log, window), torch.sign(values) * torch.log1p(values.abs()), values)
+        scaled = (values - _along(self.shift, window)) / _along(self.scale, window)
+        return _rows(scaled.clamp(-CLIP, CLIP), window), _rows(present, window)
 
     def shown(self, scaled: Tensor) -> Tensor:
         """What the network is shown of scaled values; its residual is taken from the values themselves.
@@ -109,7 +111,7 @@ class Preprocess(nn.Module):
         Nothing beyond what training held: there it could only extrapolate, and one wild sensor would spoil the guess
         of all the others.
         """
-        return scaled.clamp(self.low, self.high)
+        return _rows(scaled.flatten(1).clamp(_along(self.low, scaled), _along(self.high, scaled)), scaled)
 
     def hidden(self) -> Tensor:
         """The scaled value that a missing cell gets, (sensor,)."""
@@ -119,8 +121,22 @@ class Preprocess(nn.Module):
 
     def restore(self, scaled: Tensor) -> Tensor:
         """Scaled values back to engineering units."""
-        values = scaled * self.scale + self.shift
+        values = scaled.flatten(1) * _along(self.scale, scaled) + _along(self.shift, scaled)
         if self._any_log:
             # Past the clip nothing is known, and expm1 would overflow.
-            values = torch.where(self.log, torch.sign(values) * torch.expm1(values.abs().clamp(max=80.0)), values)
-        return values
+            grown = torch.sign(values) * torch.expm1(values.abs().clamp(max=80.0))
+            values = torch.where(_along(self.log, scaled), grown, values)
+        return _rows(values, scaled)
+
+
+def _along(constant: Tensor, window: Tensor) -> Tensor:
+    """(sensor,) -> (window * sensor,), for cells that lie in one row.
+
+    onnxruntime broadcasts along a last axis of a handful of sensors so slowly that it cost more than the network.
+    """
+    return constant.repeat(window.shape[1])
+
+
+def _rows(cells: Tensor, window: Tensor) -> Tensor:
+    """(batch, window * sensor) -> the shape of `window`."""
+    return cells.reshape(-1, *window.shape[1:])
