@@ -7,7 +7,7 @@ from kafka import KafkaProducer
 from benchmarks.plant import ASSETS, Excursions, block
 
 ROWS = 250  # rows encoded at once
-EXCURSIONS = Excursions(every=2000, length=30)
+EXCURSIONS = Excursions(every=10_000, length=30)  # an incident an asset and three hours: far above any alarm budget
 
 
 def fill(bootstrap: str, topic: str, partitions: int, records: int) -> int:

@@ -28,6 +28,7 @@ SENSORS = (
 WINDOW = 32  # rows
 PERIODS = (97.0, 241.0, 613.0)  # rows of the three rhythms
 NOISE = 0.05
+FIRST = 64  # the first asset's first excursion begins here, when every window is full
 LIFT = 3.0  # sixty times the noise: opens at once, whatever the threshold
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
@@ -51,8 +52,8 @@ def values(asset: int, first: int, rows: int, excursions: Excursions | None) -> 
     noise = np.random.default_rng([asset, first]).normal(0.0, NOISE, (rows, len(SENSORS)))
     cells = base + rhythms @ weights + noise
     if excursions is not None:
-        phase = (time + asset * excursions.every // len(ASSETS)) % excursions.every
-        lifted = phase >= excursions.every - excursions.length
+        phase = (time - FIRST - asset * excursions.every // len(ASSETS)) % excursions.every
+        lifted = (phase < excursions.length) & (time >= FIRST)
         cells[lifted, asset % len(SENSORS)] += LIFT
     return np.asarray(np.round(cells, 3))
 

@@ -98,7 +98,9 @@ class Limits(Contract):
 
     poll_records: int = Field(default=5000, ge=1, le=100_000)
     poll_interval_ms: int = Field(default=20, ge=0, le=1000, description="least time between polls")
-    batch_windows: int = Field(default=1024, ge=1, le=8192, description="windows scored in one call")
+    batch_windows: int = Field(
+        default=256, ge=1, le=8192, description="windows scored in one call; more fall out of the processor's cache"
+    )
     max_assets: int = Field(default=100_000, ge=1)
     outstanding_sends: int = Field(default=5000, ge=1, description="messages in flight to the broker")
     bad_share: float = Field(
