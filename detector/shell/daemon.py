@@ -4,6 +4,7 @@ Signal handlers only set flags. The first SIGTERM or SIGINT drains: the tick in 
 committed, the group is left. A second one exits at once. SIGHUP reloads the configuration between ticks.
 """
 
+import gc
 import os
 import signal
 import time
@@ -72,6 +73,7 @@ def run_daemon(
         http=f"{settings.http.host}:{server.port}" if server else "off",
     )  # fmt: skip
     notifier.send("READY=1")
+    gc.freeze()  # what is there now stays: full collections need not walk it again and again
     try:
         while not signals.stop and loop.tick():
             notifier.alive()

@@ -142,7 +142,7 @@ class FileTransport:
         self._skip_to = offset or 0
 
     def send(self, message: Message) -> None:
-        """Appends a line; the operating system has it after flush."""
+        """Appends a line; the operating system has it at once, so that whoever follows the file sees it."""
         if message.stream is Stream.STATE:
             if message.key is not None and message.value is not None:
                 self._entries[message.key] = message.value
@@ -233,7 +233,7 @@ def _open_output(settings: Settings, stream: Stream) -> IO[bytes]:
     path = _path(settings, name)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return path.open("ab")
+        return path.open("ab", buffering=0)
     except OSError as error:
         raise ConfigError(f"{path} cannot be written ({type(error).__name__})", "check files.directory") from None
 

@@ -80,10 +80,9 @@ class Loop:
             _merge(outcome, self.watch.finish(self._clock()))
         for message in outcome_messages(outcome):  # 3. produce
             self._transport.send(message)
-        self._transport.flush(self.settings.limits.delivery_timeout_s)  # 4. await delivery
         self._positions.update(outcome.offsets)
         if time.monotonic() >= self._checkpoint_at or polled.ended:
-            self.commit()  # 5. state and offsets, together
+            self.commit()  # 4. await delivery, then 5. commit state and offsets, together
         self._observe(outcome, arrived)
         self._check_bad_input(outcome)
         self._apply_pending()  # 6. model swaps, at a batch boundary
@@ -91,11 +90,17 @@ class Loop:
         return not polled.ended
 
     def commit(self) -> None:
-        """Writes the state of every partition that moved, waits for it, and commits the offsets it stands for."""
+        """Writes the state of every partition that moved, waits for all outputs, and commits the offsets.
+
+        Deliveries are awaited here and not in every tick: they are on their way meanwhile, and nothing counts as done
+        before they are confirmed.
+        """
         self._checkpoint_at = time.monotonic() + self.settings.limits.checkpoint_s
         moved = {p: o for p, o in self._positions.items() if o >= 0 and self._committed.get(p) != o}
         if not moved:
             return
+        # State that is newer than what it gave would make a replay pass over an alert that never arrived.
+        self._transport.flush(self.settings.limits.delivery_timeout_s)
         for partition, offset in moved.items():
             for key, value in checkpoint.take(self.watch, partition, offset):
                 self._transport.send(Message(Stream.STATE, value, key, partition=partition))
