@@ -4,7 +4,7 @@ One contract suite (tests/contract) runs over both.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
@@ -48,15 +48,6 @@ class ControlRecord:
 
     value: bytes
     origin: str
-
-
-@dataclass(slots=True)
-class Delivery:
-    """Counts what was handed over and confirmed."""
-
-    sent: int = 0
-    confirmed: int = 0
-    by_stream: dict[Stream, int] = field(default_factory=dict)
 
 
 class Transport(Protocol):
