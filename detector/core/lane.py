@@ -138,8 +138,9 @@ class Lane:
         verdicts = self.quality.advance(k_slots, kept_values)
         withheld = np.where(verdicts.bad, np.nan, kept_values) if verdicts.bad.any() else kept_values
         advance = self.windows.slide(screened, withheld)
-        scores, vectors = self._score(advance)
-        events, open_rows = self._judge(advance, scores, offsets)
+        fresh, stale = _fresh(advance)
+        scores, vectors = self._score(advance, fresh, stale)
+        events, open_rows = self._judge(advance, scores, fresh, offsets)
         events += self._judge_quality(k_slots, k_times, k_offsets, kept_values, verdicts)
         self._explain(events, advance, vectors)
         findings = self._watch_drift(advance, scores, values, open_rows)
@@ -192,7 +193,7 @@ class Lane:
         self.dirty[slot] = True
         return Event(AlertState.OPENED, slot, begun + self._silent_after_s, replace(incident), incident)
 
-    def _score(self, advance: Advance) -> tuple[Doubles, Doubles]:
+    def _score(self, advance: Advance, fresh: NDArray[np.bool_], stale: Ints) -> tuple[Doubles, Doubles]:
         """Scores of the windows that are full; a window without a finite score loses its place among them."""
         count, size = len(advance.scored), self._settings.limits.batch_windows
         ask: Callable[[Floats], Floats] = self.scorer.sensor_error if self.chain.wants_errors else self.scorer.score
@@ -204,13 +205,14 @@ class Lane:
             advance.screened.flags[advance.scored[~finite]] |= RowFlag.NO_SCORE
             raw = np.where(finite[:, None], raw, 0.0).astype(np.float32)
         slots = advance.screened.slots[advance.scored]
-        fresh, stale = _fresh(advance)
         scores, vectors = self.chain.advance(slots, raw, fresh)
         if len(stale):
             self.chain.forget(stale)
         return np.where(finite, scores, np.nan), vectors
 
-    def _judge(self, advance: Advance, scores: Doubles, offsets: Ints) -> tuple[list[Event], NDArray[np.bool_]]:
+    def _judge(
+        self, advance: Advance, scores: Doubles, fresh: NDArray[np.bool_], offsets: Ints
+    ) -> tuple[list[Event], NDArray[np.bool_]]:
         """Process incidents. Only slots with an incident or a score above the threshold are walked row by row."""
         screened = advance.screened
         slots = screened.slots[advance.scored]
@@ -219,7 +221,6 @@ class Lane:
         active = set(slots[scores > self.rules.threshold].tolist()) | self.incidents.keys()
         if not active:
             return events, open_rows
-        fresh, _ = _fresh(advance)
         for row in np.flatnonzero(np.isin(slots, list(active))).tolist():
             slot, score, position = int(slots[row]), float(scores[row]), int(advance.scored[row])
             incident = self.incidents.get(slot)
@@ -297,11 +298,9 @@ class Lane:
         for begin in range(0, len(fresh), size):
             part = fresh[begin : begin + size]
             windows = np.concatenate([advance.windows(e.scored, e.scored + 1) for e in part])
-            expected = self.scorer.explain(windows).expected
-            if self.chain.wants_errors:
-                weights = vectors[[e.scored for e in part]]
-            else:
-                weights = self.scorer.explain(windows).sensor_error.astype(np.float64)
+            said = self.scorer.explain(windows)
+            smoothed = vectors[[e.scored for e in part]]
+            weights = smoothed if self.chain.wants_errors else said.sensor_error.astype(np.float64)
             shares = self.chain.contributions(weights)
             for i, event in enumerate(part):
                 window = windows[i]
@@ -311,7 +310,7 @@ class Lane:
                     missing_sensors=tuple(np.array(self.sensor_names)[gone].tolist()),
                 )
                 event.live.evidence = evidence(
-                    self.manifest.sensors, window[-1], expected[i], shares[i], self._settings.alarms.top_sensors
+                    self.manifest.sensors, window[-1], said.expected[i], shares[i], self._settings.alarms.top_sensors
                 )
 
     def _watch_drift(

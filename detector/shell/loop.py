@@ -96,11 +96,12 @@ class Loop:
         before they are confirmed.
         """
         self._checkpoint_at = time.monotonic() + self.settings.limits.checkpoint_s
+        # State that is newer than what it gave would make a replay pass over an alert that never arrived; and an idle
+        # feed has alerts too: silence.
+        self._transport.flush(self.settings.limits.delivery_timeout_s)
         moved = {p: o for p, o in self._positions.items() if o >= 0 and self._committed.get(p) != o}
         if not moved:
             return
-        # State that is newer than what it gave would make a replay pass over an alert that never arrived.
-        self._transport.flush(self.settings.limits.delivery_timeout_s)
         for partition, offset in moved.items():
             for key, value in checkpoint.take(self.watch, partition, offset):
                 self._transport.send(Message(Stream.STATE, value, key, partition=partition))

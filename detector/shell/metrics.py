@@ -30,7 +30,7 @@ class Metrics:
         self.unwatched = gauge("assets_unwatched", "Assets seen that no rule names (at most 1000 are told apart)")
         self.tick = Histogram(
             "watchkeeper_tick_seconds",
-            "Time from a poll's return to its outputs being confirmed",
+            "Time from a poll's return to the end of its tick: outputs handed over, state committed when due",
             buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0),
             registry=self.registry,
         )
