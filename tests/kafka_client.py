@@ -83,8 +83,8 @@ class Cluster:
         finally:
             producer.close()
 
-    def read_all(self, topic: str, isolation: str = "read_uncommitted") -> list[Read]:
-        """Everything that lies in a topic now, partition by partition in offset order."""
+    def read_all(self, *topics: str, isolation: str = "read_uncommitted") -> list[Read]:
+        """Everything that lies in topics now: topic by topic, partition by partition, in offset order."""
         consumer = KafkaConsumer(
             bootstrap_servers=self.bootstrap,
             enable_auto_commit=False,
@@ -92,15 +92,18 @@ class Cluster:
             isolation_level=isolation,
         )
         try:
-            numbers = consumer.partitions_for_topic(topic) or set()
-            partitions = [TopicPartition(topic, number) for number in sorted(numbers)]
+            partitions = [
+                TopicPartition(topic, number)
+                for topic in topics
+                for number in consumer.partitions_for_topic(topic) or ()
+            ]
             consumer.assign(partitions)
             ends = consumer.end_offsets(partitions)
             found: list[Read] = []
             deadline = time.monotonic() + 60
             while any(consumer.position(partition) < ends[partition] for partition in partitions):
                 if time.monotonic() > deadline:
-                    raise TimeoutError(f"{topic} was not read to its end within 60 s")
+                    raise TimeoutError(f"{', '.join(topics)}: not read to the end within 60 s")
                 for records in consumer.poll(timeout_ms=200, max_records=10_000).values():
                     found += [
                         Read(r.topic, r.partition, r.offset, r.timestamp, r.key, r.value, tuple(r.headers))
@@ -108,7 +111,16 @@ class Cluster:
                     ]
         finally:
             consumer.close()
-        return sorted(found, key=lambda read: (read.partition, read.offset))
+        return sorted(found, key=lambda read: (read.topic, read.partition, read.offset))
+
+    def ends(self, topic: str) -> dict[int, int]:
+        """Partition -> offset of the next record."""
+        consumer = KafkaConsumer(bootstrap_servers=self.bootstrap)
+        try:
+            places = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
+            return {place.partition: end for place, end in consumer.end_offsets(places).items()}
+        finally:
+            consumer.close()
 
     def committed(self, group: str, topic: str) -> dict[int, int]:
         """Committed offsets of a group by partition; partitions without one are left out."""

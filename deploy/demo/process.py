@@ -7,7 +7,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,6 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from detector.errors import WatchkeeperError
 
 _TICKS = os.sysconf("SC_CLK_TCK")
+RUN = ("-m", "detector.cli", "run")
 
 
 class DaemonEndedError(WatchkeeperError):
@@ -24,10 +25,21 @@ class DaemonEndedError(WatchkeeperError):
 
 
 class DaemonProcess:
-    """`watchkeeper run --config CONFIG`, its log in a file. `port` is the configuration's http.port."""
+    """`watchkeeper run --config CONFIG`, its log in a file. `port` is the configuration's http.port.
 
-    def __init__(self, config: Path, port: int, log: Path, environment: Mapping[str, str] | None = None) -> None:
+    program: what Python runs instead, with the same --config: the tests' daemon that dies at a given step.
+    """
+
+    def __init__(
+        self,
+        config: Path,
+        port: int,
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+        program: Sequence[str] = RUN,
+    ) -> None:
         self.config, self.port, self.log = config, port, log
+        self._program = program
         self._environment = dict(os.environ) | dict(environment or {})
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -45,9 +57,14 @@ class DaemonProcess:
         """The process id."""
         return self._running().pid
 
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs; negative: the signal that ended it."""
+        return self._running().poll()
+
     def start(self) -> None:
         """Starts it and returns at once."""
-        command = [sys.executable, "-m", "detector.cli", "run", "--config", str(self.config)]
+        command = [sys.executable, *self._program, "--config", str(self.config)]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._environment

@@ -57,7 +57,7 @@ class Installation:
 
     def read(self, role: str) -> list[Read]:
         """Everything on one of our topics."""
-        return self.cluster.read_all(f"{self.topic}.{role}", isolation="read_committed")
+        return self.cluster.read_all(f"{self.group}.{role}", isolation="read_committed")
 
     def committed(self) -> int:
         """Sum of the group's committed offsets on the input."""
@@ -69,17 +69,27 @@ class Installation:
 
 
 def install(
-    cluster: Cluster, folder: Path, store: Path, partitions: int = 1, topic: str | None = None, **sections: Any
+    cluster: Cluster,
+    folder: Path,
+    store: Path,
+    partitions: int = 1,
+    topic: str | None = None,
+    group: str | None = None,
+    **sections: Any,
 ) -> Installation:
-    """Makes the topics and writes the configuration. sections: replace or extend those of the configuration."""
+    """Makes the topics and writes the configuration. sections: replace or extend those of the configuration.
+
+    group: where several installations watch one topic; it names the consumer group and the topics written to.
+    """
     topic = topic or cluster.unique("plant")
+    group = group or topic
     folder.mkdir(parents=True, exist_ok=True)
     roles = ("alerts", "scores", "dead_letters", "control", "state")
     document: dict[str, Any] = {
         "store": str(store),
         "watch": [{"model": "pump"}],
-        "kafka": {"bootstrap_servers": cluster.bootstrap, "group": topic},
-        "topics": {"input": topic} | {role: f"{topic}.{role}" for role in roles},
+        "kafka": {"bootstrap_servers": cluster.bootstrap, "group": group},
+        "topics": {"input": topic} | {role: f"{group}.{role}" for role in roles},
         "http": {"port": free_port()},
         "limits": {"checkpoint_s": 0.5, "broker_wait_s": 30},
         "logging": {"form": "json"},
@@ -92,7 +102,7 @@ def install(
         found = admin.describe(order.name for order in plan(settings, {}).values())
         orders = plan(settings, found, partitions).values()
         admin.create(order for order in orders if order.name not in found)
-    return Installation(folder, cluster, topic, topic, document["http"]["port"], config)
+    return Installation(folder, cluster, topic, group, document["http"]["port"], config)
 
 
 def record(asset: str, second: float, flow: float | None, temperature: float | None) -> Message:

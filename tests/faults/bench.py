@@ -1,0 +1,98 @@
+"""What all runs of the matrix share: a broker, a model store, the feeds laid into topics, their fault-free books."""
+
+import itertools
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from deploy.demo.broker import Broker
+from detector.store import Store
+from tests.faults import feed
+from tests.faults.feed import Feed
+from tests.faults.ledger import Books
+from tests.faults.plant import PACED, SLOW, Plant
+from tests.kafka_client import Cluster
+
+AT_LEAST_ONCE, EXACTLY_ONCE = "at_least_once", "exactly_once"
+
+
+@dataclass(frozen=True, slots=True)
+class Laid:
+    """A feed in its topic. ends: partition -> number of records."""
+
+    feed: Feed
+    topic: str
+    ends: dict[int, int]
+
+
+class Bench:
+    """A context: the broker runs inside it. records: length of the steady feed; kills: how often a run is hit."""
+
+    def __init__(self, folder: Path, records: int = feed.SHORT, kills: int = 3) -> None:
+        self.folder, self.records, self.kills = folder, records, kills
+        self.broker = Broker(folder / "broker")
+        # The harness measures gaps and restarts by the broker's own clock; feeds keep the times they were given.
+        self.broker.properties["log.message.timestamp.type"] = "LogAppendTime"
+        self.store = folder / "models"
+        self._numbers = itertools.count()
+        self._laid: dict[str, Laid] = {}
+        self._truths: dict[str, Books] = {}
+
+    def __enter__(self) -> Self:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        models = Store(str(self.store))
+        feed.bundle().publish(models)
+        models.promote("pump", "v1")
+        self.broker.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.broker.kill()
+
+    @property
+    def cluster(self) -> Cluster:
+        """The broker, seen directly."""
+        return Cluster(self.broker.bootstrap)
+
+    def name(self, word: str) -> str:
+        """A name that no other run has used, not even one of another process on the same broker's storage."""
+        return f"{word}-{os.getpid()}-{next(self._numbers)}"
+
+    def steady(self) -> Laid:
+        """The feed that most faults harm."""
+        return self.lay(feed.steady(self.records))
+
+    def lay(self, wanted: Feed) -> Laid:
+        """A feed in a topic of its own, produced the first time it is asked for."""
+        if wanted.name not in self._laid:
+            topic = self.name(wanted.name)
+            # Its records are months old, and must stay; their times are the events', whatever the broker's default.
+            configs = {"retention.ms": "-1", "message.timestamp.type": "CreateTime", "max.message.bytes": "12000000"}
+            self.cluster.create(topic, wanted.partitions, configs)
+            self.cluster.produce(topic, wanted.messages, max_request_size=12_000_000)
+            self._laid[wanted.name] = Laid(wanted, topic, self.cluster.ends(topic))
+        return self._laid[wanted.name]
+
+    def plant(self, laid: Laid, guarantee: str, **sections: Any) -> Plant:
+        """A run over a feed, not started yet."""
+        run = self.name("run")
+        return Plant(self.cluster, self.folder / run, self.store, laid.topic, laid.ends, run, guarantee, sections)
+
+    def paced(self, sections: dict[str, Any]) -> dict[str, Any]:
+        """The sections of a run over the steady feed: a short one is spread over seconds, to have a middle."""
+        if self.records > feed.SHORT:
+            return sections
+        return sections | {"kafka": SLOW | sections.get("kafka", {}), "limits": PACED | sections.get("limits", {})}
+
+    def truth(self, laid: Laid) -> Books:
+        """The books of a run without faults, made once a feed."""
+        if laid.topic not in self._truths:
+            with self.plant(laid, AT_LEAST_ONCE) as plant:
+                plant.start()
+                plant.finish()
+                self._truths[laid.topic] = plant.books()
+        return self._truths[laid.topic]

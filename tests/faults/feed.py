@@ -1,0 +1,78 @@
+"""The known feed: every record's place and what must become of it follow from a few numbers.
+
+It holds what a ledger can trip over: incidents that open and close, late and repeated rows, missing cells, gaps longer
+than the bundle allows, and records that cannot be read. It is laid into a topic once; every run watches it anew.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from schemas.manifest import Scoring
+from tests.detector.tiny_bundle import Tiny, tiny
+from tests.integration.installation import START_S, record
+from tests.kafka_client import Message
+
+PARTITIONS = 4
+ASSETS = tuple(f"pump-{number}" for number in range(20))
+# Records of the short form of a fault, and of the long one.
+SHORT, LONG = 4_000, 200_000
+
+
+def bundle(version: str = "v1") -> Tiny:
+    """The tiny bundle with a memory: smoothed errors and scores, so that one row lost or doubled shows in the next."""
+    plain = tiny(version, model="pump")
+    scoring = Scoring(
+        method="mahalanobis", vector_alpha=0.5, center=(0.0, 0.0), precision=((1.0, 0.0), (0.0, 1.0)), score_alpha=0.5
+    )
+    sensors = tuple(sensor.model_copy(update={"stuck_rows": 20}) for sensor in plain.manifest.sensors)
+    return replace(plain, manifest=plain.manifest.model_copy(update={"scoring": scoring, "sensors": sensors}))
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """Messages with their partitions; `name` tells feeds apart."""
+
+    name: str
+    messages: tuple[Message, ...]
+    partitions: int = PARTITIONS
+
+
+def steady(records: int) -> Feed:
+    """Twenty assets, a row a second each, faults and oddities all along; exactly so many records."""
+    messages: list[Message] = []
+    for second in range(records):
+        messages += _second(second)
+        if len(messages) >= records:
+            break
+    return Feed(f"steady-{records}", tuple(messages[:records]))
+
+
+def _second(second: int) -> Iterator[Message]:
+    for number, asset in enumerate(ASSETS):
+        if number == 3 and second % 500 < 15:
+            continue  # longer than the bundle's max_gap_s
+        lifted = (second + 37 * number) % 150 < 20
+        ripple = 0.1 * ((second * 7 + number) % 5)
+        flow = None if (second + number) % 29 == 0 else (22.0 if lifted else 10.0) + ripple
+        yield placed(number, record(asset, second, flow, 50.0 - ripple))
+    odd = second % len(ASSETS)
+    if second % 11 == 7:
+        yield placed(odd, record(ASSETS[odd], second - 3, 99.0, 99.0))  # late
+    if second % 13 == 5:
+        yield placed(odd, record(ASSETS[odd], second, 10.0, 50.0))  # the time of the row before: a duplicate
+    if second % 5 == 2:
+        yield placed(second, Message(b"{ not JSON %d" % second, key=b"nobody"))
+
+
+def placed(number: int, message: Message) -> Message:
+    """The message with its partition; the transport's time is the event's, so that every run sees the same."""
+    second = _event_s(message.value or b"")
+    return replace(message, partition=number % PARTITIONS, timestamp=int(second * 1000))
+
+
+def _event_s(value: bytes) -> float:
+    try:
+        return float(json.loads(value)["timestamp"])
+    except ValueError:
+        return START_S
