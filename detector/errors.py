@@ -4,7 +4,8 @@
     |-- ConfigError           the configuration's: a key, a value, a file that is not there     exit code 2
     |-- DataError             the history's: unreadable, empty, too short, a missing column     exit code 3
     |-- BundleError           the bundle's: tampered, truncated, not for these sensors          exit code 4
-    |-- BrokerError           the broker's: away, refusing, not confirming a delivery           exit code 5
+    |-- BrokerError           the broker's: away at the start, refusing a right                 exit code 5
+    |   `-- Interrupted       for now: a delivery was not confirmed; the loop begins again at its last checkpoint
     `-- BadInputLimit         the feed's: more dead letters than the stated limit               exit code 6
 
 A record's fault is no exception: it is a dead letter with a reason code (schemas.feed.Reason).
@@ -47,6 +48,10 @@ class BrokerError(WatchkeeperError):
     """The broker's fault."""
 
     exit_code = 5
+
+
+class Interrupted(BrokerError):
+    """What was sent may or may not have arrived. State is restored and the records since it are read again."""
 
 
 class BadInputLimit(WatchkeeperError):

@@ -108,8 +108,13 @@ class Limits(Contract):
     )
     bad_of_last: int = Field(default=10_000, ge=1, description="... over so many records")
     checkpoint_s: float = Field(default=5.0, gt=0, description="state and offsets are committed this often")
+    idle_s: float = Field(
+        default=7 * 86400.0, gt=0, description="an asset silent for so long is forgotten, unless its alarm is open"
+    )
     drain_s: float = Field(default=8.0, gt=0, description="budget of a graceful stop")
-    delivery_timeout_s: float = Field(default=120.0, gt=0)
+    delivery_timeout_s: float = Field(
+        default=30.0, ge=2, description="unconfirmed for so long, work begins again at the last checkpoint"
+    )
     broker_wait_s: float = Field(default=60.0, gt=0, description="how long to wait for a broker at the start")
 
 
@@ -143,6 +148,18 @@ class Kafka(Contract):
         default="earliest", description="where to begin without a committed offset"
     )
     max_partition_fetch_bytes: int = Field(default=1_048_576, ge=16_384)
+    instance: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9._-]{1,100}$",
+        description="name of this member, unique in its group: a restart within session_timeout_s moves no partition; "
+        "null: a member without a name",
+    )
+    session_timeout_s: float = Field(default=10.0, ge=1, description="after so long without a sign a member is dead")
+    max_poll_interval_s: float = Field(default=300.0, ge=1, description="a tick may last so long")
+    request_timeout_s: float = Field(default=10.0, ge=1, description="an answer of the broker may take so long")
+    transaction_timeout_s: float = Field(
+        default=60.0, ge=1, description="exactly_once: the broker gives up a dead member's transaction after so long"
+    )
 
 
 class Files(Contract):
@@ -250,6 +267,10 @@ class Settings(Contract):
 
     version: Literal[1] = 1
     transport: Literal["kafka", "files"] = "kafka"
+    delivery: Literal["at_least_once", "exactly_once"] = Field(
+        default="at_least_once",
+        description="exactly_once: outputs, state and offsets in one transaction, for readers that read_committed",
+    )
     store: str = Field(default="models", description="folder or fsspec URL of the model store")
     feed: Feed = Feed()
     watch: tuple[WatchRule, ...] = Field(default=(WatchRule(model="default"),), min_length=1)
@@ -271,4 +292,6 @@ class Settings(Contract):
             raise ValueError("alarms.critical_factor must not be below alarms.major_factor")
         if self.kafka.sasl_mechanism and not self.kafka.sasl_username:
             raise ValueError("kafka.sasl_username is missing although kafka.sasl_mechanism is set")
+        if self.delivery == "exactly_once" and self.transport == "files":
+            raise ValueError("delivery: exactly_once needs transport: kafka")
         return self

@@ -13,6 +13,7 @@ from detector.core.state import (
     Bucket,
     Marker,
     bucket_key,
+    bucket_number,
     bucket_of,
     decode_bucket,
     decode_marker,
@@ -33,10 +34,12 @@ def take(watch: Watch, partition: int, next_offset: int) -> list[tuple[bytes, by
             if bucket in buckets:
                 changed[bucket].append(export_asset(lane, slot))
                 lane.dirty[slot] = False
-    entries = [
-        (bucket_key(number), encode(Bucket(STATE_VERSION, partition, assets)))
-        for number, assets in sorted(changed.items())
-    ]
+    stands = watch.stands.setdefault(partition, {})
+    entries: list[tuple[bytes, bytes]] = []
+    for number in sorted(buckets):  # an empty one as well: the records below it stay passed over
+        stands[number] = max(next_offset, stands.get(number, 0))
+        entries.append((bucket_key(number), encode(Bucket(STATE_VERSION, partition, changed[number], stands[number]))))
+    watch.thinned = {place for place in watch.thinned if place[0] != partition}
     return [*entries, (MARKER, encode(_marker(watch, partition, next_offset)))]
 
 
@@ -48,9 +51,12 @@ def put_back(watch: Watch, partition: int, entries: Mapping[bytes, bytes], clock
     if MARKER not in entries:
         return None
     marker = decode_marker(entries[MARKER])
+    stands = watch.stands[partition] = {}
     for key, data in entries.items():
         if key != MARKER:
-            _put_assets(watch, partition, decode_bucket(data).assets, clock)
+            number, bucket = bucket_number(key), decode_bucket(data)
+            stands[number] = bucket.as_of
+            _put_assets(watch, partition, bucket.assets, clock)
     for name, asked_s in marker.drift_asked.items():
         drift = watch.lanes[name].drift if name in watch.lanes else None
         if drift is not None:
@@ -61,7 +67,9 @@ def put_back(watch: Watch, partition: int, entries: Mapping[bytes, bytes], clock
             {(asset, period): cells for asset, period, _, cells in marker.waiting},
             {(asset, period): offset for asset, period, offset, _ in marker.waiting},
         )
-    return marker.next_offset
+    # A bucket that is older than the marker says was written by a member that had lost the partition.
+    stale = [stands.get(number, 0) for number, as_of in marker.buckets.items() if stands.get(number, 0) < as_of]
+    return min([marker.next_offset, *stale])
 
 
 def _put_assets(watch: Watch, partition: int, assets: Iterable[AssetState], clock: float) -> None:
@@ -73,7 +81,7 @@ def _put_assets(watch: Watch, partition: int, assets: Iterable[AssetState], cloc
 
 def _dirty_buckets(watch: Watch, partition: int) -> set[int]:
     """A bucket is written whole: one changed asset takes its neighbours along."""
-    return {
+    return {bucket for place, bucket in watch.thinned if place == partition} | {
         bucket_of(lane.assets.names[slot])
         for lane in watch.lanes.values()
         for slot in np.flatnonzero(lane.dirty).tolist()
@@ -82,7 +90,7 @@ def _dirty_buckets(watch: Watch, partition: int) -> set[int]:
 
 
 def _marker(watch: Watch, partition: int, next_offset: int) -> Marker:
-    marker = Marker(STATE_VERSION, partition, next_offset)
+    marker = Marker(STATE_VERSION, partition, next_offset, buckets=dict(watch.stands[partition]))
     marker.drift_asked = {
         name: lane.drift.asked_s
         for name, lane in watch.lanes.items()

@@ -80,8 +80,8 @@ class Lane:
         self._settings = settings
         alarms, period_s = settings.alarms, self.manifest.period_s
         self.rules = process_rules(self.manifest, settings)
-        off_delay = alarms.quality_off_rows * period_s
-        self._quality_rules = replace(self.rules, threshold=1.0, lower=1.0, on_delay_s=0.0, off_delay_s=off_delay)
+        off_s = alarms.quality_off_rows * period_s
+        self._quality_rules = replace(self.rules, threshold=1.0, lower=1.0, on_delay_s=0.0, off_delay_s=off_s)
         self._silent_after_s = alarms.silent_after_s or max(20 * period_s, 60.0)
         if self.drift:
             self.drift.settings = settings.drift
@@ -99,7 +99,7 @@ class Lane:
 
     @property
     def sensor_names(self) -> tuple[str, ...]:
-        """The sensors of the bundle, in order."""
+        """In the bundle's order."""
         return tuple(s.name for s in self.manifest.sensors)
 
     def slot(self, partition: int, asset: str) -> int:
@@ -124,6 +124,7 @@ class Lane:
             self.drift.forget(slot)
         self.seen[slot] = np.inf
         self.next_offset[slot] = 0
+        self.dirty[slot] = False
         self.incidents.pop(slot, None)
         for key in [key for key in self.quality_incidents if key[0] == slot]:
             del self.quality_incidents[key]
@@ -144,8 +145,7 @@ class Lane:
         events += self._judge_quality(k_slots, k_times, k_offsets, kept_values, verdicts)
         self._explain(events, advance, vectors)
         findings = self._watch_drift(advance, scores, values, open_rows)
-        self.seen[slots] = clock
-        self.dirty[slots] = True
+        self.seen[slots], self.dirty[slots] = clock, True
         np.maximum.at(self.next_offset, slots, offsets + 1)
         full = np.full(len(slots), np.nan)
         full[advance.scored] = scores
@@ -154,11 +154,34 @@ class Lane:
 
     def silence(self, clock: float, *, by_feed: bool) -> list[Alert]:
         """Opens an incident for each asset that has sent nothing for `silent_after_s`."""
+        quiet = self._quiet(clock, self._silent_after_s, by_feed)
+        new = [slot for slot in quiet if (slot, Condition.SILENT.value, "") not in self.quality_incidents]
+        return self._alerts([self._fall_silent(slot) for slot in new])
+
+    def idle(self, clock: float, *, by_feed: bool) -> list[int]:
+        """Slots without a record for limits.idle_s and without a process incident."""
+        quiet = self._quiet(clock, self._settings.limits.idle_s, by_feed)
+        return [slot for slot in quiet if slot not in self.incidents]
+
+    def _quiet(self, clock: float, after_s: float, by_feed: bool) -> list[int]:
         since = self.windows.newest if by_feed else self.seen
         known = np.flatnonzero(np.isfinite(since) & np.isfinite(self.seen))
-        quiet = known[clock - since[known] > self._silent_after_s]
-        new = [slot for slot in quiet.tolist() if (slot, Condition.SILENT.value, "") not in self.quality_incidents]
-        return self._alerts([self._fall_silent(slot) for slot in new])
+        return [int(slot) for slot in known[clock - since[known] > after_s]]
+
+    def close_quality(self, slots: list[int]) -> list[Alert]:
+        """Closes the data-quality incidents of assets that are no longer watched."""
+        events: list[Event] = []
+        for key in [key for key in self.quality_incidents if key[0] in slots] if slots else []:
+            incident = self.quality_incidents.pop(key)
+            if not incident.is_open:
+                continue
+            incident.phase, incident.sequence = Phase.CLOSED, incident.sequence + 1
+            events.append(Event(AlertState.CLOSED, key[0], incident.last_s, replace(incident), incident))
+        return self._alerts(events)
+
+    def is_dirty(self, partition: int) -> bool:
+        """Whether an asset of a partition changed since the last checkpoint."""
+        return any(self.assets.partitions[slot] == partition for slot in np.flatnonzero(self.dirty).tolist())
 
     def _returns(self, screened: Screened, offsets: Ints) -> list[Event]:
         """Silence ends with a row; a silence that began and ended unseen between two rows is told as well."""

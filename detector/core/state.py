@@ -3,7 +3,8 @@
 A partition's assets fall into BUCKETS buckets by name. A checkpoint writes the buckets that changed and then a marker
 with the source offset it stands for; each is one message of a compacted topic (or one entry of a file). A crash in
 between leaves buckets newer than the marker: each carries the offset it stands for, and on a replay records below it
-are passed over, since their outputs were delivered before the bucket was written.
+are passed over, since their outputs were delivered before the bucket was written. A member that was taken for dead may
+write after its successor: the marker says what each bucket stands for, and an older one takes the start back to it.
 """
 
 import zlib
@@ -16,7 +17,8 @@ from detector.core.incidents import Incident, Phase
 from detector.core.lane import Lane
 from schemas.alert import AlertKind, Condition, Evidence, Severity
 
-STATE_VERSION = 1
+STATE_VERSION = 2
+READABLE = (1, 2)  # 1 had no offsets of buckets
 BUCKETS = 1024
 MARKER = b"marker"
 
@@ -49,6 +51,7 @@ class Bucket(msgspec.Struct):
     version: int
     partition: int
     assets: list[AssetState]
+    as_of: int = 0  # the source offset that it stands for
 
 
 class Marker(msgspec.Struct):
@@ -60,11 +63,20 @@ class Marker(msgspec.Struct):
     drift_asked: dict[str, float] = {}
     waiting: list[tuple[str, int, int, dict[int, float]]] = []  # long records: asset, period, offset, cells
     watermark: float | None = None
+    buckets: dict[int, int] = {}  # what each bucket stood for when this was written
 
 
 def bucket_of(asset: str) -> int:
     """The bucket of an asset; stable over processes."""
     return zlib.crc32(asset.encode()) % BUCKETS
+
+
+def bucket_number(key: bytes) -> int:
+    """The bucket that a message key names. Raises ValueError for any other key."""
+    word, _, number = key.partition(b"-")
+    if word != b"bucket" or not number.isdigit() or int(number) >= BUCKETS:
+        raise ValueError(f"the state has the unknown key {key[:40]!r}")
+    return int(number)
 
 
 def bucket_key(bucket: int) -> bytes:
@@ -93,8 +105,8 @@ _Kind = TypeVar("_Kind", Bucket, Marker)
 def _decode(data: bytes, kind: type[_Kind]) -> _Kind:
     try:
         version = msgspec.msgpack.decode(data, type=_Versioned).version
-        if version != STATE_VERSION:
-            raise ValueError(f"the checkpoint has version {version}, this program reads {STATE_VERSION}")
+        if version not in READABLE:
+            raise ValueError(f"the checkpoint has version {version}, this program reads up to {STATE_VERSION}")
         return msgspec.msgpack.decode(data, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"the checkpoint cannot be read ({str(error)[:120]})") from None

@@ -15,6 +15,7 @@ from detector.core.lane import Lane, Scored
 from detector.core.requests import drift_request
 from detector.core.rows import Record, Rows
 from detector.core.scoring import Scorer
+from detector.core.state import bucket_of
 from schemas.alert import Alert
 from schemas.config import ScoresOut, Settings, WatchRule
 from schemas.control import RetrainRequest
@@ -68,6 +69,9 @@ class Watch:
         self.unwatched: Counter[str] = Counter()
         self._by_feed = by_feed
         self._places: dict[tuple[int, str], int] = {}
+        # partition -> bucket -> offset that its newest checkpoint stands for: what lies below is in it already
+        self.stands: dict[int, dict[int, int]] = {}
+        self.thinned: set[tuple[int, int]] = set()  # partition and bucket of assets forgotten since the checkpoint
         self._feed_clock = -np.inf
         self._silence_checked = -np.inf
         self.lanes = {name: Lane(scorer, settings, topic) for name, scorer in scorers.items()}
@@ -125,8 +129,16 @@ class Watch:
         for lane in self.lanes.values():
             lane.release(partition)
         self._places = {key: place for key, place in self._places.items() if key[0] != partition}
+        self.stands.pop(partition, None)
+        self.thinned = {place for place in self.thinned if place[0] != partition}
         if self.assembler is not None:
             self.assembler.pending.pop(partition, None)
+
+    def changed(self, partition: int) -> bool:
+        """Whether a partition's state is newer than its checkpoint, be it without new records: silence."""
+        if any(place[0] == partition for place in self.thinned):
+            return True
+        return any(lane.is_dirty(partition) for lane in self.lanes.values())
 
     def adopt(self, partition: int, asset: str, model: str) -> Lane | None:
         """The lane of an asset that a checkpoint brings back; None where no rule gives it to that model any more."""
@@ -214,6 +226,7 @@ class Watch:
         lane = self.lanes[model]
         slot = lane.slot(*key)
         lane.seen[slot] = clock
+        lane.next_offset[slot] = self.stands.get(key[0], {}).get(bucket_of(key[1]), 0)
         self._places[key] = place = self._order.index(model) << _LANE_SHIFT | slot
         return place
 
@@ -240,7 +253,22 @@ class Watch:
         if clock < self._silence_checked + 1.0:
             return []
         self._silence_checked = clock
-        return [alert for lane in self.lanes.values() for alert in lane.silence(clock, by_feed=self._by_feed)]
+        alerts = [alert for lane in self.lanes.values() for alert in lane.silence(clock, by_feed=self._by_feed)]
+        for lane in self.lanes.values():
+            alerts += self._forget_idle(lane, clock)
+        return alerts
+
+    def _forget_idle(self, lane: Lane, clock: float) -> list[Alert]:
+        """Assets that went away make room. Their data-quality alarms close; one with an open alarm stays."""
+        idle = lane.idle(clock, by_feed=self._by_feed)
+        alerts = lane.close_quality(idle)
+        for slot in idle:
+            key = lane.assets.partitions[slot], lane.assets.names[slot]
+            self.thinned.add((key[0], bucket_of(key[1])))
+            self._places.pop(key, None)
+            lane.forget(slot)
+            lane.assets.release(slot)
+        return alerts
 
     def _request(self, lane: Lane, finding: Finding) -> RetrainRequest:
         return drift_request(lane.manifest, finding)

@@ -93,9 +93,13 @@ def _drain(loop: Loop, transport: Transport, health: Health, notifier: Notifier)
     begun = time.monotonic()
     health.stopping = True
     notifier.send("STOPPING=1")
-    loop.commit()
     budget = loop.settings.limits.drain_s
+    if not loop.interrupted:
+        loop.commit(budget / 4)
     transport.close(max(budget - (time.monotonic() - begun), 0.5))
+    if loop.interrupted:
+        problem = "stopped while the broker did not confirm deliveries"
+        raise BrokerError(problem, "nothing is lost: the next start reads again from the last checkpoint")
     took = time.monotonic() - begun
     if took > budget:
         raise BrokerError(f"draining took {took:.1f} s of {budget:.1f} s", "raise limits.drain_s")

@@ -136,10 +136,11 @@ class FileTransport:
         self._entries = {key.encode(): value for key, value in state.entries.items()}
         return self._entries
 
-    def resume(self, partition: int, offset: int | None) -> None:
+    def resume(self, partition: int, offset: int | None) -> int:
         """Passes over the lines before `offset`."""
         del partition
         self._skip_to = offset or 0
+        return self._skip_to
 
     def send(self, message: Message) -> None:
         """Appends a line; the operating system has it at once, so that whoever follows the file sees it."""
@@ -158,8 +159,9 @@ class FileTransport:
         for file in self._outputs.values():
             file.flush()
 
-    def commit(self, offsets: Mapping[int, int]) -> None:
+    def commit(self, offsets: Mapping[int, int], timeout_s: float) -> None:
         """Replaces the state file in one step, after the outputs are on the disk."""
+        del timeout_s
         if PARTITION not in offsets:
             return
         for stream, file in self._outputs.items():
@@ -168,6 +170,9 @@ class FileTransport:
         entries = {key.decode(): value for key, value in self._entries.items()}
         data = msgspec.msgpack.encode(_StateFile(STATE_FILE_VERSION, offsets[PARTITION], entries))
         _replace(self._state_path, data)
+
+    def recover(self) -> None:
+        """Never asked for: a disk confirms, or the daemon ends and goes on from the state file."""
 
     def control(self) -> list[ControlRecord]:
         """Lines that were appended to the control file."""

@@ -23,6 +23,7 @@ class Health:
     partitions: int = 0
     advanced: float = field(default_factory=time.monotonic)
     stopping: bool = False
+    interrupted: bool = False  # a delivery failed and work has not begun again
 
     @property
     def alive(self) -> bool:
@@ -31,8 +32,8 @@ class Health:
 
     @property
     def ready(self) -> bool:
-        """Models are loaded and there are partitions to read."""
-        return bool(self.models) and self.partitions > 0 and not self.stopping
+        """Models are loaded, there are partitions to read, and what is found can be told."""
+        return bool(self.models) and self.partitions > 0 and not self.stopping and not self.interrupted
 
 
 class HttpServer:

@@ -1,62 +1,41 @@
-"""The Kafka transport: one consumer in the group, one idempotent producer, two readers for state and control.
+"""The Kafka transport: one member of the group, one producer, readers for state and control.
 
-Rebalance listeners run on the client's own thread, so they only take notes; the loop acts on them between polls.
-Records of a partition that was assigned in the same poll are put back until its state is restored.
+The loop restores a partition before it reads from it: records that a poll gave of a partition assigned in the same
+poll are left aside, and `resume` goes back to where its state stands.
 """
 
+import re
 import time
-from collections.abc import Mapping, Sequence
-from threading import Lock
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
-from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
+from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.errors import (
     CommitFailedError,
+    CorruptRecordError,
+    IllegalGenerationError,
     IllegalStateError,
     KafkaError,
-    KafkaTimeoutError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
     RebalanceInProgressError,
     UnknownMemberIdError,
 )
+from kafka.structs import ConsumerGroupMetadata
 
-from detector.errors import BrokerError
-from detector.shell.connection import client_options
+from detector.errors import BrokerError, DataError, Interrupted
+from detector.shell.clients import Clients, fault
+from detector.shell.deliveries import Deliveries
+from detector.shell.membership import Changes, Notes
 from detector.shell.transport import ControlRecord, Message, Polled
 from schemas.config import Settings
 
-_LOST_PARTITION = (CommitFailedError, RebalanceInProgressError, UnknownMemberIdError)
+_LOST_PARTITION = (CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError)
 _READ_MS = 200
 _CONTROL_EVERY_S = 0.25
-_SAY_WAITING_S = 5.0
-
-
-class _Notes(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python has no types
-    """Takes down what the group gave and took, for the loop to act on."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._assigned: set[int] = set()
-        self._revoked: set[int] = set()
-
-    def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
-        """Called on the client's thread."""
-        with self._lock:
-            numbers = {p.partition for p in revoked}
-            self._assigned -= numbers
-            self._revoked |= numbers
-
-    def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
-        """Called on the client's thread."""
-        with self._lock:
-            self._assigned |= {p.partition for p in assigned}
-
-    def take(self) -> tuple[frozenset[int], frozenset[int]]:
-        """What was assigned and revoked since the last call."""
-        with self._lock:
-            notes = frozenset(self._assigned), frozenset(self._revoked)
-            self._assigned, self._revoked = set(), set()
-            return notes
+_CORRUPT_TRIES = 3  # a broken wire mends itself, a broken disk does not
+_PLACE = re.compile(r"partition=(\d+)\D+offset (\d+)")
 
 
 class KafkaTransport:
@@ -65,16 +44,18 @@ class KafkaTransport:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._topics = settings.topics
-        self._options = client_options(settings.kafka) | {"metadata_max_age_ms": 60_000}
-        self._notes = _Notes()
-        self._held: dict[int, int] = {}  # assigned partition -> offset of its first record put back
-        self._futures: list[Any] = []
+        clients = Clients(settings)
+        self._next: dict[int, int] = {}  # resumed partition -> offset of the next record
+        self._corrupt: dict[tuple[int, int], int] = {}  # place of a batch -> how often it was corrupt
         self._control_at = 0.0
-        self._reader = self._first_client()
+        self._reader = clients.first_reader()
         self._check_topics()
-        self._consumer = self._make_consumer()
-        self._producer = self._make_producer()
-        self._control = self._make_reader()
+        self._uncommitted = clients.reader(committed=False) if settings.delivery == "exactly_once" else None
+        self._deliveries = Deliveries(settings, clients)
+        self._control = clients.reader()
+        self._consumer: KafkaConsumer = clients.consumer()
+        self._notes = Notes(lambda: int(self._consumer.group_metadata().generation_id))
+        self._member: ConsumerGroupMetadata = self._consumer.group_metadata()
         self._consumer.subscribe([self._topics.input], listener=self._notes)
         self._follow_control()
 
@@ -84,82 +65,81 @@ class KafkaTransport:
         return self._topics.input
 
     def poll(self, timeout_s: float, most: int) -> Polled:
-        """One poll of the group's consumer."""
-        try:
-            found = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=most)
-        except KafkaError as error:
-            raise _fault("polling", error) from error
-        assigned, revoked = self._notes.take()
+        """One poll of the group's member."""
+        found, gaps = self._fetch(timeout_s, most)
+        # In this order: a rebalance in between makes the membership too old, which is refused, never too new.
+        self._member = self._consumer.group_metadata()
+        changes = self._notes.take(self._member.generation_id)
         records: list[Any] = []
         for place, part in found.items():
-            if place.partition in assigned:
-                self._held[place.partition] = part[0].offset
-            elif place.partition not in revoked:
+            if place.partition in self._next and not _moved(place.partition, changes):
                 records += part
-        return Polled(records, assigned, revoked)
+                self._next[place.partition] = part[-1].offset + 1
+        for partition in changes.assigned | changes.revoked | changes.lost:
+            self._next.pop(partition, None)
+        return Polled(records, changes.assigned, changes.revoked, changes.lost, gaps)
 
     def restore(self, partition: int) -> Mapping[bytes, bytes]:
         """Reads the partition's changelog to its end; the newest entry of a key counts."""
         place = TopicPartition(self._topics.state, partition)
         entries: dict[bytes, bytes] = {}
         try:
+            self._await_transactions(place)
             self._reader.assign([place])
             end = self._reader.end_offsets([place])[place]
-            self._reader.seek_to_beginning(place)
+            self._reader.seek(place, self._reader.beginning_offsets([place])[place])
+            patience_s = self._settings.limits.delivery_timeout_s
+            deadline = time.monotonic() + patience_s
             while self._reader.position(place) < end:
                 for record in self._reader.poll(timeout_ms=_READ_MS).get(place, ()):
-                    if record.value is None:
-                        entries.pop(record.key, None)
-                    else:
-                        entries[record.key] = record.value
+                    entries[record.key] = record.value
+                    deadline = time.monotonic() + patience_s
+                if time.monotonic() > deadline:
+                    raise Interrupted(f"the state of partition {partition} did not come", "check the broker")
         except KafkaError as error:
-            raise _fault(f"reading the state of partition {partition}", error) from error
-        return entries
+            raise fault(f"reading the state of partition {partition}", error) from error
+        return {key: value for key, value in entries.items() if value is not None}
 
-    def resume(self, partition: int, offset: int | None) -> None:
-        """Goes to the checkpoint's offset; without one, back to the first record that was put back."""
-        held = self._held.pop(partition, None)
-        target = held if offset is None else offset
-        if target is None:
-            return
+    def resume(self, partition: int, offset: int | None) -> int:
+        """Goes to the checkpoint's offset; without one to the committed one, or where kafka.start says."""
+        place = TopicPartition(self.topic, partition)
         try:
-            self._consumer.seek(TopicPartition(self.topic, partition), target)
+            target = self._start(place) if offset is None else offset
+            self._consumer.seek(place, target)
         except (IllegalStateError, AssertionError, ValueError):
-            return  # revoked again meanwhile: the next poll says so
+            return offset or 0  # taken away again meanwhile: the next poll says so
+        except KafkaError as error:
+            raise fault(f"finding the start of partition {partition}", error) from error
+        self._next[partition] = target
+        return target
 
     def send(self, message: Message) -> None:
         """Hands a message to the producer; waits for the confirmations when too many are outstanding."""
-        if len(self._futures) >= self._settings.limits.outstanding_sends:
-            self.flush(self._settings.limits.delivery_timeout_s)
-        topic = getattr(self._topics, message.stream.value)
-        try:
-            future = self._producer.send(topic, message.value, message.key, list(message.headers), message.partition)
-        except KafkaError as error:
-            raise _fault(f"sending to {topic}", error) from error
-        self._futures.append(future)
+        self._deliveries.send(getattr(self._topics, message.stream.value), message)
 
     def flush(self, timeout_s: float) -> None:
         """Waits for every outstanding confirmation."""
-        if not self._futures:
-            return
-        try:
-            self._producer.flush(timeout=timeout_s)
-        except KafkaError as error:
-            raise _fault("waiting for deliveries", error) from error
-        for future in self._futures:
-            if not future.succeeded():
-                raise _fault("a delivery", future.exception or TimeoutError())
-        self._futures.clear()
+        self._deliveries.flush(timeout_s)
 
-    def commit(self, offsets: Mapping[int, int]) -> None:
-        """Commits the group's offsets. A partition lost meanwhile is another member's: it goes on from the state."""
+    def commit(self, offsets: Mapping[int, int], timeout_s: float) -> None:
+        """Commits the group's offsets; under exactly_once with everything that was sent.
+
+        At least once, a partition lost meanwhile is another member's: it goes on from the state.
+        """
         marks = {TopicPartition(self.topic, p): OffsetAndMetadata(offset, "", -1) for p, offset in offsets.items()}
-        try:
-            self._consumer.commit(marks, timeout_ms=int(self._settings.limits.delivery_timeout_s * 1000))
-        except _LOST_PARTITION:
-            return
-        except KafkaError as error:
-            raise _fault("committing offsets", error) from error
+        if self._deliveries.transactional:
+            self._deliveries.commit(marks, self._member, timeout_s)
+        elif marks:
+            try:
+                self._consumer.commit(marks, timeout_ms=int(timeout_s * 1000))
+            except _LOST_PARTITION:
+                return
+            except KafkaError as error:
+                raise fault("committing offsets", error) from error
+
+    def recover(self) -> None:
+        """Makes a new producer; what the old one had not confirmed is dropped."""
+        self._deliveries.rebuild()
 
     def control(self) -> list[ControlRecord]:
         """What came on the control topic; asks at most four times a second."""
@@ -170,7 +150,7 @@ class KafkaTransport:
         try:
             found = self._control.poll(timeout_ms=0)
         except KafkaError as error:
-            raise _fault("polling the control topic", error) from error
+            raise fault("polling the control topic", error) from error
         return [
             ControlRecord(record.value, f"{record.topic}/{record.partition}/{record.offset}")
             for part in found.values()
@@ -183,72 +163,85 @@ class KafkaTransport:
         begun = time.monotonic()
         self._consumer.close(autocommit=False, timeout_ms=int(timeout_s * 500))
         left = max(timeout_s - (time.monotonic() - begun), 0.1)
-        self._producer.close(timeout=left)
-        for reader in (self._reader, self._control):
-            reader.close(autocommit=False, timeout_ms=500)
+        self._deliveries.close(left)
+        for reader in (self._reader, self._control, self._uncommitted):
+            if reader is not None:
+                reader.close(autocommit=False, timeout_ms=500)
 
-    def _first_client(self) -> KafkaConsumer:
-        """A reader, once a broker answers; waits for one up to limits.broker_wait_s, saying so."""
-        kafka, wait_s = self._settings.kafka, self._settings.limits.broker_wait_s
-        deadline = time.monotonic() + wait_s
-        while True:
-            left = deadline - time.monotonic()
-            try:
-                return self._make_reader(patience_s=min(left, _SAY_WAITING_S))
-            except KafkaTimeoutError:
-                if time.monotonic() < deadline:
-                    structlog.get_logger().warning(
-                        "waiting for a broker", at=kafka.bootstrap_servers, left_s=round(deadline - time.monotonic())
-                    )
-                    continue
-                raise BrokerError(
-                    f"no broker answered at {kafka.bootstrap_servers} for {wait_s:.0f} s",
-                    "check kafka.bootstrap_servers and that the broker runs, then start again",
-                ) from None
-            except KafkaError as error:
-                raise _fault("connecting", error) from error
+    def _fetch(self, timeout_s: float, most: int) -> tuple[Mapping[Any, Any], dict[int, tuple[int, int]]]:
+        """Records by partition, and the offsets that are gone for good."""
+        try:
+            return self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=most), {}
+        except NoOffsetForPartitionError:
+            return {}, {}  # newly assigned, and never committed: `resume` says where it begins
+        except OffsetOutOfRangeError as error:
+            return {}, self._pass_over(dict(error.args[0]))
+        except CorruptRecordError as error:
+            return {}, self._retry_corrupt(str(error))
+        except KafkaError as error:
+            raise fault("polling", error) from error
 
-    def _make_consumer(self) -> KafkaConsumer:
-        limits, kafka = self._settings.limits, self._settings.kafka
-        return KafkaConsumer(
-            **self._options,
-            group_id=kafka.group,
-            enable_auto_commit=False,
-            auto_offset_reset=kafka.start,
-            max_poll_records=limits.poll_records,
-            max_partition_fetch_bytes=kafka.max_partition_fetch_bytes,
-            allow_auto_create_topics=False,
-            isolation_level="read_committed",
-            metrics_enabled=False,
-            # After a crash nobody watches its partitions until the session ends; the client's default is 45 s.
-            session_timeout_ms=10_000,
+    def _pass_over(self, wanted: Mapping[TopicPartition, int]) -> dict[int, tuple[int, int]]:
+        """Retention took records before they were read: goes on with the oldest that is there."""
+        gaps: dict[int, tuple[int, int]] = {}
+        try:
+            begins = self._consumer.beginning_offsets(list(wanted))
+        except KafkaError as error:
+            raise fault("finding the oldest records", error) from error
+        for place, offset in wanted.items():
+            if place.partition not in self._next:
+                continue  # not resumed yet
+            if offset > begins[place]:
+                raise DataError(
+                    f"{self.topic} ends before offset {offset} of partition {place.partition}, where the state stands",
+                    "it was made anew or lost records: name another kafka.group and topics.state to begin anew",
+                )
+            gaps[place.partition] = (offset, begins[place])
+            self._go_to(place, begins[place])
+        return gaps
+
+    def _retry_corrupt(self, said: str) -> dict[int, tuple[int, int]]:
+        """Asks again, for the client stands still until it is moved; what stays corrupt is passed over."""
+        for partition, offset in self._next.items():
+            self._consumer.seek(TopicPartition(self.topic, partition), offset)
+        place = _PLACE.search(said)
+        if place is None:
+            raise Interrupted(f"a batch is corrupt ({said[:120]})", "check the broker's disks")
+        partition, base = int(place[1]), int(place[2])
+        tries = self._corrupt[partition, base] = self._corrupt.get((partition, base), 0) + 1
+        structlog.get_logger().error("corrupt batch", partition=partition, offset=base, tries=tries)
+        if tries <= _CORRUPT_TRIES or partition not in self._next:
+            return {}
+        gone = self._next[partition]
+        self._go_to(TopicPartition(self.topic, partition), gone + 1)
+        return {partition: (gone, gone + 1)}
+
+    def _go_to(self, place: TopicPartition, offset: int) -> None:
+        self._consumer.seek(place, offset)
+        self._next[place.partition] = offset
+
+    def _start(self, place: TopicPartition) -> int:
+        committed = self._consumer.committed(place, timeout_ms=int(self._settings.limits.delivery_timeout_s * 1000))
+        if committed is not None:
+            return int(committed)
+        ends = (
+            self._consumer.end_offsets if self._settings.kafka.start == "latest" else self._consumer.beginning_offsets
         )
+        return int(ends([place])[place])
 
-    def _make_producer(self) -> KafkaProducer:
-        return KafkaProducer(
-            **self._options,
-            acks="all",
-            enable_idempotence=True,
-            linger_ms=2,  # 0 costs ten times as much a message
-            batch_size=131_072,
-            max_request_size=64 << 20,  # a dead letter is as large as its record: the topic's limit counts, not ours
-            delivery_timeout_ms=int(self._settings.limits.delivery_timeout_s * 1000),
-            allow_auto_create_topics=False,
-            metrics_enabled=False,
-        )
-
-    def _make_reader(self, patience_s: float = 30.0) -> KafkaConsumer:
-        """Blocks up to `patience_s` for a broker: the constructor asks it for its version."""
-        return KafkaConsumer(
-            **self._options,
-            bootstrap_timeout_ms=max(int(patience_s * 1000), 1),
-            group_id=None,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            allow_auto_create_topics=False,
-            isolation_level="read_committed",
-            metrics_enabled=False,
-        )
+    def _await_transactions(self, place: TopicPartition) -> None:
+        """A member that was killed may have left a transaction open: until it ends, nobody knows what the state is."""
+        if self._uncommitted is None:
+            return
+        patience_s = self._settings.kafka.transaction_timeout_s + self._settings.limits.delivery_timeout_s
+        deadline, said = time.monotonic() + patience_s, False
+        while self._reader.end_offsets([place])[place] < self._uncommitted.end_offsets([place])[place]:
+            if time.monotonic() > deadline:
+                raise Interrupted(f"a transaction on {place.topic}/{place.partition} does not end", "check the broker")
+            if not said:
+                structlog.get_logger().info("waiting for an open transaction", partition=place.partition)
+            said = True
+            time.sleep(_READ_MS / 1000)
 
     def _check_topics(self) -> None:
         needed = [self._topics.input, self._topics.alerts, self._topics.dead_letters, self._topics.control]
@@ -272,8 +265,5 @@ class KafkaTransport:
             self._control.seek(place, end)
 
 
-def _fault(doing: str, error: BaseException) -> BrokerError:
-    return BrokerError(
-        f"{doing} failed ({type(error).__name__}: {str(error)[:160]})",
-        "check the broker with 'watchkeeper check'; nothing that was not confirmed is committed",
-    )
+def _moved(partition: int, changes: Changes) -> bool:
+    return partition in changes.assigned or partition in changes.revoked or partition in changes.lost

@@ -10,7 +10,7 @@ import structlog
 from detector.bundle import OnnxScorer
 from detector.core import checkpoint
 from detector.core.watch import Outcome, Watch
-from detector.errors import BadInputLimit, DataError
+from detector.errors import BadInputLimit, DataError, Interrupted
 from detector.shell.control import parse_control
 from detector.shell.http import Health
 from detector.shell.messages import outcome_messages
@@ -22,6 +22,10 @@ from schemas.control import ModelPublished
 
 _LOG_EVERY_S = 10.0
 _POLL_TIMEOUT_S = 0.5
+_LONGEST_PAUSE_S = 2.0  # between two tries to go on; a stop signal waits no longer than this
+_ALERT_WAIT_S = (
+    0.25  # under exactly_once an alert is visible with the commit: it does not wait for the next regular one
+)
 
 
 @dataclass(slots=True)
@@ -62,15 +66,34 @@ class Loop:
         self._swaps = Swaps(settings, metrics)
         self._metrics, self._health, self._clock = metrics, health, clock
         self._log = structlog.get_logger()
-        self._positions: dict[int, int] = {}  # assigned partition -> next offset; -1: nothing read yet
+        self._positions: dict[int, int] = {}  # assigned partition -> next offset
         self._committed: dict[int, int] = {}
+        self._transactional = settings.delivery == "exactly_once"
+        self._pause_s = 0.0  # > 0: interrupted; how long to wait before the next try
         self._checkpoint_at = time.monotonic() + settings.limits.checkpoint_s
         self._recent: deque[tuple[int, int]] = deque()  # records and dead letters of recent polls
         self._tally, self._log_at = _Tally(), time.monotonic() + _LOG_EVERY_S
         self._tell_models()
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether the last delivery failed and work has not begun again."""
+        return self._pause_s > 0
+
     def tick(self) -> bool:
-        """One turn; False when the input has ended. Raises BrokerError or BadInputLimit; never for a bad record."""
+        """One turn; False when the input has ended. Raises BrokerError or BadInputLimit; never for a bad record.
+
+        An Interrupted is waited out here: state is restored, and the records since the last checkpoint come again.
+        """
+        try:
+            if self.interrupted:
+                self._recover()
+            return self._turn()
+        except Interrupted as fault:
+            self._wait_out(fault)
+            return True
+
+    def _turn(self) -> bool:
         begun = time.monotonic()
         polled = self._transport.poll(_POLL_TIMEOUT_S, self.settings.limits.poll_records)  # 1. poll
         arrived = time.monotonic()
@@ -81,6 +104,9 @@ class Loop:
         for message in outcome_messages(outcome):  # 3. produce
             self._transport.send(message)
         self._positions.update(outcome.offsets)
+        self._tell_gaps(polled)
+        if self._transactional and outcome.alerts:
+            self._checkpoint_at = min(self._checkpoint_at, arrived + _ALERT_WAIT_S)
         if time.monotonic() >= self._checkpoint_at or polled.ended:
             self.commit()  # 4. await delivery, then 5. commit state and offsets, together
         self._observe(outcome, arrived)
@@ -89,26 +115,26 @@ class Loop:
         self._pace(begun, len(polled.records))
         return not polled.ended
 
-    def commit(self) -> None:
+    def commit(self, within_s: float | None = None) -> None:
         """Writes the state of every partition that moved, waits for all outputs, and commits the offsets.
 
         Deliveries are awaited here and not in every tick: they are on their way meanwhile, and nothing counts as done
-        before they are confirmed.
+        before they are confirmed. within_s: for each of the waits; None: limits.delivery_timeout_s.
         """
+        timeout_s = within_s or self.settings.limits.delivery_timeout_s
         self._checkpoint_at = time.monotonic() + self.settings.limits.checkpoint_s
         # State that is newer than what it gave would make a replay pass over an alert that never arrived; and an idle
         # feed has alerts too: silence.
-        self._transport.flush(self.settings.limits.delivery_timeout_s)
-        moved = {p: o for p, o in self._positions.items() if o >= 0 and self._committed.get(p) != o}
-        if not moved:
-            return
+        self._transport.flush(timeout_s)
+        moved = {p: o for p, o in self._positions.items() if self._committed.get(p) != o or self.watch.changed(p)}
         for partition, offset in moved.items():
             for key, value in checkpoint.take(self.watch, partition, offset):
                 self._transport.send(Message(Stream.STATE, value, key, partition=partition))
-        self._transport.flush(self.settings.limits.delivery_timeout_s)
-        self._transport.commit(moved)
+        self._transport.flush(timeout_s)
+        self._transport.commit(moved, timeout_s)
         self._committed.update(moved)
-        self._metrics.commits.inc()
+        if moved:
+            self._metrics.commits.inc()
 
     def configure(self, settings: Settings) -> None:
         """Takes up a reloaded configuration between ticks."""
@@ -116,26 +142,73 @@ class Loop:
         self.watch.configure(settings)
 
     def _rebalance(self, polled: Polled) -> None:
-        for partition in polled.revoked:
-            self.watch.release(partition)
-            self._positions.pop(partition, None)
-            self._committed.pop(partition, None)
-        for partition in sorted(polled.assigned):
-            self.watch.release(partition)
-            entries = self._transport.restore(partition)
-            try:
-                offset = checkpoint.put_back(self.watch, partition, entries, self._clock())
-            except ValueError as error:
-                raise DataError(
-                    f"the state of partition {partition} is refused: {error}",
-                    "use the watchkeeper that wrote it, or remove the state to begin anew",
-                ) from None
-            self._transport.resume(partition, offset)
-            self._positions[partition] = -1 if offset is None else offset
-            self._log.info("partition assigned", partition=partition, resumes_at=offset, state_entries=len(entries))
-        if polled.revoked or polled.assigned:
+        if not polled.lost | polled.revoked | polled.assigned:
+            return
+        for partition in polled.lost:
+            self._let_go(partition)
+        try:
+            if polled.lost and self._transactional:
+                raise Interrupted("partitions were taken away within a transaction", "this mends itself")
+            if polled.revoked:
+                self.commit()  # what the next owner need not read again
+        finally:
+            for partition in polled.revoked:
+                self._let_go(partition)
+            self._positions |= dict.fromkeys(polled.assigned, 0)
             self._health.partitions = len(self._positions)
             self._metrics.partitions.set(len(self._positions))
+        for partition in sorted(polled.assigned):
+            self._take_up(partition)
+
+    def _let_go(self, partition: int) -> None:
+        self.watch.release(partition)
+        self._positions.pop(partition, None)
+        self._committed.pop(partition, None)
+
+    def _take_up(self, partition: int) -> None:
+        """Restores a partition and goes to where its state stands."""
+        self.watch.release(partition)
+        entries = self._transport.restore(partition)
+        try:
+            offset = checkpoint.put_back(self.watch, partition, entries, self._clock())
+        except ValueError as error:
+            raise DataError(
+                f"the state of partition {partition} is refused: {error}",
+                "use the watchkeeper that wrote it, or remove the state to begin anew",
+            ) from None
+        self._committed.pop(partition, None)
+        self._positions[partition] = self._transport.resume(partition, offset)
+        if offset is not None:
+            self._committed[partition] = offset
+        self._log.info("partition assigned", partition=partition, resumes_at=offset, state_entries=len(entries))
+
+    def _wait_out(self, fault: Interrupted) -> None:
+        """Says what failed and waits a moment: longer each time, until it can go on."""
+        self._pause_s = min(max(2 * self._pause_s, 0.1), _LONGEST_PAUSE_S)
+        self._health.interrupted = True
+        self._health.advanced = time.monotonic()  # waiting for a broker is life: a restart would not bring it back
+        self._metrics.interruptions.inc()
+        self._log.warning("interrupted", reason=fault.problem, remedy=fault.remedy, next_try_s=self._pause_s)
+        time.sleep(self._pause_s)
+
+    def _recover(self) -> None:
+        self._transport.recover()
+        for partition in sorted(self._positions):
+            self._take_up(partition)
+        self._pause_s = 0.0
+        self._health.interrupted = False
+        self._metrics.recoveries.inc()
+        self._log.info("recovered", partitions=len(self._positions))
+
+    def _tell_gaps(self, polled: Polled) -> None:
+        """Records that nobody will ever score: said loudly, since nothing else will show that they are missing."""
+        for partition, (begin, end) in polled.gaps.items():
+            self._positions[partition] = end
+            self._metrics.gap_records.inc(end - begin)
+            self._log.error(
+                "records lost before they were read", partition=partition, first=begin, last=end - 1,
+                remedy="raise the input's retention.ms, or give the watch more members",
+            )  # fmt: skip
 
     def _observe(self, outcome: Outcome, arrived: float) -> None:
         now = time.monotonic()

@@ -4,7 +4,7 @@ One contract suite (tests/contract) runs over both.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -38,7 +38,9 @@ class Polled:
 
     records: Sequence[Record] = ()
     assigned: frozenset[int] = frozenset()
-    revoked: frozenset[int] = frozenset()
+    revoked: frozenset[int] = frozenset()  # given up: ours until the next poll, so their state can be written
+    lost: frozenset[int] = frozenset()  # another member may have them already
+    gaps: Mapping[int, tuple[int, int]] = field(default_factory=dict)  # partition -> offsets that are gone: from, to
     ended: bool = False  # a file that is not followed has no more
 
 
@@ -51,7 +53,10 @@ class ControlRecord:
 
 
 class Transport(Protocol):
-    """What the loop asks of the outside. Every method is called from one thread; faults are BrokerErrors."""
+    """What the loop asks of the outside. Every method is called from one thread.
+
+    Faults are BrokerErrors; after an Interrupted the loop calls `recover` and takes its partitions up anew.
+    """
 
     @property
     def topic(self) -> str:
@@ -66,8 +71,8 @@ class Transport(Protocol):
         """The newest checkpoint entries of a partition, by key. Blocks until they are read."""
         ...
 
-    def resume(self, partition: int, offset: int | None) -> None:
-        """Begins a newly assigned partition at an offset; None: at the committed one, or where the start says."""
+    def resume(self, partition: int, offset: int | None) -> int:
+        """Begins a partition at an offset; None: at the committed one, or where the start says. Gives the offset."""
         ...
 
     def send(self, message: Message) -> None:
@@ -78,8 +83,12 @@ class Transport(Protocol):
         """Blocks until everything sent is confirmed. Raises BrokerError when it is not."""
         ...
 
-    def commit(self, offsets: Mapping[int, int]) -> None:
-        """Marks partition -> next offset as done. Blocks."""
+    def commit(self, offsets: Mapping[int, int], timeout_s: float) -> None:
+        """Marks partition -> next offset as done; under exactly_once what was sent is visible from now on. Blocks."""
+        ...
+
+    def recover(self) -> None:
+        """Gets ready to send again after an Interrupted; what was not confirmed is dropped."""
         ...
 
     def control(self) -> list[ControlRecord]:

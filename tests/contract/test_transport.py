@@ -134,7 +134,7 @@ def test_a_restart_finds_the_newest_state_of_each_key(outside: Outside) -> None:
             transport.send(Message(Stream.STATE, round_, b"marker", partition=0))
             transport.send(Message(Stream.STATE, b"of " + round_, b"bucket-" + round_, partition=0))
             transport.flush(10.0)
-            transport.commit({0: 10})
+            transport.commit({0: 10}, 10.0)
     with opened(outside) as transport:
         while not transport.poll(0.2, 10).assigned:
             pass

@@ -8,7 +8,7 @@ import pytest
 
 from detector.bundle import load_bundle
 from detector.core.state import MARKER, decode_marker
-from detector.errors import BadInputLimit, BrokerError, DataError
+from detector.errors import BadInputLimit, DataError, Interrupted
 from detector.shell.http import Health
 from detector.shell.loop import Loop
 from detector.shell.metrics import Metrics
@@ -34,6 +34,7 @@ class FakeTransport:
         self.messages: list[ControlRecord] = []
         self.fails = False
         self.resumed: list[int | None] = []
+        self.given: list[bytes] = []
         self._offset = 0
         self._assigned = False
 
@@ -44,16 +45,25 @@ class FakeTransport:
             return Polled(assigned=frozenset({0}))
         if not self.polls:
             return Polled(ended=True)
-        records = [FakeRecord(self._offset + i, value) for i, value in enumerate(self.polls.pop(0))]
+        values = self.polls.pop(0)
+        records = [FakeRecord(self._offset + i, value) for i, value in enumerate(values)]
+        self.given += values
         self._offset += len(records)
         return Polled(records)
 
     def restore(self, partition: int) -> Mapping[bytes, bytes]:
         return self.state
 
-    def resume(self, partition: int, offset: int | None) -> None:
+    def resume(self, partition: int, offset: int | None) -> int:
         self.resumed.append(offset)
+        if (again := self.given[offset or 0 :]) and (offset or 0) < self._offset:
+            self.polls.insert(0, again)  # what was read since comes again
+        self.given = self.given[: offset or 0]
         self._offset = offset or 0
+        return self._offset
+
+    def recover(self) -> None:
+        self.calls.append("recover")
 
     def send(self, message: Message) -> None:
         self.calls.append(f"send {message.stream.value}")
@@ -62,9 +72,10 @@ class FakeTransport:
     def flush(self, timeout_s: float) -> None:
         self.calls.append("flush")
         if self.fails:
-            raise BrokerError("a delivery failed", "look at the broker")
+            raise Interrupted("a delivery failed", "look at the broker")
+        self.state |= {m.key or b"": m.value or b"" for m in self.sent if m.stream is Stream.STATE}
 
-    def commit(self, offsets: Mapping[int, int]) -> None:
+    def commit(self, offsets: Mapping[int, int], timeout_s: float) -> None:
         self.calls.append("commit")
         self.committed.update(offsets)
 
@@ -111,20 +122,48 @@ def test_offsets_are_committed_after_outputs_and_state_are_confirmed(store: Stor
     order = [call for i, call in enumerate(transport.calls) if i == 0 or transport.calls[i - 1] != call]
     assert order == ["poll", "send dead_letters", "send alerts", "flush", "send state", "flush", "commit"]
     assert transport.committed == {0: 10}
-    marker = next(m for m in transport.sent if m.key == MARKER)
+    marker = [m for m in transport.sent if m.key == MARKER][-1]
     assert marker.partition == 0
     assert decode_marker(marker.value or b"").next_offset == 10
 
 
-def test_an_unconfirmed_delivery_commits_nothing(store: Store) -> None:
-    """When the broker does not confirm, the tick fails and the offsets stay where they were."""
+def alerts(transport: FakeTransport) -> list[bytes | None]:
+    return [m.value for m in transport.sent if m.stream is Stream.ALERTS]
+
+
+def test_an_unconfirmed_delivery_commits_nothing_and_is_made_up_for(store: Store) -> None:
+    """When the broker does not confirm, offsets stay; once it does, the same records come again and say the same."""
+    feed = [[line(0)], [line(i, 30.0) for i in range(1, 9)], [line(9, 30.0)]]
+    fine, harmed = FakeTransport(list(feed)), FakeTransport(list(feed))
+    over = loop(store, fine)
+    while over.tick():
+        pass
+    over = loop(store, harmed)
+    over.tick()
+    over.tick()
+    harmed.fails = True
+    assert over.tick()
+    assert (over._health.ready, harmed.committed) == (False, {0: 1})
+    harmed.fails = False
+    harmed.sent.clear()
+    while over.tick():
+        pass
+    assert (over._health.ready, harmed.committed) == (True, {0: 10})
+    assert alerts(harmed) == alerts(fine) != []
+    assert over.watch.lanes["pumps"].windows.run.max() == 10
+
+
+def test_records_that_retention_took_are_counted_and_said(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    """A jump of the offset is never silent, and the next checkpoint stands behind it."""
     transport = FakeTransport([[line(0)]])
     over = loop(store, transport)
     over.tick()
-    transport.fails = True
-    with pytest.raises(BrokerError, match="delivery"):
-        over.tick()
-    assert transport.committed == {}
+    over.tick()
+    transport.poll = lambda *_: Polled(gaps={0: (1, 41)})  # type: ignore[method-assign]
+    over.tick()
+    assert over._metrics.gap_records._value.get() == 40
+    assert transport.committed == {0: 41}
+    assert "records lost before they were read" in capsys.readouterr().out
 
 
 def test_a_restart_goes_on_where_the_state_stands(store: Store) -> None:
