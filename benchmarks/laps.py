@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from typing import Any
 
 from kafka import KafkaAdminClient
 
@@ -56,14 +57,15 @@ def contestant(name: str, bench: Bench, topic: str, records: int) -> Result:
     return Result(**json.loads(done.stdout))
 
 
-def daemon_lap(bench: Bench, topic: str, records: int) -> Result:
+def daemon_lap(bench: Bench, topic: str, records: int, **sections: Any) -> Result:
     """Runs the daemon over the topic, from its first batch until all offsets are committed by its stop.
 
     The clock starts when /metrics first shows records: start-up and joining the group are not counted, neither are
     the records of that first batch. It is asked ten times a second, which is the resolution and slightly against it.
     """
     name = unique("daemon")
-    with daemon(bench, topic, name, on_delay_s=2.0, off_delay_s=5.0) as process:
+    alarms = {"on_delay_s": 2.0, "off_delay_s": 5.0}
+    with daemon(bench, topic, name, alarms=alarms, **sections) as process:
         first, begun, used = _await_records(process, 1)
         last, ended, spent = _await_records(process, records)
         peak, alerts = process.peak_mib(), process.metric("watchkeeper_alerts_total")

@@ -34,7 +34,7 @@ class Latency:
 def measure(bench: Bench, topic: str, rate: float, seconds: float) -> Latency:
     """Runs producer, daemon and alert consumer. The topic must be empty: the event times are the sending times."""
     name = unique("latency")
-    with daemon(bench, topic, name, on_delay_s=0.0, off_delay_s=0.0) as process:
+    with daemon(bench, topic, name, alarms={"on_delay_s": 0.0, "off_delay_s": 0.0}) as process:
         process.wait_ready()
         reader = _reader(bench.bootstrap, alerts_topic(name))
         command = [sys.executable, "-m", "benchmarks.pace", f"--bootstrap={bench.bootstrap}", f"--topic={topic}"]

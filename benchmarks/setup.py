@@ -4,6 +4,7 @@ import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from deploy.demo.broker import free_port
 from deploy.demo.process import DaemonProcess
@@ -25,14 +26,16 @@ class Bench:
     threshold: float
 
 
-def daemon(bench: Bench, topic: str, name: str, *, on_delay_s: float, off_delay_s: float) -> DaemonProcess:
-    """A daemon with a group and topics of its own, as configured by default but for its delays; not started yet."""
+def daemon(bench: Bench, topic: str, name: str, *, instance: str | None = None, **sections: Any) -> DaemonProcess:
+    """A daemon with a group and topics of its own, configured by default but for `sections`; not started yet.
+
+    instance: its name in the group, which lets several share one.
+    """
     port = free_port()
-    document = {
+    document: dict[str, Any] = {
         "store": str(bench.store),
         "watch": [{"model": MODEL}],
-        "alarms": {"on_delay_s": on_delay_s, "off_delay_s": off_delay_s},
-        "kafka": {"bootstrap_servers": bench.bootstrap, "group": name},
+        "kafka": {"bootstrap_servers": bench.bootstrap, "group": name, "instance": instance},
         "topics": {
             "input": topic,
             "alerts": alerts_topic(name),
@@ -42,14 +45,14 @@ def daemon(bench: Bench, topic: str, name: str, *, on_delay_s: float, off_delay_
             "state": f"{name}.state",
         },
         "http": {"port": port},
-    }
-    config = bench.folder / f"{name}.yaml"
+    } | sections
+    config = bench.folder / f"{name}-{instance}.yaml"
     config.write_text(json.dumps(document), encoding="utf-8")  # JSON is YAML
     settings = load_settings(config, {})
     with Admin(settings.kafka, wait_s=10) as admin:
         found = admin.describe(order.name for order in plan(settings, {}).values())
         admin.create(order for order in plan(settings, found).values() if order.name not in found)
-    return DaemonProcess(config, port, bench.folder / f"{name}.log")
+    return DaemonProcess(config, port, config.with_suffix(".log"))
 
 
 def alerts_topic(name: str) -> str:

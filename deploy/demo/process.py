@@ -8,6 +8,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -22,6 +23,15 @@ RUN = ("-m", "detector.cli", "run")
 
 class DaemonEndedError(WatchkeeperError):
     """The daemon ended although nobody asked it to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """What a process holds."""
+
+    resident_mib: float
+    threads: int
+    descriptors: int
 
 
 class DaemonProcess:
@@ -98,10 +108,12 @@ class DaemonProcess:
 
     def peak_mib(self) -> float:
         """Peak resident memory so far, MiB."""
-        for line in Path(f"/proc/{self.pid}/status").read_text(encoding="utf-8").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) / 1024
-        raise OSError(f"/proc/{self.pid}/status names no peak")
+        return self._status("VmHWM") / 1024
+
+    def vitals(self) -> Vitals:
+        """What it holds at this moment."""
+        descriptors = len(os.listdir(f"/proc/{self.pid}/fd"))  # noqa: PTH208  # names only: some vanish meanwhile
+        return Vitals(self._status("VmRSS") / 1024, self._status("Threads"), descriptors)
 
     def signal(self, number: signal.Signals) -> None:
         """Sends a signal."""
@@ -126,6 +138,12 @@ class DaemonProcess:
         """The last line of its log."""
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines() if self.log.exists() else []
         return next((line for line in reversed(lines) if line.strip()), "it said nothing")[:400]
+
+    def _status(self, name: str) -> int:
+        for line in Path(f"/proc/{self.pid}/status").read_text(encoding="utf-8").splitlines():
+            if line.startswith(f"{name}:"):
+                return int(line.split()[1])
+        raise OSError(f"/proc/{self.pid}/status names no {name}")
 
     def _answers(self, path: str) -> bool:
         try:
