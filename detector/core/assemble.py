@@ -37,9 +37,9 @@ class Assembler:
     """Assembles rows of `sensors` every `period_s` seconds. Memory: the rows within lateness plus one period."""
 
     def __init__(self, sensors: tuple[str, ...], period_s: float, lateness_s: float) -> None:
-        self._sensors = sensors
+        self.sensors = sensors
         self._column = {name: column for column, name in enumerate(sensors)}
-        self._period = period_s
+        self.period_s = period_s
         self._lateness = lateness_s
         self.pending: dict[int, Pending] = {}
 
@@ -57,7 +57,7 @@ class Assembler:
                 unknown.append((partition, offset, name))
                 continue
             place = self.pending.setdefault(partition, Pending())
-            bucket = (asset, int(time // self._period))
+            bucket = (asset, int(time // self.period_s))
             if self._complete(bucket, place.watermark):
                 late.append((partition, offset, asset, time))
                 continue
@@ -68,25 +68,23 @@ class Assembler:
 
     def same_rows(self, other: "Assembler") -> bool:
         """Whether another assembler cuts the feed into the same rows."""
-        return (self._sensors, self._period) == (other._sensors, other._period)
+        return (self.sensors, self.period_s) == (other.sensors, other.period_s)
 
     def flush(self, topic: str) -> Rows:
         """Everything that still waits: for the end of a file, never for a live feed."""
-        for place in self.pending.values():
-            place.watermark = np.inf
-        return self._take(topic)
+        return self._take(topic, everything=True)
 
     def _complete(self, bucket: Bucket, watermark: float) -> bool:
-        return (bucket[1] + 1) * self._period + self._lateness <= watermark
+        return (bucket[1] + 1) * self.period_s + self._lateness <= watermark
 
-    def _take(self, topic: str) -> Rows:
+    def _take(self, topic: str, *, everything: bool = False) -> Rows:
         """Removes complete rows, oldest first within each partition."""
         taken: list[tuple[int, int, Bucket, dict[int, float]]] = []
         for partition, place in self.pending.items():
-            ready = [bucket for bucket in place.rows if self._complete(bucket, place.watermark)]
+            ready = [bucket for bucket in place.rows if everything or self._complete(bucket, place.watermark)]
             ready.sort(key=lambda bucket: (bucket[1], bucket[0]))
             taken += [(partition, place.last_offset.pop(b), b, place.rows.pop(b)) for b in ready]
-        values = np.full((len(taken), len(self._sensors)), np.nan, np.float32)
+        values = np.full((len(taken), len(self.sensors)), np.nan, np.float32)
         for row, (_, _, _, cells) in enumerate(taken):
             for column, value in cells.items():
                 values[row, column] = value
@@ -95,7 +93,7 @@ class Assembler:
             partitions=np.array([partition for partition, _, _, _ in taken], np.int64),
             offsets=np.array([offset for _, offset, _, _ in taken], np.int64),
             assets=[bucket[0] for _, _, bucket, _ in taken],
-            times=np.array([bucket[1] * self._period for _, _, bucket, _ in taken], np.float64),
+            times=np.array([bucket[1] * self.period_s for _, _, bucket, _ in taken], np.float64),
             values=values,
-            sensors=self._sensors,
+            sensors=self.sensors,
         )

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from detector.core.assemble import Pending
+from detector.core.assemble import Assembler, Pending
+from detector.core.decode import FLOAT32_MAX, LATEST_S
 from detector.core.state import (
     MARKER,
     STATE_VERSION,
@@ -51,25 +52,50 @@ def put_back(watch: Watch, partition: int, entries: Mapping[bytes, bytes], clock
     if MARKER not in entries:
         return None
     marker = decode_marker(entries[MARKER])
+    _check_partition(marker, partition)
     stands = watch.stands[partition] = {}
     for key, data in entries.items():
         if key != MARKER:
             number, bucket = bucket_number(key), decode_bucket(data)
+            _check_partition(bucket, partition)
+            if any(bucket_of(state.asset) != number for state in bucket.assets):
+                raise ValueError("the checkpoint has an asset in a bucket that is not its own")
             stands[number] = bucket.as_of
             _put_assets(watch, partition, bucket.assets, clock)
     for name, asked_s in marker.drift_asked.items():
         drift = watch.lanes[name].drift if name in watch.lanes else None
         if drift is not None:
             drift.asked_s = max(drift.asked_s, asked_s)
-    if watch.assembler is not None and marker.watermark is not None:
-        watch.assembler.pending[partition] = Pending(
-            marker.watermark,
-            {(asset, period): cells for asset, period, _, cells in marker.waiting},
-            {(asset, period): offset for asset, period, offset, _ in marker.waiting},
-        )
+    if watch.assembler is not None and marker.watermark is not None and marker.watermark != np.inf:
+        watch.assembler.pending[partition] = _pending(watch.assembler, marker, marker.watermark)
     # A bucket that is older than the marker says was written by a member that had lost the partition.
     stale = [stands.get(number, 0) for number, as_of in marker.buckets.items() if stands.get(number, 0) < as_of]
     return min([marker.next_offset, *stale])
+
+
+def _check_partition(found: Bucket | Marker, partition: int) -> None:
+    if found.partition != partition:
+        raise ValueError(f"the checkpoint is that of partition {found.partition}")
+
+
+def _pending(assembler: Assembler, marker: Marker, watermark: float) -> Pending:
+    """Rows that wait; where rows are cut otherwise by now, their cells would stand for other sensors or times."""
+    if not 0 <= watermark < LATEST_S:
+        raise ValueError("the checkpoint has a watermark at no moment")
+    place = Pending(watermark)
+    cut = marker.waiting_sensors, marker.waiting_period_s
+    if marker.waiting_sensors and cut != (list(assembler.sensors), assembler.period_s):
+        return place
+    for asset, period, offset, cells in marker.waiting:
+        _check_waiting(assembler, period, cells)
+        place.rows[asset, period], place.last_offset[asset, period] = cells, offset
+    return place
+
+
+def _check_waiting(assembler: Assembler, period: int, cells: Mapping[int, float]) -> None:
+    fine = all(0 <= column < len(assembler.sensors) for column in cells)
+    if not fine or any(abs(value) > FLOAT32_MAX for value in cells.values()) or period * assembler.period_s >= LATEST_S:
+        raise ValueError("the checkpoint has a waiting row that no feed can have given")
 
 
 def _put_assets(watch: Watch, partition: int, assets: Iterable[AssetState], clock: float) -> None:
@@ -99,6 +125,7 @@ def _marker(watch: Watch, partition: int, next_offset: int) -> Marker:
     if watch.assembler is not None and partition in watch.assembler.pending:
         place = watch.assembler.pending[partition]
         marker.watermark = float(place.watermark)
+        marker.waiting_sensors, marker.waiting_period_s = list(watch.assembler.sensors), watch.assembler.period_s
         marker.waiting = [
             (asset, period, place.last_offset[asset, period], cells) for (asset, period), cells in place.rows.items()
         ]

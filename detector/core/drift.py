@@ -21,6 +21,7 @@ Doubles = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 SCORE = "score"
+FURTHEST = 1e30  # reference standard deviations; sums over a block stay finite
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ class DriftWatch:
         if not len(slots) or not len(self._names):
             return []
         signals = np.concatenate([scores[:, None], values], axis=1)[:, self._columns].astype(np.float64)
-        off = np.nan_to_num((signals - self._mean) / self._sd)
+        off = np.clip(np.nan_to_num((signals - self._mean) / self._sd), -FURTHEST, FURTHEST)
         first = np.r_[True, slots[1:] != slots[:-1]]
         rank = np.arange(len(slots)) - np.maximum.accumulate(np.where(first, np.arange(len(slots)), 0))
         filled = self.count[slots] + rank

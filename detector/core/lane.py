@@ -200,10 +200,7 @@ class Lane:
             if key not in self.quality_incidents:
                 last = int(offsets[row - 1]) if not first[row] else int(self.next_offset[slot]) - 1
                 events.append(self._fall_silent(slot, float(before[row]), last))
-            incident = self.quality_incidents.pop(key)
-            incident.phase, incident.sequence = Phase.CLOSED, incident.sequence + 1
-            incident.last_s, incident.last_offset = float(times[row]), int(offsets[row])
-            events.append(Event(AlertState.CLOSED, slot, incident.last_s, replace(incident), incident))
+            events.append(self._end(key, float(times[row]), int(offsets[row])))
         return events
 
     def _fall_silent(self, slot: int, newest_s: float | None = None, last_offset: int | None = None) -> Event:
@@ -215,6 +212,20 @@ class Lane:
         self.quality_incidents[slot, Condition.SILENT.value, ""] = incident
         self.dirty[slot] = True
         return Event(AlertState.OPENED, slot, begun + self._silent_after_s, replace(incident), incident)
+
+    def _let_go(self, slots: Ints, times: Doubles, offsets: Ints) -> list[Event]:
+        """Ends incidents of sensors that this version of the model does not have: no row could close them any more."""
+        known = {"", *self.sensor_names}
+        gone = [key for key in self.quality_incidents if key[2] not in known and key[0] in slots]
+        rows = [int(np.flatnonzero(slots == key[0])[0]) for key in gone]
+        return [self._end(key, float(times[row]), int(offsets[row])) for key, row in zip(gone, rows, strict=True)]
+
+    def _end(self, key: QualityKey, time: float, offset: int) -> Event:
+        """Ends a quality incident at a row, without an off-delay."""
+        incident = self.quality_incidents.pop(key)
+        incident.phase, incident.sequence = Phase.CLOSED, incident.sequence + 1
+        incident.last_s, incident.last_offset = time, offset
+        return Event(AlertState.CLOSED, key[0], time, replace(incident), incident)
 
     def _score(self, advance: Advance, fresh: NDArray[np.bool_], stale: Ints) -> tuple[Doubles, Doubles]:
         """Scores of the windows that are full; a window without a finite score loses its place among them."""
@@ -267,7 +278,7 @@ class Lane:
     def _judge_quality(
         self, slots: Ints, times: Doubles, offsets: Ints, values: Floats, verdicts: Verdicts
     ) -> list[Event]:
-        events: list[Event] = []
+        events = self._let_go(slots, times, offsets)
         for condition, runs, limits in zip(CONDITIONS, verdicts.runs, self.quality.limits, strict=True):
             bad = runs >= limits
             pairs = {(int(slots[row]), int(column)) for row, column in zip(*np.nonzero(bad), strict=True)}

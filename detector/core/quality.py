@@ -20,6 +20,7 @@ Bools = NDArray[np.bool_]
 
 CONDITIONS = (Condition.STUCK, Condition.MISSING, Condition.OUT_OF_RANGE)
 _NEVER = np.iinfo(np.int32).max
+_LONG = 2**30  # a run is not counted on past this: at 1 kHz it takes twelve days
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,4 +90,4 @@ def _run_lengths(mark: Bools, first: Bools, carried: NDArray[np.int32]) -> NDArr
     broken = np.maximum.accumulate(np.where(mark, 0, index))
     inside = index - np.maximum(broken, begin)
     unbroken = broken <= begin
-    return np.where(mark, inside + np.where(unbroken, carried, 0), 0).astype(np.int32)
+    return np.where(mark, inside + np.where(unbroken, np.minimum(carried, _LONG), 0), 0).astype(np.int32)
