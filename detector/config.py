@@ -7,7 +7,7 @@ import difflib
 import os
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,9 @@ from schemas.config import Settings
 
 PREFIX = "WATCHKEEPER_"
 CONFIG_VARIABLE = "WATCHKEEPER_CONFIG"
+_MOST_NODES = 100_000
+# What PyYAML lets out for '2026-13-45', '!!int x' and their like.
+_CONSTRUCTION = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 def load_settings(path: Path | None, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -44,14 +47,16 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read ({type(error).__name__})", "check its rights and encoding") from None
     try:
-        _check_duplicates(yaml.compose(text, yaml.SafeLoader), path)
-        document = yaml.safe_load(text)
+        document = _parse(text, str(path))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" at line {mark.line + 1}" if mark else ""
         raise ConfigError(f"{path} is not YAML{line}", "check indentation and quotes there") from None
     except RecursionError:
         raise ConfigError(f"{path} is nested too deeply", "a configuration needs four levels at most") from None
+    except _CONSTRUCTION as error:
+        problem = f"{path} has a value that is not what it looks like or is tagged as ({type(error).__name__})"
+        raise ConfigError(problem, "look for dates and numbers that are none, and quote them") from None
     if document is None:
         return {}
     if not isinstance(document, dict):
@@ -65,11 +70,27 @@ def _read(path: Path) -> dict[str, Any]:
     return document
 
 
-def _check_duplicates(node: yaml.Node | None, path: Path) -> None:
-    """YAML lets the last of two equal keys win in silence; half a configuration would be lost."""
+def _parse(text: str, where: str) -> Any:
+    """A YAML document. Raises YAMLError, RecursionError or one of _CONSTRUCTION for what is none."""
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        _check_nodes(node, where, iter(range(_MOST_NODES)))
+        return None if node is None else loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _check_nodes(node: yaml.Node | None, where: str, left: Iterator[int]) -> None:
+    """YAML lets the last of two equal keys win in silence; half a configuration would be lost.
+
+    left: a bound on nodes, since a few lines of aliases of aliases stand for more of them than there is time.
+    """
+    if next(left, None) is None:
+        raise ConfigError(f"{where} has more than {_MOST_NODES} entries", "write out what its aliases (*) repeat")
     if isinstance(node, yaml.SequenceNode):
         for inner in node.value:
-            _check_duplicates(inner, path)
+            _check_nodes(inner, where, left)
     if not isinstance(node, yaml.MappingNode):
         return
     seen: set[str] = set()
@@ -77,9 +98,9 @@ def _check_duplicates(node: yaml.Node | None, path: Path) -> None:
         name = str(key.value)
         if name in seen:
             line = key.start_mark.line + 1
-            raise ConfigError(f"{path} has the key {name} twice, again at line {line}", "keep one of them")
+            raise ConfigError(f"{where} has the key {name} twice, again at line {line}", "keep one of them")
         seen.add(name)
-        _check_duplicates(inner, path)
+        _check_nodes(inner, where, left)
 
 
 def _overlay(document: dict[str, Any], environment: Mapping[str, str]) -> None:
@@ -100,8 +121,8 @@ def _overlay(document: dict[str, Any], environment: Mapping[str, str]) -> None:
 
 def _value(name: str, leaf: str, text: str) -> Any:
     try:
-        return text if "password" in leaf else yaml.safe_load(text)
-    except yaml.YAMLError:
+        return text if "password" in leaf else _parse(text, name)
+    except (yaml.YAMLError, RecursionError, *_CONSTRUCTION):
         raise ConfigError(f"the value of {name} cannot be read", "quote it, or unset the variable") from None
 
 
@@ -169,7 +190,7 @@ def _with_secrets(settings: Settings) -> Settings:
     path = kafka.sasl_password_file
     try:
         secret = path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError):
+    except (OSError, ValueError):  # a path with a zero byte is no OSError
         problem = f"kafka.sasl_password_file {path} cannot be read"
         raise ConfigError(problem, "check the path, its rights and its encoding") from None
     if not secret:

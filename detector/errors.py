@@ -11,16 +11,23 @@
 A record's fault is no exception: it is a dead letter with a reason code (schemas.feed.Reason).
 """
 
+_LONGEST = 1000  # signs; what is wrong may hold a stranger's words
+
+
+def one_line(text: str) -> str:
+    """Text from outside, fit for a log or a terminal: nothing in it ends a line or steers either."""
+    return "".join(sign if sign.isprintable() else "?" for sign in text)
+
 
 class WatchkeeperError(Exception):
-    """Says what is wrong and what to do, in one line each."""
+    """Says what is wrong and what to do, in one line each, whatever the input held that they repeat."""
 
     exit_code = 1
 
     def __init__(self, problem: str, remedy: str = "") -> None:
         super().__init__(problem)
-        self.problem = problem
-        self.remedy = remedy
+        self.problem = one_line(problem[:_LONGEST])
+        self.remedy = one_line(remedy[:_LONGEST])
 
     def __str__(self) -> str:
         return f"{self.problem}: {self.remedy}" if self.remedy else self.problem

@@ -1,12 +1,11 @@
 """Alerts: what happened to an incident, as a CloudEvent (specification 1.0, structured JSON mode)."""
 
-from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
 from pydantic import Field
 
-from schemas.base import Contract
+from schemas.base import Contract, Moment
 
 
 class AlertState(StrEnum):
@@ -79,8 +78,8 @@ class AlertData(Contract):
     condition: Condition
     severity: Severity
     asset: str
-    start: datetime = Field(description="event time of the first record above the threshold")
-    end: datetime | None = Field(default=None, description="event time of closing; null while open")
+    start: Moment = Field(description="event time of the first record above the threshold")
+    end: Moment | None = Field(default=None, description="event time of closing; null while open")
     duration_s: float = Field(ge=0, description="from start to this event, seconds")
     score: float = Field(description="score at this event; higher is more anomalous")
     peak_score: float
@@ -101,7 +100,7 @@ class Alert(Contract):
     source: str
     type: Literal["watchkeeper.alert.opened", "watchkeeper.alert.updated", "watchkeeper.alert.closed"]
     subject: str = Field(description="the asset")
-    time: datetime
+    time: Moment
     datacontenttype: Literal["application/json"] = "application/json"
     dataschema: Literal["urn:watchkeeper:schema:alert:1"] = "urn:watchkeeper:schema:alert:1"
     data: AlertData

@@ -1,8 +1,20 @@
 """What every contract shares: strictness, and how a version is written and refused."""
 
 import typing
+from datetime import UTC, datetime
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, field_validator
+
+
+def _utc(moment: datetime) -> datetime:
+    try:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("the moment lies outside the years 1 to 9999 in UTC") from None
+
+
+# A point in time in UTC, so that any two can be compared; one that names no zone is taken as UTC, as in the feed.
+Moment = typing.Annotated[datetime, AfterValidator(_utc)]
 
 
 class Contract(BaseModel):

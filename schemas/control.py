@@ -1,12 +1,11 @@
 """Control messages: asked by people, schedules and the daemon; answered by workers and daemons."""
 
-from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from schemas.base import Contract
+from schemas.base import Contract, Moment
 
 
 class Trigger(StrEnum):
@@ -35,7 +34,7 @@ class RetrainRequest(Contract):
     model: str
     model_version: str | None = Field(description="the version complained of; null: whatever is current")
     trigger: Trigger
-    at: datetime = Field(description="event time for drift, clock time for a schedule or a person")
+    at: Moment = Field(description="event time for drift, clock time for a schedule or a person")
     reason: str
     figures: tuple[DriftFigure, ...] = ()
 
@@ -49,7 +48,7 @@ class ModelPublished(Contract):
     model: str
     model_version: str
     manifest_sha256: str = Field(pattern="^[0-9a-f]{64}$")
-    at: datetime
+    at: Moment
     answers: str | None = Field(default=None, description="id of the retrain request")
 
 
@@ -61,7 +60,7 @@ class ModelRejected(Contract):
     id: str
     model: str
     model_version: str | None = Field(description="the candidate that was kept; null when none could be made")
-    at: datetime
+    at: Moment
     answers: str | None = None
     reason: str
 
@@ -83,8 +82,8 @@ class IncidentMark(Contract):
     id: str
     incident: str
     mark: MarkKind
-    at: datetime
-    until: datetime | None = Field(default=None, description="end of shelving")
+    at: Moment
+    until: Moment | None = Field(default=None, description="end of shelving")
     by: str = ""
 
 

@@ -1,11 +1,15 @@
 """The bundle's manifest: everything the detector must know of a model beside its graph."""
 
-from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from schemas.base import Contract
+from schemas.base import Contract, Moment
+
+MOST_ROWS = 2**31 - 1  # what counts rows has 32 bits
+# Beyond these the square of a float32 reading, so scaled, would be no double any more.
+Scale = Annotated[float, Field(ge=-1e50, le=1e50)]
+Positive = Annotated[float, Field(ge=1e-50, le=1e50)]
 
 
 class Sensor(Contract):
@@ -16,7 +20,10 @@ class Sensor(Contract):
     low: float | None = Field(default=None, description="lowest plausible value (engineering units); null: no limit")
     high: float | None = Field(default=None, description="highest plausible value (engineering units)")
     stuck_rows: int | None = Field(
-        default=None, ge=2, description="so many equal rows in a row are never normal; null: constancy is normal"
+        default=None,
+        ge=2,
+        le=MOST_ROWS,
+        description="so many equal rows in a row are never normal; null: constancy is normal",
     )
 
 
@@ -30,8 +37,8 @@ class Scoring(Contract):
 
     method: Literal["graph", "mahalanobis"]
     vector_alpha: float = Field(default=1.0, gt=0, le=1)
-    center: tuple[float, ...] = Field(default=(), description="(sensor,)")
-    precision: tuple[tuple[float, ...], ...] = Field(default=(), description="(sensor, sensor)")
+    center: tuple[Scale, ...] = Field(default=(), description="(sensor,)")
+    precision: tuple[tuple[Scale, ...], ...] = Field(default=(), description="(sensor, sensor)")
     score_alpha: float = Field(default=1.0, gt=0, le=1)
 
     @model_validator(mode="after")
@@ -39,6 +46,8 @@ class Scoring(Contract):
         n = len(self.center)
         if self.method == "mahalanobis" and (n == 0 or any(len(row) != n for row in (self.precision, *self.precision))):
             raise ValueError("mahalanobis needs a center of length S and a precision matrix of S by S")
+        if any(row[i] <= 0 for i, row in enumerate(self.precision)):
+            raise ValueError("a precision matrix has a positive diagonal")
         return self
 
 
@@ -47,8 +56,8 @@ class Calibration(Contract):
 
     method: Literal["percentile", "mean_sigma"]
     parameters: dict[str, float]
-    threshold: float = Field(gt=0)
-    lower_threshold: float = Field(gt=0, description="an incident closes below this (hysteresis)")
+    threshold: Positive
+    lower_threshold: Positive = Field(description="an incident closes below this (hysteresis)")
     windows: int = Field(ge=1, description="number of held-out windows")
     quantiles: dict[str, float] = Field(description="sketch of the held-out scores: quantile -> score")
     mean: float
@@ -66,8 +75,8 @@ class ReferenceSignal(Contract):
     """A signal's block means on normal data: what drift is judged against."""
 
     name: str = Field(description="'score' or a sensor's name")
-    mean: float
-    block_sd: float = Field(ge=0, description="standard deviation of block means")
+    mean: Scale
+    block_sd: float = Field(ge=0, le=1e50, description="standard deviation of block means")
 
 
 class DriftReference(Contract):
@@ -75,7 +84,7 @@ class DriftReference(Contract):
     not).
     """
 
-    block_rows: int = Field(ge=1)
+    block_rows: int = Field(ge=1, le=MOST_ROWS)
     signals: tuple[ReferenceSignal, ...]
 
 
@@ -85,8 +94,8 @@ class TrainingData(Contract):
     fingerprint: str = Field(pattern="^[0-9a-f]{64}$", description="SHA-256 over names, times and values")
     rows: int
     assets: tuple[str, ...]
-    start: datetime
-    end: datetime
+    start: Moment
+    end: Moment
     source: str = Field(description="file names or topic span, without secrets")
 
 
@@ -104,12 +113,12 @@ class Manifest(Contract):
     model: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")
     model_version: str = Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z._-]{0,62}$")
     parent_version: str | None = None
-    created: datetime
+    created: Moment
     family: str
     sensors: tuple[Sensor, ...] = Field(min_length=1)
     window: int = Field(ge=1, le=4096, description="rows")
-    stride: int = Field(default=1, ge=1, description="rows between scored windows")
-    period_s: float = Field(gt=0, description="usual time between rows, seconds")
+    stride: int = Field(default=1, ge=1, le=MOST_ROWS, description="rows between scored windows")
+    period_s: float = Field(ge=1e-6, le=1e10, description="usual time between rows, seconds")
     max_gap_s: float = Field(gt=0, description="a longer gap empties the window, seconds")
     fill_limit: float = Field(ge=0, le=1, description="largest share of missing cells in a window that is scored")
     latent: int = Field(ge=0, description="length of the latent code; 0: the family has none")

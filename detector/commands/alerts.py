@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from detector.commands.options import ConfigOption
 from detector.config import load_settings
-from detector.errors import WatchkeeperError
+from detector.errors import WatchkeeperError, one_line
 from detector.shell.tail import read_topic
 from schemas.alert import Alert, AlertKind, AlertState, Evidence, Severity
 
@@ -101,7 +101,8 @@ def _readable(messages: Iterable[bytes]) -> Iterator[Alert]:
         except ValidationError as error:
             fault = error.errors(include_url=False, include_input=False)[0]
             place = ".".join(map(str, fault["loc"])) or "the message"
-            print(f"message {number} is no alert ({place}: {fault['msg'][:120]}), passed over", file=sys.stderr)
+            reason = one_line(f"{place[:80]}: {fault['msg'][:120]}")
+            print(f"message {number} is no alert ({reason}), passed over", file=sys.stderr)
             continue
         if alert.id in seen:
             continue
@@ -117,10 +118,8 @@ def line(alert: Alert, paint: Callable[[str, Severity], str]) -> str:
     state = f"{data.state.upper():<7} {data.severity:<8}"
     sensors = "; ".join(map(_sensor, data.sensors))
     lasted = f" (after {_span(data.duration_s)})" if data.state is AlertState.CLOSED else ""
-    text = f"{_clean(data.message)}{lasted}" + (f" | {_clean(sensors)}" if sensors else "")
-    return (
-        f"{alert.time.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}  {_clean(data.asset)}  {paint(state, data.severity)}  {text}"
-    )
+    text = f"{one_line(data.message)}{lasted}" + (f" | {one_line(sensors)}" if sensors else "")
+    return f"{alert.time:%Y-%m-%d %H:%M:%SZ}  {one_line(data.asset)}  {paint(state, data.severity)}  {text}"
 
 
 def _sensor(evidence: Evidence) -> str:
@@ -139,11 +138,6 @@ def _span(seconds: float) -> str:
         if count:
             parts.append(f"{count}{name}")
     return " ".join(parts[:2]) or "0s"
-
-
-def _clean(text: str) -> str:
-    """Names come from the feed: nothing in them may steer a terminal."""
-    return "".join(sign if sign.isprintable() else "?" for sign in text)
 
 
 def _painter() -> Callable[[str, Severity], str]:

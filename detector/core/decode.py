@@ -4,12 +4,12 @@ A msgspec type is built from the configured field paths, so a record is parsed, 
 in one pass; the accepted ones become arrays in one step. A record's fault is a dead letter, never an exception.
 """
 
+import itertools
 import math
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import chain
 from typing import Any
 
 import msgspec
@@ -56,7 +56,10 @@ class Decoded:
 
 
 class Decoder:
-    """Decodes records of one feed. sensors: the columns to take, in order (wide); ignored for long records."""
+    """Decodes records of one feed. sensors: the columns to take, in order (wide); ignored for long records.
+
+    Raises KeyError for a sensor that a configured map leaves out, ValueError where paths collide.
+    """
 
     def __init__(self, feed: Feed, sensors: tuple[str, ...]) -> None:
         self._feed = feed
@@ -86,7 +89,7 @@ class Decoder:
         kept, parsed = self._parse_all(records, rejected)
         kept, parsed, assets, names = self._take_names(kept, parsed, rejected)
         times = self._times(parsed)
-        flat = chain.from_iterable(map(self._cells, parsed))  # half the cost of an array of tuples
+        flat = itertools.chain.from_iterable(map(self._cells, parsed))  # half the cost of an array of tuples
         cells = np.fromiter(flat, np.float64, len(parsed) * self._width).reshape(len(parsed), self._width)
         fine = self._judge(kept, times, cells, rejected)
         if not fine.all():
@@ -192,7 +195,7 @@ def value_paths(feed: Feed, sensors: Sequence[str]) -> list[tuple[str, ...]]:
 
 def _record_type(fields: list[tuple[tuple[str, ...], Any, Any]]) -> tuple[type, list[str]]:
     """A msgspec type for fields at nested paths, and the attribute path of each field."""
-    counter = iter(range(len(fields) * 8 + 8))
+    counter = itertools.count()
     getters: dict[tuple[str, ...], str] = {}
 
     def build(level: list[tuple[tuple[str, ...], tuple[str, ...], Any, Any]], attribute: str) -> type:
@@ -207,6 +210,8 @@ def _record_type(fields: list[tuple[tuple[str, ...], Any, Any]]) -> tuple[type, 
             rename[name] = path[0]
             members.append((name, kind, default))
             getters[full] = attribute + name
+        if len({*rename.values(), *groups}) < len(rename) + len(groups):
+            raise ValueError("two fields are read from one place of a record, or one from inside the other")
         for key, inner in groups.items():
             name = f"f{next(counter)}"
             rename[name] = key

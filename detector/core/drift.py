@@ -77,7 +77,8 @@ class DriftWatch:
         if not len(slots) or not len(self._names):
             return []
         signals = np.concatenate([scores[:, None], values], axis=1)[:, self._columns].astype(np.float64)
-        off = np.clip(np.nan_to_num((signals - self._mean) / self._sd), -FURTHEST, FURTHEST)
+        with np.errstate(over="ignore"):
+            off = np.clip(np.nan_to_num((signals - self._mean) / self._sd), -FURTHEST, FURTHEST)
         first = np.r_[True, slots[1:] != slots[:-1]]
         rank = np.arange(len(slots)) - np.maximum.accumulate(np.where(first, np.arange(len(slots)), 0))
         filled = self.count[slots] + rank

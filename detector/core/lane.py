@@ -279,12 +279,13 @@ class Lane:
         self, slots: Ints, times: Doubles, offsets: Ints, values: Floats, verdicts: Verdicts
     ) -> list[Event]:
         events = self._let_go(slots, times, offsets)
+        columns = {sensor: column for column, sensor in enumerate(self.sensor_names)}
         for condition, runs, limits in zip(CONDITIONS, verdicts.runs, self.quality.limits, strict=True):
             bad = runs >= limits
             pairs = {(int(slots[row]), int(column)) for row, column in zip(*np.nonzero(bad), strict=True)}
             for slot, name, sensor in self.quality_incidents:
-                if name == condition:
-                    pairs.add((slot, self.sensor_names.index(sensor)))
+                if name == condition and sensor in columns:
+                    pairs.add((slot, columns[sensor]))
             for slot, column in sorted(pairs):
                 for row in np.flatnonzero(slots == slot).tolist():
                     events += self._step_quality(

@@ -6,6 +6,7 @@ range, are withheld from the model (they count as missing and are filled in the 
 raise a process alarm of its own.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,8 +37,8 @@ class Quality:
 
     def __init__(self, sensors: tuple[Sensor, ...], missing_rows: int, range_rows: int, capacity: int = 64) -> None:
         count = len(sensors)
-        self._low = np.array([-np.inf if s.low is None else s.low for s in sensors], np.float32)
-        self._high = np.array([np.inf if s.high is None else s.high for s in sensors], np.float32)
+        self._low = _limits([s.low for s in sensors], -np.inf)
+        self._high = _limits([s.high for s in sensors], np.inf)
         stuck = np.array([_NEVER if s.stuck_rows is None else s.stuck_rows - 1 for s in sensors], np.int64)
         self.limits = (stuck, np.full(count, missing_rows), np.full(count, range_rows))
         self.last: Floats = np.full((capacity, count), np.nan, np.float32)
@@ -79,6 +80,12 @@ class Quality:
         self.last[owners] = values[ends]
         bad = marks[2] | (runs[0] >= self.limits[0])
         return Verdicts(tuple(runs), bad)
+
+
+def _limits(given: Sequence[float | None], none: float) -> Floats:
+    """Limits as the feed's numbers can meet them: a larger one than a float32 holds is met by none."""
+    most = np.finfo(np.float32).max
+    return np.clip([none if limit is None else limit for limit in given], -most, most).astype(np.float32)
 
 
 def _run_lengths(mark: Bools, first: Bools, carried: NDArray[np.int32]) -> NDArray[np.int32]:

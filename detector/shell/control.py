@@ -4,7 +4,7 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError
 from pydantic import ValidationError
 
-from detector.errors import BrokerError
+from detector.errors import BrokerError, one_line
 from detector.shell.connection import client_options
 from detector.shell.files import append_line
 from detector.shell.transport import Stream
@@ -33,13 +33,15 @@ def send_control(settings: Settings, message: Control) -> None:
 
 
 def parse_control(data: bytes) -> Control | str:
-    """The message, or in one line why it is none; nothing of the payload is repeated."""
+    """The message, or in one line why it is none; of the payload only names of fields are repeated, never a value."""
     try:
         return CONTROL.validate_json(data)
     except ValidationError as error:
         fault = error.errors(include_url=False, include_input=False, include_context=False)[0]
         place = ".".join(str(part) for part in fault["loc"]) or "the message"
-        return f"{place}: {fault['msg'][:120]}"
+        # Of all faults only this one's text repeats what was written.
+        what = "its type is none that is known" if fault["type"] == "union_tag_invalid" else fault["msg"]
+        return one_line(f"{place[:80]}: {what[:120]}")
 
 
 def _away(settings: Settings, error: KafkaError) -> BrokerError:

@@ -123,7 +123,7 @@ class FileTransport:
             return {}
         try:
             state = msgspec.msgpack.decode(self._state_path.read_bytes(), type=_StateFile)
-        except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise DataError(
                 f"the state file {self._state_path} cannot be read ({type(error).__name__})",
                 "restore it from a backup, or remove it to begin anew",

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import structlog
 
 from detector.bundle import OnnxScorer, load_bundle
-from detector.core.decode import value_paths
+from detector.core.decode import Decoder
+from detector.core.scoring import Scorer
 from detector.errors import BundleError
 from detector.shell.metrics import Metrics
 from detector.store import Store
@@ -29,15 +30,20 @@ def load_current(settings: Settings) -> dict[str, OnnxScorer]:
     return scorers
 
 
-def check_feed(settings: Settings, scorer: OnnxScorer) -> None:
-    """Refuses a bundle whose sensors the configured feed does not have."""
+def check_feed(settings: Settings, scorer: Scorer) -> None:
+    """Refuses a bundle whose sensors the configured feed does not have, or has where another field is."""
+    manifest = scorer.manifest
     try:
-        value_paths(settings.feed, [sensor.name for sensor in scorer.manifest.sensors])
+        Decoder(settings.feed, tuple(sensor.name for sensor in manifest.sensors))
     except KeyError as error:
-        manifest = scorer.manifest
         raise BundleError(
             f"bundle {manifest.model} {manifest.model_version} wants the sensor {error}, which feed.values lacks",
             "add it to feed.values, or train without it",
+        ) from None
+    except (ValueError, RecursionError) as error:
+        raise BundleError(
+            f"bundle {manifest.model} {manifest.model_version} cannot be fed by 'feed' ({str(error)[:120]})",
+            "correct the paths in 'feed', or rename the sensor",
         ) from None
 
 

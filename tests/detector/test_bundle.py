@@ -267,6 +267,15 @@ def test_a_graph_that_fails_when_it_runs_is_refused(store: Store) -> None:
         (lambda d: d.update(colour="red"), "colour"),
         (lambda d: d["files"].pop(GOLDEN), "files must list"),
         (lambda d: d["calibration"].update(threshold=-1), "threshold"),
+        # The following load and then stop the daemon, or make it blind: counts of 65 bits, squares beyond a double.
+        (lambda d: d["sensors"][0].update(stuck_rows=2**64), "stuck_rows"),
+        (lambda d: d.update(stride=2**64), "stride"),
+        (lambda d: d.update(drift={"block_rows": 2**64, "signals": []}), "block_rows"),
+        (lambda d: d["scoring"].update(method="mahalanobis", center=[0, -1e308], precision=[[1, 0], [0, 1]]), "center"),
+        (lambda d: d["scoring"].update(method="mahalanobis", center=[0, 0], precision=[[1, 0], [0, 0]]), "diagonal"),
+        (lambda d: d["calibration"].update(threshold=5e-324), "threshold"),
+        (lambda d: d.update(period_s=5e-324), "period_s"),
+        (lambda d: d.update({"a\nb": 1}), "a.b"),
         (lambda d: d["files"].update({"../../secret": d["files"][MODEL]}), "no name"),
     ],
 )

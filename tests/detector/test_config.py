@@ -227,3 +227,40 @@ def test_a_secret_in_the_file_is_refused_without_printing_it(path: Path) -> None
 def test_no_fault_prints_a_value(path: Path, text: str) -> None:
     """Whatever key a secret landed in by mistake, the line names keys only."""
     _fault(path, text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a: 2026-13-45", "a: !!int x", "a: !!bool x", "a: !!timestamp x", "a: !!float x", "a: 0b_", "a: " + "9" * 5000],
+)
+def test_a_value_that_yaml_takes_for_another_is_one_line(path: Path, text: str) -> None:
+    """PyYAML lets out bare exceptions for a thirteenth month and for wrong tags; nobody gets to see a traceback."""
+    assert "not what it looks like" in _fault(path, text)
+    assert "cannot be read" in _fault(None, environment={"WATCHKEEPER_STORE": text[3:]})
+
+
+def test_aliases_of_aliases_are_refused_before_they_are_followed(path: Path) -> None:
+    """Ten lines that stand for ten thousand million entries end in a line, not in a hang."""
+    bomb = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n"
+    bomb += "".join(f"a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 10))
+    assert "aliases" in _fault(path, bomb)
+    assert "too deeply" in _fault(path, "a: &a [*a]\n")
+
+
+def test_an_alias_that_is_used_as_it_should_be_is_read(path: Path) -> None:
+    """Two models that are trained alike need not be written out twice."""
+    path.write_text("training:\n  a: &a {window: 7}\n  b: *a\n")
+    assert load_settings(path, {}).training["b"].window == 7
+
+
+@pytest.mark.parametrize("key", ['"wat\\nch"', '"\\e[31m"', "x" * 5000])
+def test_a_key_that_is_repeated_stays_in_its_line(path: Path, key: str) -> None:
+    """Whatever the key, the line ends where it should and steers no terminal."""
+    line = _fault(path, f"{key}: 1\n")
+    assert line.isprintable()
+    assert len(line) < 2100
+
+
+def test_a_password_file_with_a_zero_byte_in_its_name_is_one_line(path: Path) -> None:
+    """The operating system has no such path; Python says so with a bare ValueError."""
+    assert "cannot be read" in _fault(path, 'kafka: {sasl_password_file: "a\\0b"}')

@@ -144,6 +144,17 @@ def test_what_is_no_alert_is_named_and_passed_over(config: Path, file: Path) -> 
     assert "secret-word" not in ran.err
 
 
+def test_times_that_no_other_can_be_compared_with_stop_no_listing(config: Path, file: Path) -> None:
+    """A strange producer's time without a zone is UTC; one outside of the calendar makes its message no alert."""
+    document = json.loads(ALERTS[0].model_dump_json())
+    naive = {**document, "id": "naive", "time": "2026-03-01T08:12:30"}
+    lost = {**document, "id": "lost", "time": "0001-01-01T00:00:00+14:00", "no\nkey": 1}
+    file.write_text(f"{json.dumps(naive)}\n{json.dumps(lost)}\n")
+    ran = invoke(alerts, "--json", "--since", "2026-03-01T08:00", "--config", config)
+    assert [json.loads(each)["id"] for each in ran.lines] == ["naive"]
+    assert ran.err.count("\n") == 1
+
+
 def test_nothing_to_show_is_said_on_standard_error(config: Path, file: Path) -> None:
     """Standard output stays empty for a pipe."""
     ran = invoke(alerts, "--asset", "nobody", "--config", config)

@@ -129,3 +129,26 @@ def test_no_bytes_raise(value: bytes) -> None:
     assert len(decoded.assets) + len(rejected) == 1
     assert np.isfinite(decoded.times).all()
     assert not np.isinf(decoded.cells).any()
+
+
+@pytest.mark.parametrize(
+    "feed",
+    [Feed(asset="flow"), Feed(asset="flow.id"), Feed(timestamp="asset"), Feed(values={"flow": "a", "temp-1": "a.b"})],
+)
+def test_fields_that_lie_in_one_place_are_refused(feed: Feed) -> None:
+    """A sensor called like the timestamp's path, or inside of another: no record could hold both."""
+    with pytest.raises(ValueError, match="one place"):
+        Decoder(feed, SENSORS)
+
+
+def test_a_path_may_be_deep() -> None:
+    """Fields lie where the feed has them."""
+    deep = ".".join("abcdefghijklmnopqrstuvwxyz")
+    decoder = Decoder(Feed(timestamp=deep), ("s",))
+    body = json.dumps({"asset": "a", "s": 1, "a": "?"}).replace('"?"', _nested(deep.split(".")[1:]))
+    decoded, rejected = decoder.decode([FakeRecord(0, body.encode())])
+    assert (decoded.times.tolist(), rejected) == ([5.0], [])
+
+
+def _nested(path: list[str]) -> str:
+    return "5" if not path else f'{{"{path[0]}": {_nested(path[1:])}}}'
