@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup lint format test demo demo-kafka bench clean
+.PHONY: help setup lint format test demo demo-kafka bench endurance clean
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -35,6 +35,13 @@ demo-kafka: setup  ## the same over a real Apache Kafka
 
 bench: setup  ## throughput and latency against a real Apache Kafka
 	$(BIN)/python -m benchmarks.throughput
+
+endurance: setup  ## restarts, rolling restarts, hot swaps and a soak of half an hour; about an hour in all
+	$(BIN)/python -m tests.endurance stops
+	$(BIN)/python -m tests.endurance state
+	$(BIN)/python -m tests.endurance rolling
+	$(BIN)/python -m tests.endurance swaps
+	$(BIN)/python -m tests.endurance soak --picture soak.png
 
 clean:  ## removes what the targets made
 	rm -rf .venv .kafka demo-out .mypy_cache .ruff_cache .pytest_cache

@@ -7,6 +7,7 @@ poll are left aside, and `resume` goes back to where its state stands.
 import re
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -83,6 +84,9 @@ class KafkaTransport:
         """Reads the partition's changelog to its end; the newest entry of a key counts."""
         place = TopicPartition(self._topics.state, partition)
         entries: dict[bytes, bytes] = {}
+        if partition not in (self._reader.partitions_for_topic(place.topic) or ()):
+            problem = f"{place.topic} has no partition {partition}"
+            raise Interrupted(problem, f"give it as many as {self.topic} has; the watch waits for it")
         try:
             self._await_transactions(place)
             self._reader.assign([place])
@@ -105,12 +109,9 @@ class KafkaTransport:
         place = TopicPartition(self.topic, partition)
         try:
             target = self._start(place) if offset is None else offset
-            self._consumer.seek(place, target)
-        except (IllegalStateError, AssertionError, ValueError):
-            return offset or 0  # taken away again meanwhile: the next poll says so
         except KafkaError as error:
             raise fault(f"finding the start of partition {partition}", error) from error
-        self._next[partition] = target
+        self._go_to(place, target)
         return target
 
     def send(self, message: Message) -> None:
@@ -173,6 +174,7 @@ class KafkaTransport:
         try:
             return self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=most), {}
         except NoOffsetForPartitionError:
+            self._rewind()
             return {}, {}  # newly assigned, and never committed: `resume` says where it begins
         except OffsetOutOfRangeError as error:
             return {}, self._pass_over(dict(error.args[0]))
@@ -183,6 +185,7 @@ class KafkaTransport:
 
     def _pass_over(self, wanted: Mapping[TopicPartition, int]) -> dict[int, tuple[int, int]]:
         """Retention took records before they were read: goes on with the oldest that is there."""
+        self._rewind()
         gaps: dict[int, tuple[int, int]] = {}
         try:
             begins = self._consumer.beginning_offsets(list(wanted))
@@ -202,8 +205,7 @@ class KafkaTransport:
 
     def _retry_corrupt(self, said: str) -> dict[int, tuple[int, int]]:
         """Asks again, for the client stands still until it is moved; what stays corrupt is passed over."""
-        for partition, offset in self._next.items():
-            self._consumer.seek(TopicPartition(self.topic, partition), offset)
+        self._rewind()
         place = _PLACE.search(said)
         if place is None:
             raise Interrupted(f"a batch is corrupt ({said[:120]})", "check the broker's disks")
@@ -216,9 +218,15 @@ class KafkaTransport:
         self._go_to(TopicPartition(self.topic, partition), gone + 1)
         return {partition: (gone, gone + 1)}
 
+    def _rewind(self) -> None:
+        """To what was given last: what the client took from the broker in a poll that failed comes again."""
+        for partition, offset in self._next.items():
+            self._go_to(TopicPartition(self.topic, partition), offset)
+
     def _go_to(self, place: TopicPartition, offset: int) -> None:
-        self._consumer.seek(place, offset)
-        self._next[place.partition] = offset
+        with suppress(IllegalStateError, AssertionError):  # taken away meanwhile: the next poll says so
+            self._consumer.seek(place, offset)
+            self._next[place.partition] = offset
 
     def _start(self, place: TopicPartition) -> int:
         committed = self._consumer.committed(place, timeout_ms=int(self._settings.limits.delivery_timeout_s * 1000))

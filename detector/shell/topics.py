@@ -12,6 +12,14 @@ HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 MESSAGE_BYTES = 1_048_588  # Kafka's own default of max.message.bytes
 ENVELOPE_BYTES = 65_536  # what a dead letter's headers may add to the original record
+# Small segments and an eager cleaner: a start reads all of it, and the newest segment is never compacted.
+STATE_SETTINGS = {
+    "cleanup.policy": "compact",
+    "segment.ms": str(HOUR_MS),
+    "segment.bytes": str(32 << 20),
+    "min.cleanable.dirty.ratio": "0.1",
+    "max.message.bytes": str(16 << 20),  # a bucket of a hundred assets with long windows and many sensors
+}
 
 
 class Role(StrEnum):
@@ -68,11 +76,7 @@ def plan(
         Role.DEAD_LETTERS: (width, {"retention.ms": str(30 * DAY_MS), "max.message.bytes": str(letters)}),
         # One partition: requests and answers must be read in the order in which they were written.
         Role.CONTROL: (1, {"retention.ms": str(365 * DAY_MS)}),
-        # Small segments and an eager cleaner: a restart reads all of it.
-        Role.STATE: (
-            width,
-            {"cleanup.policy": "compact", "segment.ms": str(HOUR_MS), "min.cleanable.dirty.ratio": "0.1"},
-        ),
+        Role.STATE: (width, STATE_SETTINGS),
     }
     return {role: TopicOrder(name, details[role][0], replication, details[role][1]) for role, name in wanted.items()}
 
