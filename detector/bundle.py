@@ -1,4 +1,4 @@
-"""Reading a bundle: bytes, hash, load from bytes, golden check, warm up. Nothing is trusted before its hash agrees.
+"""Reading a bundle: signature, hash, load from bytes, golden check, warm up. Nothing is trusted before these agree.
 
 onnxruntime loads most tampered graphs without a word, and by path it follows links; so the bytes are read once,
 hashed, and the session is made from those bytes. A graph may still name a file for its weights, which onnxruntime
@@ -73,9 +73,14 @@ class OnnxScorer:
             raise _refusal(manifest, f"the graph gives no {', '.join(sorted(missing))}")
 
 
-def load_manifest(store: Store, model: str, version: str) -> tuple[Manifest, str]:
-    """The manifest of a version and the SHA-256 of its bytes."""
+def load_manifest(store: Store, model: str, version: str, *, demand_signature: bool = False) -> tuple[Manifest, str]:
+    """The manifest of a version and the SHA-256 of its bytes.
+
+    demand_signature: refuses what no trusted key signed, before it is parsed; without it a manifest is for showing.
+    """
     data = store.read(model, version, MANIFEST)
+    if demand_signature:
+        store.demand_signature(model, version, data)
     try:
         manifest = Manifest.model_validate_json(data)
     except ValidationError as error:
@@ -95,7 +100,7 @@ def load_bundle(store: Store, model: str, version: str, manifest_sha256: str | N
 
     manifest_sha256: what the announcement says the manifest's hash is; None where nobody announced it.
     """
-    manifest, digest = load_manifest(store, model, version)
+    manifest, digest = load_manifest(store, model, version, demand_signature=True)
     if manifest_sha256 is not None and digest != manifest_sha256:
         raise _refusal(manifest, "the manifest is not the one that was announced")
     files = {name: store.read(model, version, name) for name in manifest.files}

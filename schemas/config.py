@@ -262,6 +262,17 @@ class Worker(Contract):
     schedule_s: float | None = Field(default=None, gt=0, description="ask for a retraining this often; null: never")
 
 
+class Trust(Contract):
+    """Whose bundles are believed. Keys are Ed25519 in PEM files; `watchkeeper models keys` makes a pair."""
+
+    public_keys: tuple[Path, ...] = Field(
+        default=(), description="files; where any is named, a bundle must be signed by one of these keys"
+    )
+    signing_key: Path | None = Field(
+        default=None, description="private key that train, worker and `models sign` sign with; the daemon needs none"
+    )
+
+
 class Settings(Contract):
     """The whole configuration."""
 
@@ -285,6 +296,7 @@ class Settings(Contract):
     logging: Logging = Logging()
     training: dict[str, Training] = Field(default_factory=dict, description="model name -> how it is fitted")
     worker: Worker = Worker()
+    trust: Trust = Trust()
 
     @model_validator(mode="after")
     def _agrees(self) -> "Settings":

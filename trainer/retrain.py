@@ -34,7 +34,7 @@ class Decision:
 
 def answer(settings: Settings, request: RetrainRequest, say: Progressing) -> Decision:
     """Trains, judges, and promotes or keeps the candidate. Blocks for the training. Raises BundleError, BrokerError."""
-    store = Store(settings.store)
+    store = Store.of(settings)
     pointer = store.pointer(request.model)
     champion = load_bundle(store, request.model, pointer.model_version) if pointer else None
     training = settings.training.get(request.model, Training())
@@ -93,7 +93,7 @@ def write_down(settings: Settings, request: RetrainRequest, decision: Decision) 
         "reason": decision.reason,
         "figures": decision.figures,
     }
-    Store(settings.store).write_down(request.model, json.dumps(line).encode())
+    Store.of(settings).write_down(request.model, json.dumps(line).encode())
 
 
 def _read(settings: Settings, sensors: tuple[str, ...] | None, training: Training, begin: float) -> History:

@@ -8,6 +8,7 @@ import typer
 
 from detector.bundle import load_bundle, load_manifest
 from detector.commands.options import ConfigOption, JsonOption
+from detector.commands.signatures import keys, sign
 from detector.config import load_settings
 from detector.errors import BrokerError, BundleError
 from detector.shell.control import send_control
@@ -16,7 +17,9 @@ from schemas.config import Settings
 from schemas.control import ModelPublished
 from schemas.manifest import Manifest, Pointer
 
-app = typer.Typer(no_args_is_help=True, help="List, show, verify, promote and roll back the models in the store.")
+app = typer.Typer(no_args_is_help=True, help="List, show, verify, sign, promote and roll back the models in the store.")
+app.command()(keys)
+app.command()(sign)
 
 ModelArgument = Annotated[str, typer.Argument(help="Name of the model.")]
 VersionArgument = Annotated[str | None, typer.Argument(help="The version; without one, the version in use.")]
@@ -25,14 +28,25 @@ AnnounceOption = Annotated[
 ]
 
 
+_SIGNATURES = {
+    "none": "none",
+    "unchecked": "there is one, and trust.public_keys names no key to check it with",
+    "untrusted": "by no key of trust.public_keys, or for another manifest",
+}
+
+
 @app.command("list")
 def list_models(
     model: Annotated[str | None, typer.Option("--model", "-m", help="Only this model.")] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the versions of all models; '*' marks the version in use. Changes nothing."""
-    store = Store(load_settings(config).store)
+    """List the versions of all models; '*' marks the version in use. Changes nothing.
+
+    The signature is the fingerprint of the trusted key that made it, 'none', 'untrusted' (by no key of
+    trust.public_keys), or 'unchecked' (no key is trusted, so any bundle is taken).
+    """
+    store = Store.of(load_settings(config))
     names = [model] if model is not None else store.models()
     rows = [_row(store, name, version) for name in names for version in store.versions(name)]
     if as_json:
@@ -41,7 +55,10 @@ def list_models(
     if not rows:
         what = f"model {model}" if model is not None else "model"
         raise BundleError(f"there is no {what} in the store {store.url}", "run: watchkeeper train")
-    _table(["", "model", "version", "created", "family", "sensors", "window", "threshold"], [_cells(r) for r in rows])
+    _table(
+        ["", "model", "version", "created", "family", "sensors", "window", "threshold", "signature"],
+        [_cells(r) for r in rows],
+    )
     typer.echo("next: watchkeeper models show MODEL, or watchkeeper models verify")
 
 
@@ -50,12 +67,14 @@ def show(
     model: ModelArgument, version: VersionArgument = None, config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:
     """Show what a version was fitted on, how it is calibrated, and what it needs. Changes nothing."""
-    store = Store(load_settings(config).store)
+    store = Store.of(load_settings(config))
     manifest, digest = load_manifest(store, model, version or _in_use(store, model))
+    signature = store.signature(model, manifest.model_version)
     if as_json:
-        typer.echo(json.dumps({**manifest.model_dump(mode="json"), "manifest_sha256": digest}))
+        added = {"manifest_sha256": digest, "signature": signature}
+        typer.echo(json.dumps(manifest.model_dump(mode="json") | added))
         return
-    for name, text in _facts(manifest, digest):
+    for name, text in [*_facts(manifest, digest), ("signature", _SIGNATURES.get(signature, f"by key {signature}"))]:
         typer.echo(f"{name:<13} {text}")
     typer.echo(f"next: watchkeeper models verify {model} {manifest.model_version}")
 
@@ -71,7 +90,7 @@ def verify(
 
     Ends with code 4 when any version is unsound.
     """
-    store = Store(load_settings(config).store)
+    store = Store.of(load_settings(config))
     names = [model] if model is not None else store.models()
     wanted = [(name, each) for name in names for each in ([version] if version else store.versions(name))]
     if not wanted:
@@ -104,7 +123,7 @@ def promote(
     version it has.
     """
     settings = load_settings(config)
-    store = Store(settings.store)
+    store = Store.of(settings)
     load_bundle(store, model, version)
     _use(settings, store, model, store.promote(model, version), announce=announce, as_json=as_json)
 
@@ -118,7 +137,7 @@ def rollback(
     A second rollback returns to where the first one started.
     """
     settings = load_settings(config)
-    store = Store(settings.store)
+    store = Store.of(settings)
     now = store.pointer(model)
     if now is not None and now.previous is not None:
         load_bundle(store, model, now.previous)
@@ -177,6 +196,7 @@ def _row(store: Store, model: str, version: str) -> dict[str, Any]:
     try:
         manifest, digest = load_manifest(store, model, version)
         pointer = store.pointer(model)
+        signature = store.signature(model, version)
     except BundleError as error:
         return {"model": model, "version": version, "in_use": False, "fault": error.problem}
     return {
@@ -191,6 +211,7 @@ def _row(store: Store, model: str, version: str) -> dict[str, Any]:
         "threshold": manifest.calibration.threshold,
         "metrics": manifest.metrics,
         "manifest_sha256": digest,
+        "signature": signature,
         "fault": None,
     }
 
@@ -207,6 +228,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
         str(len(row["sensors"])),
         str(row["window"]),
         f"{row['threshold']:.4g}",
+        row["signature"],
     ]
 
 

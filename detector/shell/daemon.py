@@ -27,7 +27,7 @@ from detector.shell.transport import Transport
 from schemas.config import Settings
 
 # What a running daemon cannot change: it would be another daemon.
-_FIXED = ("transport", "delivery", "store", "feed", "topics", "kafka", "files", "http", "logging")
+_FIXED = ("transport", "delivery", "store", "feed", "topics", "kafka", "files", "http", "logging", "trust")
 
 
 class Signals:

@@ -14,6 +14,7 @@ from typing import IO
 
 import msgspec
 
+from detector.disk import refuse_open_to_others
 from detector.errors import ConfigError, DataError
 from detector.shell.messages import dead_letter_line
 from detector.shell.transport import ControlRecord, Message, Polled, Stream
@@ -121,6 +122,7 @@ class FileTransport:
         del partition
         if not self._state_path.exists():
             return {}
+        refuse_open_to_others(self._state_path, DataError)
         try:
             state = msgspec.msgpack.decode(self._state_path.read_bytes(), type=_StateFile)
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

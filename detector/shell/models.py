@@ -7,7 +7,7 @@ import structlog
 from detector.bundle import OnnxScorer, load_bundle
 from detector.core.decode import Decoder
 from detector.core.scoring import Scorer
-from detector.errors import BundleError
+from detector.errors import BundleError, ConfigError
 from detector.shell.metrics import Metrics
 from detector.store import Store
 from schemas.config import Settings
@@ -16,7 +16,7 @@ from schemas.control import ModelPublished
 
 def load_current(settings: Settings) -> dict[str, OnnxScorer]:
     """The current bundle of every model that a watch rule names."""
-    store = Store(settings.store)
+    store = Store.of(settings)
     scorers: dict[str, OnnxScorer] = {}
     for model in dict.fromkeys(rule.model for rule in settings.watch):
         pointer = store.pointer(model)
@@ -52,7 +52,7 @@ class Swaps:
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._settings = settings
-        self._store = Store(settings.store)
+        self._store = Store.of(settings)
         self._metrics = metrics
         self._log = structlog.get_logger()
         self._ready: dict[str, OnnxScorer] = {}
@@ -69,7 +69,7 @@ class Swaps:
             scorer = load_bundle(self._store, model, version, message.manifest_sha256)
             check_feed(self._settings, scorer)
             self._check_sensors(scorer, used[model])
-        except BundleError as error:
+        except (BundleError, ConfigError) as error:  # a key file that is gone is no reason to stop watching
             self._metrics.refusals.labels(model).inc()
             self._log.error("model refused", model=model, version=version, reason=error.problem, remedy=error.remedy)
             return

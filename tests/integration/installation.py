@@ -12,9 +12,11 @@ import yaml
 
 from deploy.demo.broker import free_port
 from deploy.demo.process import DaemonProcess
+from detector.bundle import load_manifest
 from detector.config import load_settings
 from detector.shell.admin import Admin
 from detector.shell.topics import plan
+from detector.store import Store
 from schemas.alert import Alert
 from tests.kafka_client import Cluster, Message, Read, eventually
 
@@ -40,6 +42,12 @@ class Installation:
     def log(self) -> Path:
         """What the daemon said."""
         return self.folder / "daemon.log"
+
+    def ending(self) -> str:
+        """The daemon's last line; a traceback anywhere fails."""
+        text = self.log.read_text()
+        assert "Traceback" not in text
+        return text.strip().splitlines()[-1]
 
     def configure(self, **sections: Any) -> None:
         """Replaces whole sections of the configuration file."""
@@ -123,6 +131,22 @@ def story(assets: Sequence[str], seconds: int, faults: Mapping[int, int]) -> lis
             ripple = 0.1 * ((second * 7 + number) % 5)
             messages.append(record(asset, second, (22.0 if lifted else 10.0) + ripple, 50.0 - ripple))
     return messages
+
+
+def announce(place: Installation, store: Path, version: str, digest: str | None = None) -> None:
+    """Sends what a worker sends when it has published."""
+    _, true_digest = load_manifest(Store(str(store)), "pump", version)
+    body = {
+        "type": "model_published",
+        "version": 1,
+        "id": f"announce-{version}",
+        "model": "pump",
+        "model_version": version,
+        "manifest_sha256": digest or true_digest,
+        "at": "2026-03-01T00:00:00Z",
+        "answers": None,
+    }
+    place.cluster.produce(f"{place.topic}.control", [Message(json.dumps(body).encode())])
 
 
 def by_id(alerts: Iterable[Alert]) -> dict[str, Alert]:

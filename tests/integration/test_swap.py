@@ -1,33 +1,15 @@
 """A model published while the daemon runs: verified, swapped between polls, stamped on every output; same process."""
 
-import json
 from pathlib import Path
 
-from detector.bundle import load_manifest
 from detector.store import MODEL, Store
 from schemas.alert import AlertState
 from schemas.feed import Scores
 from tests.detector.tiny_bundle import tiny
-from tests.integration.installation import Installation, install, story
+from tests.integration.installation import Installation, announce, install, story
 from tests.kafka_client import Cluster, Message, eventually
 
 ALL = {"emit": "all"}
-
-
-def announce(place: Installation, store: Path, version: str, digest: str | None = None) -> None:
-    """Sends what a worker sends when it has published."""
-    _, true_digest = load_manifest(Store(str(store)), "pump", version)
-    body = {
-        "type": "model_published",
-        "version": 1,
-        "id": f"announce-{version}",
-        "model": "pump",
-        "model_version": version,
-        "manifest_sha256": digest or true_digest,
-        "at": "2026-03-01T00:00:00Z",
-        "answers": None,
-    }
-    place.cluster.produce(f"{place.topic}.control", [Message(json.dumps(body).encode())])
 
 
 def scores(place: Installation) -> list[Scores]:

@@ -51,12 +51,15 @@ def train(
     ones a row a value (feed.form); the columns are those of the feed section. How it is fitted stands under
     training.MODEL of the configuration; every key has a default. Ctrl-C stops and leaves nothing half done.
 
-    Writes STORE/MODEL/VERSION with model.onnx, manifest.json, golden.json and report.html. Without a daemon beside it
+    Writes STORE/MODEL/VERSION with model.onnx, manifest.json, golden.json and report.html, and manifest.sig where
+    trust.signing_key names a key. Without a daemon beside it
     nothing else happens; a running daemon takes a version up when it is promoted with 'watchkeeper models promote'.
     """
     settings = load_settings(config)
     name = _model(settings, model)
     training = settings.training.get(name, Training())
+    store = Store.of(settings)
+    store.check_signing_key()
     if not as_json:
         where = ", ".join(map(str, data)) if data else f"topic {settings.topics.input}"
         typer.echo(f"training {name} on {where}; it will be published to {settings.store}")
@@ -65,7 +68,7 @@ def train(
         typer.echo(_described(history, training))
     try:
         fitted = _fit(history, name, training, settings, quiet=as_json)
-        path, promoted = publish(Store(settings.store), fitted, promote)
+        path, promoted = publish(store, fitted, promote)
     except KeyboardInterrupt:
         typer.echo("stopped; nothing was published", err=True)
         raise typer.Exit(130) from None
@@ -76,7 +79,7 @@ def train(
 
 
 def _fit(history: History, name: str, training: Training, settings: Settings, *, quiet: bool) -> Fitted:
-    pointer = Store(settings.store).pointer(name)
+    pointer = Store.of(settings).pointer(name)
     parent = pointer.model_version if pointer else None
     if quiet:
         return run_recipe(history, name, training, parent, Silent())

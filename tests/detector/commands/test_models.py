@@ -54,7 +54,7 @@ def test_list_marks_the_version_in_use(store: Store, config: Path) -> None:
     """One line a version, in columns; the star is on the one that daemons use."""
     ran = _models(config, "list")
     head, *rows, last = ran.lines
-    assert head.split() == ["model", "version", "created", "family", "sensors", "window", "threshold"]
+    assert head.split() == ["model", "version", "created", "family", "sensors", "window", "threshold", "signature"]
     assert [row.split()[:3] for row in rows if row.startswith("*")] == [["*", "pumps", "v1"]]
     assert [row.strip(" *").split()[:2] for row in rows] == [["fans", "w1"], ["pumps", "v1"], ["pumps", "v2"]]
     assert last.startswith("next: ")
