@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, KafkaTimeoutError
 
 from detector.core.rows import Record
 from detector.errors import BrokerError, ConfigError, DataError
 from detector.shell.connection import client_options
+from detector.shell.refusals import lacking, unreachable
 from schemas.config import Settings
 from trainer.history import History
 from trainer.records import Gatherer
@@ -54,8 +55,10 @@ def topic_history(
     try:
         for records in read_span(settings, topic, span):
             gatherer.add(records)
+    except KafkaTimeoutError:
+        raise unreachable(settings.kafka, settings.limits.broker_wait_s) from None
     except KafkaError as error:
-        raise BrokerError(
+        raise lacking(f"reading {topic}", error) or BrokerError(
             f"topic {topic} cannot be read from {settings.kafka.bootstrap_servers} ({type(error).__name__})",
             "check that the broker is up and kafka.bootstrap_servers names it",
         ) from None

@@ -6,11 +6,13 @@ from datetime import UTC, datetime
 
 import structlog
 from kafka import KafkaConsumer
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, KafkaTimeoutError
 
 from detector.errors import BrokerError, BundleError, WatchkeeperError
+from detector.shell.admin import absent
 from detector.shell.connection import client_options
 from detector.shell.control import parse_control, send_control
+from detector.shell.refusals import lacking, unreachable
 from detector.shell.tail import read_topic
 from detector.store import Store
 from schemas.config import Settings
@@ -51,7 +53,8 @@ class Worker:
 
     def __init__(self, settings: Settings, answering: Answering | None = None) -> None:
         self._settings = settings
-        self._store = Store(settings.store)
+        self._store = Store.of(settings)
+        self._store.check_signing_key()
         self._answer = answering or (lambda settings, request: answer(settings, request, Silent()))
         self._log = structlog.get_logger()
         self._answered: dict[tuple[str, str | None], datetime] = {}
@@ -131,15 +134,10 @@ def _from_file(settings: Settings, idle: Callable[[], None]) -> Iterator[bytes]:
 
 def _from_topic(settings: Settings, idle: Callable[[], None]) -> Iterator[bytes]:
     topic, kafka = settings.topics.control, settings.kafka
-    consumer = KafkaConsumer(
-        **client_options(kafka), group_id=f"{kafka.group}-worker", enable_auto_commit=False,
-        auto_offset_reset="earliest", max_poll_records=1, max_poll_interval_ms=_LONGEST_TRAINING_MS,
-        allow_auto_create_topics=False, isolation_level="read_committed", metrics_enabled=False,
-    )  # fmt: skip
+    consumer = _consumer(settings)
     try:
-        consumer.bootstrap(timeout_ms=int(settings.limits.broker_wait_s * 1000))
         if not consumer.partitions_for_topic(topic):
-            raise BrokerError(f"the broker has no topic {topic}", "run: watchkeeper topics --create")
+            raise absent(kafka, {topic: "Read"})
         consumer.subscribe([topic])
         while True:
             idle()
@@ -147,9 +145,23 @@ def _from_topic(settings: Settings, idle: Callable[[], None]) -> Iterator[bytes]
                 yield from (record.value for record in records if record.value is not None)
                 consumer.commit()
     except KafkaError as error:
-        raise BrokerError(
+        raise lacking("waiting for requests", error) or BrokerError(
             f"the control topic {topic} at {kafka.bootstrap_servers} cannot be read ({type(error).__name__})",
             "check the broker with 'watchkeeper check', then start again",
         ) from None
     finally:
         consumer.close(autocommit=False, timeout_ms=2000)
+
+
+def _consumer(settings: Settings) -> KafkaConsumer:
+    """The workers' group has its member; blocks up to limits.broker_wait_s for a broker."""
+    kafka, wait_s = settings.kafka, settings.limits.broker_wait_s
+    try:
+        return KafkaConsumer(
+            **client_options(kafka), group_id=f"{kafka.group}-worker", enable_auto_commit=False,
+            auto_offset_reset="earliest", max_poll_records=1, max_poll_interval_ms=_LONGEST_TRAINING_MS,
+            allow_auto_create_topics=False, isolation_level="read_committed", metrics_enabled=False,
+            bootstrap_timeout_ms=int(wait_s * 1000),
+        )  # fmt: skip
+    except KafkaTimeoutError:
+        raise unreachable(kafka, wait_s) from None

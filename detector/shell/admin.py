@@ -1,7 +1,6 @@
 """Looking at topics and making them: the administrative side of the broker. Every call blocks."""
 
 import logging
-import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -9,10 +8,11 @@ from typing import Any, Self
 
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
-from kafka.errors import GroupAuthorizationFailedError, KafkaError
+from kafka.errors import GroupAuthorizationFailedError, KafkaError, TopicAuthorizationFailedError
 
 from detector.errors import BrokerError
-from detector.shell.connection import client_options
+from detector.shell.connection import PATIENCE_S, client_options
+from detector.shell.refusals import grant, unreachable, who
 from schemas.config import Kafka
 
 REQUEST_MS = 15_000
@@ -49,8 +49,8 @@ class Admin:
         options = client_options(kafka) | {"request_timeout_ms": REQUEST_MS, "bootstrap_timeout_ms": int(wait_s * 1000)}
         try:
             self._client = KafkaAdminClient(client_id="watchkeeper-admin", **options)
-        except KafkaError as error:
-            raise _unreachable(kafka, options["bootstrap_servers"], wait_s, error) from None
+        except KafkaError:
+            raise unreachable(kafka, wait_s) from None
 
     def __enter__(self) -> Self:
         return self
@@ -70,6 +70,11 @@ class Admin:
         found = [t for t in _asked("topics", self._client.describe_topics, wanted) if not t["error_code"]]
         settings = self._settings([topic["name"] for topic in found])
         return {topic["name"]: _facts(topic, settings.get(topic["name"], {})) for topic in found}
+
+    def hidden(self, names: Iterable[str]) -> list[str]:
+        """Those of the topics with which this client may do nothing, whether they are there or not."""
+        answers = _asked("topics", self._client.describe_topics, list(names))
+        return [topic["name"] for topic in answers if topic["error_code"] == TopicAuthorizationFailedError.errno]
 
     def create(self, orders: Iterable[TopicOrder]) -> None:
         """Makes topics one by one, so that a refusal names its topic, and waits until each can be used."""
@@ -110,27 +115,18 @@ class Admin:
         }
 
 
-def _unreachable(kafka: Kafka, servers: list[str], wait_s: float, error: KafkaError) -> BrokerError:
-    """Nobody there, or somebody who does not let us in: kafka-python retries both until the time is up."""
-    if not any(_listens(server) for server in servers):
-        return BrokerError(
-            f"no broker answers at {kafka.bootstrap_servers} within {wait_s:.0f} s",
-            "start it, or correct kafka.bootstrap_servers",
-        )
-    return BrokerError(
-        f"{kafka.bootstrap_servers} listens but does not let this client in within {wait_s:.0f} s "
-        f"({type(error).__name__})",
-        "check kafka.security_protocol, the certificates, kafka.sasl_mechanism, kafka.sasl_username and the password",
-    )
+def absent(kafka: Kafka, wanted: Mapping[str, str]) -> BrokerError:
+    """Why a client does not see topics: it may do nothing with them, or they are not there. Blocks.
 
-
-def _listens(server: str) -> bool:
-    host, _, port = server.rpartition(":")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=2).close()
-    except OSError:
-        return False
-    return True
+    wanted: topic -> what we would do with it, `Read` or `Write`.
+    """
+    with Admin(kafka, PATIENCE_S) as admin:
+        hidden = admin.hidden(wanted)
+    if not hidden:
+        return BrokerError(f"the broker has no topic {', '.join(wanted)}", "run: watchkeeper topics --create")
+    lacks = ", ".join(f"{wanted[name].upper()} the topic {name}" for name in hidden)
+    first = grant(wanted[hidden[0]], "topic", hidden[0])
+    return BrokerError(f"{who(kafka)} may not {lacks}", first)
 
 
 def _facts(topic: Mapping[str, Any], settings: Mapping[str, str]) -> TopicFacts:

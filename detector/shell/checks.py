@@ -7,9 +7,10 @@ from enum import StrEnum
 from detector.bundle import load_bundle
 from detector.errors import WatchkeeperError
 from detector.shell.admin import Admin, TopicFacts
+from detector.shell.refusals import grant, who
 from detector.shell.topics import RIGHTS, Role, faults, names
 from detector.store import Store
-from schemas.config import Settings
+from schemas.config import Kafka, Settings
 
 
 class Status(StrEnum):
@@ -56,7 +57,7 @@ def _rules(settings: Settings) -> Iterator[Finding]:
 
 
 def _models(settings: Settings) -> Iterator[Finding]:
-    store = Store(settings.store)
+    store = Store.of(settings)
     for model in dict.fromkeys(rule.model for rule in settings.watch):
         subject = f"model {model}"
         try:
@@ -78,9 +79,8 @@ def _model(store: Store, subject: str, model: str) -> Finding:
         return Finding(Status.FAIL, subject, problem, f"run: watchkeeper train --model {model}, or correct 'store'")
     manifest = load_bundle(store, model, pointer.model_version).manifest
     shape = f"{len(manifest.sensors)} sensors, window of {manifest.window} rows, period {manifest.period_s:g} s"
-    return Finding(
-        Status.OK, subject, f"version {manifest.model_version} is whole and passes its golden check: {shape}"
-    )
+    sound = f"version {manifest.model_version} is whole and passes its golden check"
+    return Finding(Status.OK, subject, f"{sound}: {shape}; signature: {store.signature(model, pointer.model_version)}")
 
 
 def _files(settings: Settings) -> Iterator[Finding]:
@@ -115,7 +115,7 @@ def _broker(settings: Settings, wait_s: float) -> Iterator[Finding]:
             found = admin.describe(names(settings).values())
             for role, name in names(settings).items():
                 yield from _topic(role, name, found, settings)
-            yield _group(settings, admin)
+            yield _group(settings.kafka, admin)
     except WatchkeeperError as error:
         yield _failed("broker", error)
 
@@ -136,18 +136,17 @@ def _topic(role: Role, name: str, found: dict[str, TopicFacts], settings: Settin
         yield Finding(Status.FAIL if fault.fatal else Status.WARN, subject, fault.problem, fault.remedy)
     lacking = [right for right in RIGHTS[role] if facts.rights is not None and right not in facts.rights]
     for right in lacking:
-        who = settings.kafka.sasl_username or "this client"
-        remedy = f"grant it: kafka-acls --add --operation {right.capitalize()} --topic {name}"
-        yield Finding(Status.FAIL, subject, f"{who} may not {right} the {role} topic", remedy)
+        remedy = grant(right.capitalize(), "topic", name)
+        yield Finding(Status.FAIL, subject, f"{who(settings.kafka)} may not {right} the {role} topic", remedy)
     if not wrong and not lacking:
         rights = "rights unknown" if facts.rights is None else f"may {' and '.join(RIGHTS[role])}"
         count = f"{facts.partitions} partition{'s' * (facts.partitions != 1)}"
         yield Finding(Status.OK, subject, f"{role}, {count}, replication {facts.replication}, {rights}")
 
 
-def _group(settings: Settings, admin: Admin) -> Finding:
-    group = settings.kafka.group
-    if admin.may_use_group(group):
-        return Finding(Status.OK, f"group {group}", "its offsets can be read")
-    remedy = f"grant it: kafka-acls --add --operation Read --group {group}"
-    return Finding(Status.FAIL, f"group {group}", "this login may not READ it, so no offset could be committed", remedy)
+def _group(kafka: Kafka, admin: Admin) -> Finding:
+    subject = f"group {kafka.group}"
+    if admin.may_use_group(kafka.group):
+        return Finding(Status.OK, subject, "its offsets can be read")
+    problem = f"{who(kafka)} may not READ it, so no offset could be committed"
+    return Finding(Status.FAIL, subject, problem, grant("Read", "group", kafka.group))

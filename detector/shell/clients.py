@@ -20,6 +20,7 @@ from kafka.errors import (
 
 from detector.errors import BrokerError, Interrupted
 from detector.shell.connection import client_options
+from detector.shell.refusals import lacking, unreachable
 from schemas.config import Settings
 
 _SAY_WAITING_S = 5.0
@@ -57,15 +58,12 @@ class Clients:
             try:
                 return self.reader(patience_s=min(left, _SAY_WAITING_S))
             except KafkaTimeoutError:
-                if time.monotonic() < deadline:
-                    structlog.get_logger().warning(
-                        "waiting for a broker", at=kafka.bootstrap_servers, left_s=round(deadline - time.monotonic())
-                    )
+                left = deadline - time.monotonic()
+                if left > 0:
+                    reason = unreachable(kafka, wait_s - left).problem
+                    structlog.get_logger().warning("waiting for a broker", reason=reason, left_s=round(left))
                     continue
-                raise BrokerError(
-                    f"no broker answered at {kafka.bootstrap_servers} for {wait_s:.0f} s",
-                    "check kafka.bootstrap_servers and that the broker runs, then start again",
-                ) from None
+                raise unreachable(kafka, wait_s) from None
             except KafkaError as error:
                 raise fault("connecting", error) from error
 
@@ -126,11 +124,16 @@ class Clients:
         )
 
 
-def fault(doing: str, error: BaseException) -> BrokerError:
-    """What a client's error is for us: something to begin again after, or for a person to mend."""
+def fault(doing: str, error: BaseException, operation: str = "Read") -> BrokerError:
+    """What a client's error is for us: something to begin again after, or for a person to mend.
+
+    operation: what was asked of a topic, `Read` or `Write`; it names the right that is missing.
+    """
     problem = f"{doing} failed ({type(error).__name__}: {str(error)[:160]})"
     if isinstance(error, FencedInstanceIdError):
         return BrokerError(problem, "another daemon runs with the same kafka.instance: give each its own, or stop one")
     if isinstance(error, _FINAL):
-        return BrokerError(problem, "check it with 'watchkeeper check'; nothing that was not confirmed is committed")
+        return lacking(doing, error, operation) or BrokerError(
+            problem, "check it with 'watchkeeper check'; nothing that was not confirmed is committed"
+        )
     return Interrupted(problem, "check the broker with 'watchkeeper check'; nothing unconfirmed is committed")

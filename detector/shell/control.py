@@ -5,8 +5,9 @@ from kafka.errors import KafkaError
 from pydantic import ValidationError
 
 from detector.errors import BrokerError, one_line
-from detector.shell.connection import client_options
+from detector.shell.connection import PATIENCE_S, client_options
 from detector.shell.files import append_line
+from detector.shell.refusals import lacking, unreachable
 from detector.shell.transport import Stream
 from schemas.config import Settings
 from schemas.control import CONTROL, Control
@@ -20,10 +21,12 @@ def send_control(settings: Settings, message: Control) -> None:
         return
     try:
         producer = KafkaProducer(
-            **client_options(settings.kafka), bootstrap_timeout_ms=10_000, allow_auto_create_topics=False
+            **client_options(settings.kafka),
+            bootstrap_timeout_ms=int(PATIENCE_S * 1000),
+            allow_auto_create_topics=False,
         )
-    except KafkaError as error:
-        raise _away(settings, error) from None
+    except KafkaError:
+        raise unreachable(settings.kafka, PATIENCE_S) from None
     try:
         producer.send(settings.topics.control, data, getattr(message, "model", "").encode()).get(timeout=10)
     except KafkaError as error:
@@ -45,7 +48,7 @@ def parse_control(data: bytes) -> Control | str:
 
 
 def _away(settings: Settings, error: KafkaError) -> BrokerError:
-    return BrokerError(
+    return lacking(f"sending to {settings.topics.control}", error, "Write") or BrokerError(
         f"the control message was not delivered to {settings.topics.control} at "
         f"{settings.kafka.bootstrap_servers} ({type(error).__name__})",
         "check the broker with 'watchkeeper check' and send it again",

@@ -48,7 +48,7 @@ class Deliveries:
             self._begin()
             future = self._producer.send(topic, message.value, message.key, list(message.headers), message.partition)
         except KafkaError as error:
-            raise fault(f"sending to {topic}", error) from error
+            raise fault(f"sending to {topic}", error, "Write") from error
         self._futures.append(future)
 
     def flush(self, timeout_s: float) -> None:
@@ -58,10 +58,10 @@ class Deliveries:
         try:
             self._producer.flush(timeout=timeout_s)
         except KafkaError as error:
-            raise fault("waiting for deliveries", error) from error
+            raise fault("waiting for deliveries", error, "Write") from error
         for future in self._futures:
             if not future.succeeded():
-                raise fault("a delivery", future.exception or TimeoutError())
+                raise fault("a delivery", future.exception or TimeoutError(), "Write")
         self._futures.clear()
 
     def commit(
@@ -80,7 +80,7 @@ class Deliveries:
                 within(timeout_s, lambda: self._producer.send_offsets_to_transaction(dict(offsets), member))
             within(timeout_s, self._producer.commit_transaction)
         except KafkaError as error:
-            raise fault("committing the transaction", error) from error
+            raise fault("committing the transaction", error, "Write") from error
         self._in_transaction = False
 
     def rebuild(self) -> None:
@@ -112,7 +112,7 @@ class Deliveries:
         except KafkaError as error:
             if producer is not None:
                 producer._sender.force_close()  # see _force
-            raise fault("starting the producer", error) from error
+            raise fault("starting the producer", error, "Write") from error
         return producer
 
     def _drop(self) -> None:

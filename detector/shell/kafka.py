@@ -29,6 +29,7 @@ from detector.errors import BrokerError, DataError, Interrupted
 from detector.shell.clients import Clients, fault
 from detector.shell.deliveries import Deliveries
 from detector.shell.membership import Changes, Notes
+from detector.shell.rights import demand_rights
 from detector.shell.transport import ControlRecord, Message, Polled
 from schemas.config import Settings
 
@@ -50,6 +51,7 @@ class KafkaTransport:
         self._corrupt: dict[tuple[int, int], int] = {}  # place of a batch -> how often it was corrupt
         self._control_at = 0.0
         self._reader = clients.first_reader()
+        demand_rights(settings)
         self._check_topics()
         self._uncommitted = clients.reader(committed=False) if settings.delivery == "exactly_once" else None
         self._deliveries = Deliveries(settings, clients)

@@ -8,7 +8,9 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from detector.errors import BrokerError, ConfigError, DataError
-from detector.shell.connection import client_options
+from detector.shell.admin import absent
+from detector.shell.connection import PATIENCE_S, client_options
+from detector.shell.refusals import lacking, unreachable
 from schemas.config import Settings
 
 _FILE_WAIT_S = 0.2  # a person does not see the difference, a disk does
@@ -66,7 +68,7 @@ def _read_kafka(settings: Settings, topic: str, follow: bool) -> Iterator[bytes]
             for records in consumer.poll(timeout_ms=_POLL_MS).values():
                 yield from (record.value for record in records if record.value is not None)
     except KafkaError as error:
-        raise BrokerError(
+        raise lacking(f"reading {topic}", error) or BrokerError(
             f"reading {topic} from {settings.kafka.bootstrap_servers} failed ({type(error).__name__})",
             "run: watchkeeper check",
         ) from None
@@ -82,19 +84,14 @@ def _consumer(settings: Settings) -> KafkaConsumer:
             enable_auto_commit=False,
             isolation_level="read_committed",
             allow_auto_create_topics=False,
-            bootstrap_timeout_ms=10_000,
+            bootstrap_timeout_ms=int(PATIENCE_S * 1000),
         )
-    except KafkaError as error:
-        raise BrokerError(
-            f"no broker answers at {settings.kafka.bootstrap_servers} ({type(error).__name__})",
-            "check kafka.bootstrap_servers and that the broker runs",
-        ) from None
+    except KafkaError:
+        raise unreachable(settings.kafka, PATIENCE_S) from None
 
 
 def _partitions(consumer: KafkaConsumer, settings: Settings, topic: str) -> list[TopicPartition]:
     numbers = consumer.partitions_for_topic(topic)
     if not numbers:
-        raise BrokerError(
-            f"there is no topic {topic} at {settings.kafka.bootstrap_servers}", "run: watchkeeper topics --create"
-        )
+        raise absent(settings.kafka, {topic: "Read"})
     return [TopicPartition(topic, number) for number in sorted(numbers)]

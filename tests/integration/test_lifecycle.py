@@ -51,8 +51,8 @@ def test_a_broker_that_stays_away_ends_the_wait_with_one_line(store: Path, tmp_p
     with place.daemon() as daemon:
         assert daemon.wait(30) == 5
     assert time.monotonic() - begun < 20
-    assert "no broker answered at 127.0.0.1:9" in ending(place)
-    assert "check kafka.bootstrap_servers" in ending(place)
+    assert "no broker answers at 127.0.0.1:9" in ending(place)
+    assert "correct kafka.bootstrap_servers" in ending(place)
 
 
 def test_a_broker_that_dies_and_returns_loses_no_alert(own_broker: Broker, store: Path, tmp_path: Path) -> None:

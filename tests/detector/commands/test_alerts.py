@@ -263,7 +263,7 @@ def test_a_topic_that_is_not_there_is_named(cluster: Cluster, tmp_path: Path) ->
     """The line names the topic, and is not followed by one that was made by asking."""
     ran = _on_kafka(tmp_path, cluster.bootstrap, "nobody.made.this")
     assert ran.code == 5
-    assert "there is no topic nobody.made.this" in ran.err
+    assert "the broker has no topic nobody.made.this" in ran.err
 
 
 def test_a_broker_that_is_away_is_named(tmp_path: Path) -> None:

@@ -6,16 +6,15 @@ from pathlib import Path
 
 import pytest
 import typer
-from kafka.admin import ACLOperation, ResourceType
+import yaml
 from typer.testing import CliRunner, Result
 
-from deploy.demo.broker import Broker
 from detector.commands.check import check
 from detector.commands.topics import topics
 from detector.errors import ConfigError
 from detector.store import Store
 from tests.detector.tiny_bundle import tiny
-from tests.integration.secured import grant, secured_broker
+from tests.integration.secured import Right, Secured, secured_broker
 from tests.kafka_client import Cluster
 
 CONFIG = """
@@ -179,24 +178,24 @@ def test_an_unknown_key_is_refused_before_anything_is_asked(tmp_path: Path) -> N
 
 
 @pytest.fixture(scope="module")
-def secured(kafka_tools: None) -> Iterator[tuple[Broker, str]]:
+def secured(kafka_tools: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     """A broker that knows the user `daemon` and gives it no rights yet."""
-    with secured_broker({"daemon": "right"}) as pair:
-        yield pair
+    with secured_broker(tmp_path_factory.mktemp("authority")) as running:
+        running.add_user("daemon", "right")
+        yield running
 
 
 @pytest.fixture
-def login(secured: tuple[Broker, str], store: Path, tmp_path: Path) -> Path:
+def login(secured: Secured, store: Path, tmp_path: Path) -> Path:
     """A configuration with a login, whose topics an administrator made."""
-    broker, address = secured
     path = tmp_path / "watchkeeper.yaml"
-    path.write_text(CONFIG.format(store=store, bootstrap=broker.bootstrap, word="plant"))
+    path.write_text(CONFIG.format(store=store, bootstrap=secured.broker.bootstrap, word="plant"))
     assert run("--config", path, "--create", command=topics).exit_code == 0
-    text = path.read_text().replace(broker.bootstrap, address)
     secret = tmp_path / "secret"
     secret.write_text("right\n")
-    keys = "security_protocol: SASL_PLAINTEXT, sasl_mechanism: PLAIN, sasl_username: daemon"
-    path.write_text(text.replace('group: "plant"', f'group: "plant", {keys}, sasl_password_file: "{secret}"'))
+    document = yaml.safe_load(path.read_text())
+    document["kafka"] = secured.login("daemon", secret, group="plant")
+    path.write_text(json.dumps(document))
     return path
 
 
@@ -205,24 +204,21 @@ def test_a_wrong_password_is_told_apart_from_an_absent_broker(login: Path, tmp_p
     (tmp_path / "secret").write_text("wrong-guess")
     result = run("--config", login, "--wait-s", "2")
     assert result.exit_code == 1
-    assert "listens but does not let this client in" in result.stdout
-    assert "kafka.sasl_username and the password" in result.stdout
+    assert "does not accept the login of daemon by SCRAM-SHA-512 -> check kafka.sasl_username" in result.stdout
     assert "wrong-guess" not in result.stdout
 
 
-def test_each_missing_right_is_named_until_it_is_granted(login: Path, secured: tuple[Broker, str]) -> None:
+def test_each_missing_right_is_named_until_it_is_granted(login: Path, secured: Secured) -> None:
     """DESCRIBE alone shows the topics; READ and WRITE are asked for one by one; with all of them it passes."""
-    broker, _ = secured
     blind = run("--config", login)
     assert "or this login may not DESCRIBE it" in blind.stdout
     assert "FAIL  group plant" in blind.stdout
     names = ("plant", "plant.alerts", "plant.dead", "plant.control", "plant.state")
-    for name in names:
-        grant(broker, "daemon", ResourceType.TOPIC, name, (ACLOperation.DESCRIBE,))
+    secured.grant(Right("daemon", "Describe", "topic", name) for name in names)
     seen = run("--config", login)
     assert "FAIL  topic plant: daemon may not READ the input topic" in seen.stdout
-    assert "grant it: kafka-acls --add --operation Write --topic plant.alerts" in seen.stdout
-    for name in names:
-        grant(broker, "daemon", ResourceType.TOPIC, name, (ACLOperation.READ, ACLOperation.WRITE))
-    grant(broker, "daemon", ResourceType.GROUP, "plant", (ACLOperation.READ,))
+    grant = "grant it to kafka.sasl_username: kafka-acls --add --operation Write --topic plant.alerts"
+    assert grant in seen.stdout
+    secured.grant(Right("daemon", operation, "topic", name) for name in names for operation in ("Read", "Write"))
+    secured.grant([Right("daemon", "Read", "group", "plant")])
     assert run("--config", login).exit_code == 0
