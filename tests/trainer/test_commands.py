@@ -14,7 +14,12 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from detector.bundle import load_bundle
+from detector.signing import fingerprint
+from detector.store import Store
+from schemas.config import Trust
 from tests.detector.commands.invoke import Ran, invoke
+from tests.detector.test_signing import make_pair
 from tests.trainer.made_history import QUICK, SENSORS, START, made_values
 from trainer.commands.backtest import backtest
 from trainer.commands.evaluate import evaluate
@@ -59,6 +64,26 @@ def test_train_publishes_and_says_what_next(plant: Path) -> None:
     assert "models promote pumps" in ran.lines[-1]
     again = run(train, plant, "--data", plant / "history.parquet", "--json", "--promote")
     assert json.loads(again.lines[-1])["promoted"] is True
+
+
+def test_train_signs_what_it_publishes(plant: Path, tmp_path: Path) -> None:
+    """The version is signed and taken by who trusts the key; a key that is open to others ends it before the fit."""
+    pair = make_pair(tmp_path, "trainer")
+    settings = yaml.safe_load((plant / "watchkeeper.yaml").read_text(encoding="utf-8"))
+    settings |= {"store": str(tmp_path / "models")}
+    settings["trust"] = {"public_keys": [str(pair.public)], "signing_key": str(pair.private)}
+    (tmp_path / "watchkeeper.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    pair.private.chmod(0o644)
+    refused = run(train, tmp_path, "--data", plant / "history.parquet")
+    assert (refused.code, "is open to others" in refused.err) == (2, True)
+    assert not (tmp_path / "models").exists()
+    assert "rows of" not in refused.out, "it was found out before the history was read"
+    pair.private.chmod(0o600)
+    assert run(train, tmp_path, "--data", plant / "history.parquet").code == 0
+    store = Store(settings["store"], Trust(public_keys=(pair.public,)))
+    (version,) = store.versions("pumps")
+    assert store.signature("pumps", version) == fingerprint(pair.public)
+    assert load_bundle(store, "pumps", version).manifest.model_version == version
 
 
 def test_train_without_a_source_or_model(plant: Path) -> None:
