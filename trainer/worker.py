@@ -14,6 +14,7 @@ from detector.shell.connection import client_options
 from detector.shell.control import parse_control, send_control
 from detector.shell.refusals import lacking, unreachable
 from detector.shell.tail import read_topic
+from detector.shell.transport import ControlRecord
 from detector.store import Store
 from schemas.config import Settings
 from schemas.control import Control, RetrainRequest, Trigger
@@ -40,10 +41,10 @@ def control_messages(settings: Settings, idle: Callable[[], None]) -> Iterator[C
     is read from its beginning; requests that it shows to be answered already are passed over.
     """
     messages = _from_topic(settings, idle) if settings.transport == "kafka" else _from_file(settings, idle)
-    for value in messages:
-        message = parse_control(value)
+    for record in messages:
+        message = parse_control(record.value)
         if isinstance(message, str):
-            structlog.get_logger().warning("control message refused", reason=message)
+            structlog.get_logger().warning("control message refused", origin=record.origin, reason=message)
         else:
             yield message
 
@@ -115,24 +116,24 @@ class Worker:
         return None
 
 
-def _from_file(settings: Settings, idle: Callable[[], None]) -> Iterator[bytes]:
+def _from_file(settings: Settings, idle: Callable[[], None]) -> Iterator[ControlRecord]:
     path = settings.files.directory / f"{settings.topics.control}.jsonl"
     old = list(read_topic(settings, settings.topics.control, follow=False)) if path.exists() else []
     answered = {getattr(message, "answers", None) for message in map(parse_control, old)}
     for value in old:
         message = parse_control(value)
         if not isinstance(message, RetrainRequest) or message.id not in answered:
-            yield value
+            yield ControlRecord(value, str(path))
     seen = len(old)
     while True:
         idle()
         new = list(read_topic(settings, settings.topics.control, follow=False))[seen:] if path.exists() else []
         seen += len(new)
-        yield from new
+        yield from (ControlRecord(value, str(path)) for value in new)
         time.sleep(_POLL_MS / 1000)
 
 
-def _from_topic(settings: Settings, idle: Callable[[], None]) -> Iterator[bytes]:
+def _from_topic(settings: Settings, idle: Callable[[], None]) -> Iterator[ControlRecord]:
     topic, kafka = settings.topics.control, settings.kafka
     consumer = _consumer(settings)
     try:
@@ -142,7 +143,11 @@ def _from_topic(settings: Settings, idle: Callable[[], None]) -> Iterator[bytes]
         while True:
             idle()
             for records in consumer.poll(timeout_ms=_POLL_MS).values():
-                yield from (record.value for record in records if record.value is not None)
+                yield from (
+                    ControlRecord(record.value, f"{topic}/{record.partition}/{record.offset}")
+                    for record in records
+                    if record.value is not None
+                )
                 consumer.commit()
     except KafkaError as error:
         raise lacking("waiting for requests", error) or BrokerError(
