@@ -129,6 +129,8 @@ def fault(doing: str, error: BaseException, operation: str = "Read") -> BrokerEr
 
     operation: what was asked of a topic, `Read` or `Write`; it names the right that is missing.
     """
+    # "A previous request has failed with errors" carries the error that says why.
+    error = next((part for part in error.args if isinstance(part, KafkaError)), error)
     problem = f"{doing} failed ({type(error).__name__}: {str(error)[:160]})"
     if isinstance(error, FencedInstanceIdError):
         return BrokerError(problem, "another daemon runs with the same kafka.instance: give each its own, or stop one")

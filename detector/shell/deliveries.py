@@ -4,6 +4,7 @@ After any error of a transaction the producer is closed and another one made: ka
 offsets of a failed transaction into the next one.
 """
 
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from threading import Thread
@@ -11,7 +12,7 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
-from kafka.errors import KafkaError, KafkaTimeoutError
+from kafka.errors import KafkaError, KafkaTimeoutError, UnknownError
 from kafka.structs import ConsumerGroupMetadata
 
 from detector.shell.clients import Clients, fault
@@ -56,7 +57,7 @@ class Deliveries:
         if not self._futures:
             return
         try:
-            self._producer.flush(timeout=timeout_s)
+            self._flush(time.monotonic() + timeout_s)
         except KafkaError as error:
             raise fault("waiting for deliveries", error, "Write") from error
         for future in self._futures:
@@ -97,6 +98,16 @@ class Deliveries:
             self._producer.close(timeout=timeout_s)
         except KafkaError:
             self._force()
+
+    def _flush(self, deadline: float) -> None:
+        """The client gives up, without a reason, on a batch that was too large and was split: its parts count."""
+        while True:
+            try:
+                self._producer.flush(timeout=max(deadline - time.monotonic(), 0.0))
+                break
+            except UnknownError:
+                if time.monotonic() > deadline:
+                    raise
 
     def _begin(self) -> None:
         if self.transactional and not self._in_transaction:
