@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import RetriableError
 
 T = TypeVar("T")
@@ -58,6 +59,14 @@ class Cluster:
         finally:
             admin.close()
         return topic
+
+    def configure(self, topic: str, configs: Mapping[str, str]) -> None:
+        """Sets configurations of a topic; the others stay."""
+        admin = KafkaAdminClient(bootstrap_servers=self.bootstrap)
+        try:
+            admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, dict(configs))], incremental=True)
+        finally:
+            admin.close()
 
     def producer(self, linger_ms: int, max_request_size: int = 2_000_000) -> KafkaProducer:
         """A producer for tests that send in their own way; to be closed by them."""

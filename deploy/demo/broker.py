@@ -96,6 +96,14 @@ class Broker:
         """SIGKILL, as a crash would; the storage stays as it was."""
         self._signal(signal.SIGKILL)
 
+    def freeze(self) -> None:
+        """SIGSTOP: it answers nobody and closes no connection, as a machine without memory or disk does."""
+        self._running().send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT after freeze()."""
+        self._running().send_signal(signal.SIGCONT)
+
     def restart(self) -> None:
         """Starts the node again on the same port and storage, stopping it first where it runs."""
         self.stop()
@@ -119,6 +127,11 @@ class Broker:
             self._process.kill()
             self._process.wait()
         self._process = None
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            raise BrokerError("the broker does not run", "start it first")
+        return self._process
 
     def _format(self, java: str, libs: Path, config: Path) -> None:
         draft = config.with_suffix(".draft")

@@ -9,6 +9,7 @@ Production code knows nothing of this: `run_daemon` takes the maker of its trans
 import argparse
 import os
 import signal
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -93,6 +94,7 @@ def main() -> None:
     try:
         run_daemon(settings, given.config, make=make)
     except WatchkeeperError as error:
+        print(f"watchkeeper: {error}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
 
 

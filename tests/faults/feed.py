@@ -62,7 +62,7 @@ def _second(second: int) -> Iterator[Message]:
     if second % 13 == 5:
         yield placed(odd, record(ASSETS[odd], second, 10.0, 50.0))  # the time of the row before: a duplicate
     if second % 5 == 2:
-        yield placed(second, Message(b"{ not JSON %d" % second, key=b"nobody"))
+        yield placed(second, Message(b"{ not JSON %d" % second))
 
 
 def placed(number: int, message: Message) -> Message:

@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import TypeVar
 
 import msgspec
+from pydantic import BaseModel
 
 from detector.core.state import MARKER, decode_bucket, decode_marker
 from detector.shell.messages import read_dead_letter
@@ -99,7 +100,7 @@ def _enter_state(books: Books, reads: Iterable[Read]) -> None:
             books.positions[partition] = decode_marker(value).next_offset
             continue
         for asset in decode_bucket(value).assets:
-            books.state[partition, asset.asset] = msgspec.msgpack.encode(asset)
+            books.state[partition, asset.asset] = msgspec.msgpack.encode(asset, enc_hook=BaseModel.model_dump)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,8 @@ class Account:
     gap_s: float  # longest time without a new score
     restart_s: float  # worst time from a start to the first score after it
     complaints: tuple[str, ...]
+    kills: int = 0  # SIGKILLs to daemons
+    deaths: int = 0  # daemons that ended by themselves and were started again
 
     @property
     def fine(self) -> bool:

@@ -5,6 +5,7 @@ import shutil
 import signal
 import time
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,7 +16,6 @@ from kafka.errors import KafkaError
 
 from deploy.demo.broker import free_port
 from deploy.demo.process import RUN, DaemonProcess
-from schemas.config import Kafka, Settings
 from tests.faults.failpoints import Trap
 from tests.faults.ledger import ROLES, Account, Books, Place, read_books, settle
 from tests.integration.installation import install
@@ -27,11 +27,13 @@ SECTIONS: dict[str, Any] = {
     "watch": [{"model": "pump"}],
     "scores": {"emit": "all"},
     "alarms": {"silent_after_s": 1e9},
-    "limits": {"checkpoint_s": 0.4, "broker_wait_s": 60, "delivery_timeout_s": 35},
+    "limits": {"checkpoint_s": 0.4, "broker_wait_s": 60, "delivery_timeout_s": 10},
 }
+# Shorter than in a plant: what a fault takes to be noticed, a test has to wait for.
+KAFKA = {"session_timeout_s": 5, "request_timeout_s": 5, "transaction_timeout_s": 8}
 # Small fetches far apart spread a short feed over seconds: there must be a middle to be killed in.
 SLOW = {"max_partition_fetch_bytes": 16_384}
-PACED = {"poll_records": 100_000, "poll_interval_ms": 250}
+PACED = {"poll_records": 100_000, "poll_interval_ms": 400}
 
 
 class Plant:
@@ -51,6 +53,7 @@ class Plant:
         self.kills = 0
         self.deaths: list[str] = []  # members that ended although nobody harmed them
         self.starts_s: list[float] = []
+        self._fine = False  # what a run that failed left behind stays, to be looked at
 
     def __enter__(self) -> Self:
         return self
@@ -60,6 +63,8 @@ class Plant:
     ) -> None:
         for member in self.members.values():
             member.kill()
+        if self._fine:
+            self._remove()
 
     def start(self, name: str = "a", trap: Trap | None = None) -> DaemonProcess:
         """Starts a member, or starts it again."""
@@ -86,6 +91,11 @@ class Plant:
         self.kills += 1
         return True
 
+    def frozen(self, name: str = "a") -> None:
+        """Waits until a trap has stopped a member."""
+        stat = Path(f"/proc/{self.members[name].pid}/stat")
+        eventually(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T", 90, "the trap")
+
     def stop(self, name: str = "a") -> None:
         """SIGTERM; the exit code must be 0."""
         self._wanted.discard(name)
@@ -111,7 +121,7 @@ class Plant:
 
     def finish(self, within_s: float = 120.0) -> None:
         """Sees to it that a healthy member goes on to the end of the feed; then all stop in an orderly way."""
-        if not self._wanted:
+        if not self._wanted and not self.is_done():
             self.start()
         deadline = time.monotonic() + within_s
         while not self.is_done():
@@ -119,7 +129,14 @@ class Plant:
             assert time.monotonic() < deadline, f"{self.run} stands still: {self.last_words()}"
             time.sleep(0.2)
         for name in sorted(self._wanted):
-            self.stop(name)
+            self._end(name)
+
+    def _end(self, name: str) -> None:
+        """Everything is done; a member that has just lost its partitions may say that it could not drain."""
+        member = self.members[name]
+        self._wanted.discard(name)
+        member.wait_ready()
+        assert member.stop() in (0, BROKER_FAULT), member.last_words()
 
     def books(self) -> Books:
         """What the run left behind."""
@@ -129,6 +146,8 @@ class Plant:
         """The run's account against the fault-free books."""
         exactly = self.guarantee == "exactly_once"
         account = settle(self.books(), truth, self.ends, self.starts_s, exactly, gone)
+        account = replace(account, kills=self.kills, deaths=len(self.deaths))
+        self._fine = account.fine
         assert "Traceback" not in self.log(), self.log()[-3000:]
         return account
 
@@ -140,8 +159,8 @@ class Plant:
         """Each member's last line."""
         return "; ".join(f"{name}: {member.last_words()}" for name, member in self.members.items())
 
-    def remove(self) -> None:
-        """Removes topics and files: hundreds of runs share one broker."""
+    def _remove(self) -> None:
+        """Hundreds of runs share one broker and one disk."""
         admin = KafkaAdminClient(bootstrap_servers=self.cluster.bootstrap)
         try:
             admin.delete_topics([f"{self.run}.{role}" for role in (*ROLES, "control")])
@@ -162,14 +181,9 @@ class Plant:
     def _member(self, name: str, trap: Trap | None) -> DaemonProcess:
         port = self.members[name].port if name in self.members else free_port()
         document = yaml.safe_load(self.place.config.read_text())
-        document["kafka"] |= self._kafka | _when_known(Kafka, instance=f"{self.run}-{name}")
-        document |= {"http": {"port": port}} | _when_known(Settings, delivery=self.guarantee)
+        document["kafka"] |= KAFKA | self._kafka | {"instance": f"{self.run}-{name}"}
+        document |= {"http": {"port": port}, "delivery": self.guarantee}
         config = self.folder / f"{name}.yaml"
         config.write_text(json.dumps(document))
         program = RUN if trap is None else trap.program
         return DaemonProcess(config, port, self.folder / f"{name}.log", program=program)
-
-
-def _when_known(section: type[Kafka] | type[Settings], **values: Any) -> dict[str, Any]:
-    """Settings that this version of the daemon has."""
-    return {name: value for name, value in values.items() if name in section.model_fields}

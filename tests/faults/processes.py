@@ -14,6 +14,8 @@ from tests.faults.registry import harm
 def sigkill_at_random(plant: Plant, bench: Bench) -> None:
     """At any moment: while it starts, restores, works or commits."""
     for number in range(bench.kills):
+        if plant.is_done():
+            break
         plant.start()
         if number % 3:
             plant.works()
@@ -89,6 +91,8 @@ def killed_in_restore(plant: Plant, bench: Bench) -> None:
 def sigterm_under_load(plant: Plant, bench: Bench) -> None:
     """Stopped in an orderly way again and again: exit code 0 each time, and nothing is read twice."""
     for _ in range(bench.kills):
+        if plant.is_done():
+            break
         plant.start()
         plant.works()
         plant.stop()
@@ -98,8 +102,52 @@ def sigterm_under_load(plant: Plant, bench: Bench) -> None:
 def killed_while_it_drains(plant: Plant, bench: Bench) -> None:
     """The supervisor's patience ends in the middle of the drain."""
     for number in range(bench.kills):
+        if plant.is_done():
+            break
         plant.start()
         plant.works()
         plant.members["a"].signal(signal.SIGTERM)
         time.sleep(0.02 * number)
         plant.kill()
+
+
+@harm("members added and removed under load")
+def members_come_and_go(plant: Plant, bench: Bench) -> None:
+    """Partitions wander: members join one by one, leave in an orderly way, and die."""
+    plant.start("a")
+    plant.works("a")
+    plant.start("b")
+    plant.start("c")
+    plant.works("b", 0)
+    plant.stop("a")
+    plant.kill("b")
+    plant.start("a")
+    plant.works("a", 0)
+    plant.stop("c")
+
+
+@harm(
+    "SIGSTOP beyond max.poll.interval, then the zombie resumes",
+    kafka={"max_poll_interval_s": 3, "session_timeout_s": 3},
+)
+def zombie(plant: Plant, bench: Bench) -> None:
+    """Frozen until another has taken over its partitions; it wakes with outputs in hand that are not its any more."""
+    plant.start("a")
+    plant.works("a")
+    plant.members["a"].signal(signal.SIGSTOP)
+    plant.start("b")
+    plant.works("b")
+    time.sleep(1.0)
+    plant.members["a"].signal(signal.SIGCONT)
+
+
+@harm("SIGSTOP before the commit, then the zombie commits", kafka={"max_poll_interval_s": 3, "session_timeout_s": 3})
+def zombie_commits(plant: Plant, bench: Bench) -> None:
+    """Frozen with everything sent and nothing committed; its commit comes after its successor's."""
+    plant.start("a", Trap("commit", "before", 2, "stop"))
+    plant.frozen("a")
+    time.sleep(3.0)
+    plant.start("b")
+    plant.works("b")
+    time.sleep(1.0)
+    plant.members["a"].signal(signal.SIGCONT)

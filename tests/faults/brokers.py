@@ -1,0 +1,95 @@
+"""Faults of the broker: killed, restarted, frozen, refusing."""
+
+import time
+from collections.abc import Sequence
+
+from tests.faults.bench import Bench
+from tests.faults.plant import Plant
+from tests.faults.registry import harm, strike
+from tests.kafka_client import eventually
+
+# A compacted topic takes no record without a key, and the feed's unreadable records have none.
+REFUSE, TAKE = {"cleanup.policy": "compact"}, {"cleanup.policy": "delete"}
+TOO_SMALL, LARGE = {"max.message.bytes": "100"}, {"max.message.bytes": "1048588"}
+
+
+@strike("broker SIGKILL and restart")
+def broker_killed(bench: Bench, _plants: Sequence[Plant]) -> None:
+    """The broker dies in the middle of a run and comes back with what it had on its disk."""
+    bench.broker.kill()
+    time.sleep(1.0)
+    bench.broker.start()
+
+
+@strike("broker restarted: coordinators move away and come back")
+def broker_restarted(bench: Bench, _plants: Sequence[Plant]) -> None:
+    """An orderly restart: the coordinators of group and transaction are elsewhere, then loading."""
+    bench.broker.restart()
+
+
+@strike("broker SIGSTOP")
+def broker_frozen(bench: Bench, _plants: Sequence[Plant]) -> None:
+    """The broker neither answers nor closes a connection, then goes on as if nothing had been."""
+    bench.broker.freeze()
+    time.sleep(bench.outage_s)
+    bench.broker.thaw()
+
+
+@strike("broker and daemon killed together")
+def both_killed(bench: Bench, plants: Sequence[Plant]) -> None:
+    """A power cut, as far as one machine can have half of one."""
+    bench.broker.kill()
+    for plant in plants:
+        plant.kill()
+    bench.broker.start()
+
+
+@harm("produce fails inside a transaction")
+def produce_fails(plant: Plant, bench: Bench) -> None:
+    """The broker refuses dead letters for a while, with an error that no retry of the client's mends: an abort."""
+    plant.start()
+    plant.works()
+    bench.cluster.configure(f"{plant.run}.dead_letters", REFUSE)
+    eventually(lambda: plant.metric("interruptions_total") > 1 or plant.is_done(), what="two interruptions")
+    bench.cluster.configure(f"{plant.run}.dead_letters", TAKE)
+
+
+@harm("rebalance right after an abort")
+def rebalance_after_abort(plant: Plant, bench: Bench) -> None:
+    """A second member comes and goes while the first is picking itself up."""
+    bench.cluster.configure(f"{plant.run}.dead_letters", REFUSE)
+    plant.start("a").wait_ready()
+    plant.start("b")
+    eventually(lambda: plant.metric("interruptions_total", "a") > 0, what="an interruption")
+    bench.cluster.configure(f"{plant.run}.dead_letters", TAKE)
+    plant.works("b", 0)
+    plant.kill("b")
+
+
+@harm("dead-letter topic unavailable")
+def dead_letters_unavailable(plant: Plant, bench: Bench) -> None:
+    """Nothing may be committed past a record that has no place to go."""
+    bench.cluster.configure(f"{plant.run}.dead_letters", REFUSE)
+    plant.start()
+    time.sleep(6.0)
+    assert not plant.is_done()
+    bench.cluster.configure(f"{plant.run}.dead_letters", TAKE)
+
+
+@harm("alerts topic takes no alert")
+def alerts_too_large(plant: Plant, bench: Bench) -> None:
+    """What no waiting mends ends the daemon with one line; a supervisor and a person bring it back."""
+    _end_for_good(plant, bench, "alerts")
+
+
+@harm("state topic takes no state")
+def state_too_large(plant: Plant, bench: Bench) -> None:
+    """Outputs without their checkpoint count as nothing."""
+    _end_for_good(plant, bench, "state")
+
+
+def _end_for_good(plant: Plant, bench: Bench, role: str) -> None:
+    bench.cluster.configure(f"{plant.run}.{role}", TOO_SMALL)
+    plant.start()
+    eventually(lambda: plant.members["a"].exit_code is not None, what="the end")
+    bench.cluster.configure(f"{plant.run}.{role}", LARGE)
