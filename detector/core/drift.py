@@ -46,7 +46,7 @@ class DriftWatch:
         self._columns = np.array([column[s.name] for s in signals], np.int64)
         self._mean = np.array([s.mean for s in signals])
         self._sd = np.array([s.block_sd for s in signals])
-        self._rows = reference.block_rows
+        self.block_rows = reference.block_rows
         self.settings = settings
         count = len(signals)
         self.count: Ints = np.zeros(capacity, np.int64)
@@ -82,7 +82,7 @@ class DriftWatch:
         first = np.r_[True, slots[1:] != slots[:-1]]
         rank = np.arange(len(slots)) - np.maximum.accumulate(np.where(first, np.arange(len(slots)), 0))
         filled = self.count[slots] + rank
-        begins = np.flatnonzero(first | (filled % self._rows == 0))
+        begins = np.flatnonzero(first | (filled % self.block_rows == 0))
         sums = np.add.reduceat(off, begins, axis=0)
         ends = np.r_[begins[1:], len(slots)] - 1
         done: list[tuple[float, int, Doubles]] = []
@@ -90,8 +90,8 @@ class DriftWatch:
             slot = int(slots[begin])
             self.total[slot] += sums[block]
             self.count[slot] = filled[end] + 1
-            if self.count[slot] % self._rows == 0:
-                done.append((float(times[end]), slot, self.total[slot] / self._rows))
+            if self.count[slot] % self.block_rows == 0:
+                done.append((float(times[end]), slot, self.total[slot] / self.block_rows))
                 self.total[slot] = 0
                 self.count[slot] = 0
         # Blocks are judged in event-time order, as they would be with smaller polls.

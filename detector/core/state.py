@@ -54,7 +54,7 @@ class AssetState(msgspec.Struct):
     last: bytes  # float32 (sensor,)
     runs: bytes  # int32 (condition, sensor)
     incidents: list[Incident]
-    drift_count: Count = 0
+    drift_count: Offset = 0
     drift: bytes = b""  # float64 (3, signal): total, streak, z
 
 
@@ -209,9 +209,9 @@ def _import_drift(lane: Lane, slot: int, state: AssetState) -> None:
     if drift is None or not state.drift:
         return
     total, streak, z = _array(state.drift, np.float64, (3, drift.total.shape[1]), most=np.inf)
-    if not np.isfinite([total, streak]).all() or np.abs(streak).max(initial=0) > 2**31:
+    if not np.isfinite([total, streak]).all() or np.abs(streak).max(initial=0) > 2**40:
         raise ValueError("the checkpoint has a drift that is no number")
-    drift.count[slot] = state.drift_count
+    drift.count[slot] = state.drift_count % drift.block_rows
     drift.total[slot], drift.streak[slot], drift.z[slot] = total, streak.astype(np.int64), z
 
 
