@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup lint format test demo demo-kafka bench endurance clean
+.PHONY: help setup lint format test demo demo-kafka bench endurance fuzz clean
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -43,5 +43,10 @@ endurance: setup  ## restarts, rolling restarts, hot swaps and a soak of half an
 	$(BIN)/python -m tests.endurance swaps
 	$(BIN)/python -m tests.endurance soak --picture soak.png
 
+fuzz: setup  ## a million cases a target with coverage in view, and ten thousand harmed bundles; one to two hours
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[fuzz]'
+	$(BIN)/python -m tests.fuzz
+	$(BIN)/python -m tests.fuzz.bundles
+
 clean:  ## removes what the targets made
-	rm -rf .venv .kafka demo-out .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .kafka demo-out fuzz-out .mypy_cache .ruff_cache .pytest_cache
