@@ -206,7 +206,7 @@ class KafkaTransport:
         return gaps
 
     def _retry_corrupt(self, said: str) -> dict[int, tuple[int, int]]:
-        """Asks again, for the client stands still until it is moved; what stays corrupt is passed over."""
+        """Asks again; what stays corrupt is passed over."""
         self._rewind()
         place = _PLACE.search(said)
         if place is None:
@@ -215,10 +215,18 @@ class KafkaTransport:
         tries = self._corrupt[partition, base] = self._corrupt.get((partition, base), 0) + 1
         structlog.get_logger().error("corrupt batch", partition=partition, offset=base, tries=tries)
         if tries <= _CORRUPT_TRIES or partition not in self._next:
+            self._shake_off(partition, self._next.get(partition, base))
             return {}
         gone = self._next[partition]
         self._go_to(TopicPartition(self.topic, partition), gone + 1)
         return {partition: (gone, gone + 1)}
+
+    def _shake_off(self, partition: int, offset: int) -> None:
+        """The client keeps a batch that failed, and turns in it for ever; moved away and back, it asks the broker."""
+        with suppress(KafkaError, AssertionError):
+            self._consumer.seek(TopicPartition(self.topic, partition), offset + 1)
+            self._consumer.poll(timeout_ms=0, max_records=1)
+        self._rewind()
 
     def _rewind(self) -> None:
         """To what was given last: what the client took from the broker in a poll that failed comes again."""
