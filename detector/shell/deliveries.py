@@ -15,6 +15,7 @@ from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka.errors import KafkaError, KafkaTimeoutError, UnknownError
 from kafka.structs import ConsumerGroupMetadata
 
+from detector.errors import Interrupted
 from detector.shell.clients import Clients, fault
 from detector.shell.transport import Message
 from schemas.config import Settings
@@ -50,6 +51,8 @@ class Deliveries:
             future = self._producer.send(topic, message.value, message.key, list(message.headers), message.partition)
         except KafkaError as error:
             raise fault(f"sending to {topic}", error, "Write") from error
+        except ValueError as error:  # a partition that is newer than what the producer knows: the next one knows it
+            raise Interrupted(f"sending to {topic} failed ({error})", f"give {topic} as many partitions") from error
         self._futures.append(future)
 
     def flush(self, timeout_s: float) -> None:
