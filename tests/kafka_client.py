@@ -68,6 +68,22 @@ class Cluster:
         finally:
             admin.close()
 
+    def grow(self, topic: str, partitions: int) -> None:
+        """Gives a topic more partitions."""
+        admin = KafkaAdminClient(bootstrap_servers=self.bootstrap)
+        try:
+            admin.create_partitions({topic: partitions})
+        finally:
+            admin.close()
+
+    def delete_records(self, topic: str, keep_from: Mapping[int, int]) -> None:
+        """Removes what lies before an offset, partition by partition, as retention does."""
+        admin = KafkaAdminClient(bootstrap_servers=self.bootstrap)
+        try:
+            admin.delete_records({TopicPartition(topic, number): offset for number, offset in keep_from.items()})
+        finally:
+            admin.close()
+
     def producer(self, linger_ms: int, max_request_size: int = 2_000_000) -> KafkaProducer:
         """A producer for tests that send in their own way; to be closed by them."""
         return KafkaProducer(bootstrap_servers=self.bootstrap, linger_ms=linger_ms, max_request_size=max_request_size)

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from threading import RLock
@@ -30,9 +31,14 @@ class Laid:
 
 
 class Bench:
-    """A context: the broker runs inside it. records: length of the steady feed; kills: how often a run is hit."""
+    """A context: the broker runs inside it. records: length of the steady feed; kills: how often a run is hit.
 
-    def __init__(self, folder: Path, records: int = feed.SHORT, kills: int = 3) -> None:
+    properties: of the broker, beside its own.
+    """
+
+    def __init__(
+        self, folder: Path, records: int = feed.SHORT, kills: int = 3, properties: Mapping[str, str] | None = None
+    ) -> None:
         self.folder, self.records, self.kills = folder, records, kills
         self.broker = Broker(folder / "broker")
         self._inner, self._outer = free_port(), free_port()
@@ -42,6 +48,7 @@ class Bench:
         self.broker.properties["inter.broker.listener.name"] = "PLAINTEXT"
         # The harness measures gaps and restarts by the broker's own clock; feeds keep the times they were given.
         self.broker.properties["log.message.timestamp.type"] = "LogAppendTime"
+        self.broker.properties |= properties or {}
         self.store = folder / "models"
         self._numbers = itertools.count()
         self._laid: dict[str, Laid] = {}
@@ -124,8 +131,10 @@ class Bench:
 
     def paced(self, sections: dict[str, Any]) -> dict[str, Any]:
         """The sections of a run over the steady feed: a short one is spread over seconds, to have a middle."""
-        if self.long:
-            return sections
+        return sections if self.long else self.spread(sections)
+
+    def spread(self, sections: dict[str, Any]) -> dict[str, Any]:
+        """The sections of a run over a short feed."""
         return sections | {"kafka": SLOW | sections.get("kafka", {}), "limits": PACED | sections.get("limits", {})}
 
     def truth(self, laid: Laid) -> Books:

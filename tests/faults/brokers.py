@@ -1,11 +1,14 @@
 """Faults of the broker: killed, restarted, frozen, refusing."""
 
+import signal
 import time
 from collections.abc import Sequence
 
-from tests.faults.bench import Bench
+from tests.faults import feed
+from tests.faults.bench import EXACTLY_ONCE, Bench
+from tests.faults.ledger import Account
 from tests.faults.plant import Plant
-from tests.faults.registry import harm, strike
+from tests.faults.registry import fault, harm, strike
 from tests.kafka_client import eventually
 
 # A compacted topic takes no record without a key, and the feed's unreadable records have none.
@@ -93,3 +96,25 @@ def _end_for_good(plant: Plant, bench: Bench, role: str) -> None:
     plant.start()
     eventually(lambda: plant.members["a"].exit_code is not None, what="the end")
     bench.cluster.configure(f"{plant.run}.{role}", LARGE)
+
+
+@fault("coordinator forgets the transaction", (EXACTLY_ONCE,))
+def coordinator_forgets(bench: Bench, guarantee: str) -> Account:
+    """A daemon that was away so long that the broker dropped its transactional id begins anew with another epoch."""
+    forgetful = {
+        "transactional.id.expiration.ms": "4000",
+        "transaction.remove.expired.transaction.cleanup.interval.ms": "500",
+        "transaction.abort.timed.out.transaction.cleanup.interval.ms": "500",
+    }
+    with Bench(bench.folder / bench.name("forgetful"), feed.SHORT, properties=forgetful) as own:
+        laid = own.steady()
+        truth = own.truth(laid)
+        with own.plant(laid, guarantee, **own.spread({"kafka": {"transaction_timeout_s": 3}})) as plant:
+            member = plant.start()
+            plant.works()
+            member.signal(signal.SIGSTOP)
+            time.sleep(12.0)
+            assert not plant.is_done()
+            member.signal(signal.SIGCONT)
+            plant.finish()
+            return plant.settle(truth)

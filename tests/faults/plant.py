@@ -119,8 +119,14 @@ class Plant:
             return False
         return all(committed.get(partition, 0) >= end for partition, end in self.ends.items() if end)
 
-    def finish(self, within_s: float = 120.0) -> None:
+    def finish(self) -> None:
         """Sees to it that a healthy member goes on to the end of the feed; then all stop in an orderly way."""
+        self.await_done()
+        for name in sorted(self._wanted):
+            self._end(name)
+
+    def await_done(self, within_s: float = 120.0) -> None:
+        """Waits until everything is committed, as a supervisor does; starts a member where none runs."""
         if not self._wanted and not self.is_done():
             self.start()
         deadline = time.monotonic() + within_s
@@ -128,8 +134,6 @@ class Plant:
             self._supervise()
             assert time.monotonic() < deadline, f"{self.run} stands still: {self.last_words()}"
             time.sleep(0.2)
-        for name in sorted(self._wanted):
-            self._end(name)
 
     def _end(self, name: str) -> None:
         """Everything is done; a member that has just lost its partitions may say that it could not drain."""
@@ -181,7 +185,7 @@ class Plant:
     def _member(self, name: str, trap: Trap | None) -> DaemonProcess:
         port = self.members[name].port if name in self.members else free_port()
         document = yaml.safe_load(self.place.config.read_text())
-        document["kafka"] |= KAFKA | self._kafka | {"instance": f"{self.run}-{name}"}
+        document["kafka"] |= KAFKA | {"instance": f"{self.run}-{name}"} | self._kafka
         document |= {"http": {"port": port}, "delivery": self.guarantee}
         config = self.folder / f"{name}.yaml"
         config.write_text(json.dumps(document))

@@ -151,3 +151,15 @@ def zombie_commits(plant: Plant, bench: Bench) -> None:
     plant.works("b")
     time.sleep(1.0)
     plant.members["a"].signal(signal.SIGCONT)
+
+
+@harm("a member without a name leaves, another joins", kafka={"instance": None})
+def without_names(plant: Plant, bench: Bench) -> None:
+    """Nobody finds what a member without kafka.instance left open: its successors wait for the broker to end it."""
+    plant.start("a")
+    plant.works("a")
+    plant.start("b")
+    plant.kill("a")
+    plant.start("c")
+    plant.works("c", 0)
+    plant.stop("b")

@@ -1,0 +1,111 @@
+"""Faults of the input topic: records gone before they were read, a batch that cannot be read, partitions added."""
+
+import struct
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from tests.faults import feed
+from tests.faults.bench import Bench, Laid
+from tests.faults.feed import Feed
+from tests.faults.ledger import Account, Books, Place
+from tests.faults.registry import fault
+
+# Of a record batch: base offset, length after it, epoch, magic, CRC, attributes, last offset's distance from the base.
+_HEAD = struct.Struct(">qiibIhi")
+_BEFORE_LENGTH = 12
+
+
+def _own(bench: Bench, word: str) -> Feed:
+    """A feed of which nobody else needs the topic."""
+    return replace(feed.steady(feed.SHORT), name=bench.name(word))
+
+
+@fault("offset out of range: retention passed us by")
+def retention(bench: Bench, guarantee: str) -> Account:
+    """The oldest records of two partitions go while the daemon is away: a gap, counted and said, and nothing else."""
+    return _with_a_gap(bench, guarantee, _delete, "retention")
+
+
+@fault("corrupt batch")
+def corrupt(bench: Bench, guarantee: str) -> Account:
+    """A broken disk: one byte of a batch. Its records are a gap, counted and said; those after it are watched."""
+    return _with_a_gap(bench, guarantee, _break, "corrupt")
+
+
+def _with_a_gap(
+    bench: Bench, guarantee: str, spoil: Callable[[Bench, Laid, Mapping[int, int]], set[Place]], word: str
+) -> Account:
+    laid = bench.lay(_own(bench, word))
+    truth = bench.truth(laid)
+    with bench.plant(laid, guarantee, **bench.spread({})) as plant:
+        plant.start()
+        plant.works()
+        plant.stop()
+        stands = dict.fromkeys(laid.ends, 0) | bench.cluster.committed(plant.run, laid.topic)
+        gone = spoil(bench, laid, stands)
+        plant.start()
+        plant.await_done()
+        counted = plant.metric("gap_records_total")
+        plant.finish()
+        account = plant.settle(_elsewhere(truth, plant.books(), {partition for partition, _ in gone}), gone)
+        assert gone, "nothing was spoilt"
+        assert counted == len(gone), f"{counted} records were counted as lost, {len(gone)} are"
+        assert "records lost before they were read" in plant.log()
+    return account
+
+
+def _elsewhere(truth: Books, books: Books, harmed: Collection[int]) -> Books:
+    """The truth for partitions that were not harmed. What follows a gap no fault-free run can know: a new window."""
+    alerts = {key: value for key, value in books.alerts.items() if key not in truth.alerts}
+    return Books(
+        entries=books.entries | {place: entry for place, entry in truth.entries.items() if place[0] not in harmed},
+        alerts=alerts | {key: value for key, value in truth.alerts.items() if key in books.alerts},
+        state=books.state | {key: value for key, value in truth.state.items() if key[0] not in harmed},
+        positions=truth.positions,
+    )
+
+
+def _delete(bench: Bench, laid: Laid, stands: Mapping[int, int]) -> set[Place]:
+    keep = {partition: min(stands[partition] + 70, laid.ends[partition] - 100) for partition in (0, 1)}
+    bench.cluster.delete_records(laid.topic, keep)
+    return {(partition, offset) for partition, begin in keep.items() for offset in range(stands[partition], begin)}
+
+
+def _break(bench: Bench, laid: Laid, stands: Mapping[int, int]) -> set[Place]:
+    """Spoils the first batch that the daemon has not begun to read."""
+    [segment] = Path(bench.broker.directory, "data", f"{laid.topic}-0").glob("*.log")
+    data = segment.read_bytes()
+    position = 0
+    while position < len(data):
+        base, length, *_, distance = _HEAD.unpack_from(data, position)
+        end = position + _BEFORE_LENGTH + length
+        if base >= stands[0]:
+            with segment.open("r+b") as file:
+                file.seek(end - 1)
+                file.write(bytes([data[end - 1] ^ 0xFF]))
+            return {(0, offset) for offset in range(base, base + distance + 1)}
+        position = end
+    return set()
+
+
+@fault("partitions added under load")
+def partitions_added(bench: Bench, guarantee: str) -> Account:
+    """Two partitions more, with records in them, while the daemon works: it finds them by itself."""
+    whole = _own(bench, "grown")
+    half = len(whole.messages) // 2
+    later = tuple(
+        message if number % 3 else replace(message, partition=whole.partitions + number % 2)
+        for number, message in enumerate(whole.messages[half:])
+    )
+    laid = bench.lay(replace(whole, messages=whole.messages[:half]))
+    with bench.plant(laid, guarantee, **bench.spread({})) as plant:
+        plant.start()
+        plant.works()
+        # The state's first: a member that finds a partition wants a place for its state.
+        for topic in (f"{plant.run}.state", laid.topic):
+            bench.cluster.grow(topic, whole.partitions + 2)
+        bench.cluster.produce(laid.topic, later)
+        plant.ends = bench.cluster.ends(laid.topic)
+        plant.finish()
+        return plant.settle(bench.truth(replace(laid, ends=plant.ends)))
