@@ -155,7 +155,7 @@ def test_an_open_incident_of_a_sensor_that_the_model_lost_is_closed_with_the_nex
     (stuck,) = over.lanes["m"].quality_incidents.values()
     other = watch(facts=manifest(sensors=2, version="v2"))
     checkpoint.put_back(other, 0, dict(checkpoint.take(over, 0, 270)), 0.0)
-    story = replay(other, records[270:], 5)
+    story = replay(other, records[270:], 1)
     (closed,) = [alert for alert in story.alerts.values() if alert.data.incident == stuck.id]
     assert (closed.data.state, closed.data.message) == (AlertState.CLOSED, "s2 of a1 moves again")
     assert not other.lanes["m"].quality_incidents
