@@ -48,6 +48,9 @@ class KafkaTransport:
         self._topics = settings.topics
         clients = Clients(settings)
         self._next: dict[int, int] = {}  # resumed partition -> offset of the next record
+        self._unmarked: dict[
+            TopicPartition, OffsetAndMetadata
+        ] = {}  # offsets that a rebalance kept from being committed
         self._corrupt: dict[tuple[int, int], int] = {}  # place of a batch -> how often it was corrupt
         self._control_at = 0.0
         self._reader = clients.first_reader()
@@ -132,13 +135,19 @@ class KafkaTransport:
         marks = {TopicPartition(self.topic, p): OffsetAndMetadata(offset, "", -1) for p, offset in offsets.items()}
         if self._deliveries.transactional:
             self._deliveries.commit(marks, self._member, timeout_s)
-        elif marks:
-            try:
-                self._consumer.commit(marks, timeout_ms=int(timeout_s * 1000))
-            except _LOST_PARTITION:
-                return
-            except KafkaError as error:
-                raise fault("committing offsets", error) from error
+            return
+        self._unmarked = {
+            place: mark for place, mark in self._unmarked.items() if place.partition in self._next
+        } | marks
+        if not self._unmarked:
+            return
+        try:
+            self._consumer.commit(self._unmarked, timeout_ms=int(timeout_s * 1000))
+        except _LOST_PARTITION:
+            return  # in the middle of a rebalance: what is ours after it is marked the next time
+        except KafkaError as error:
+            raise fault("committing offsets", error) from error
+        self._unmarked = {}
 
     def recover(self) -> None:
         """Makes a new producer; what the old one had not confirmed is dropped."""
