@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup lint format test demo demo-kafka bench endurance fuzz clean
+.PHONY: help setup lint format test demo demo-kafka bench endurance fuzz faults clean
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
@@ -47,6 +47,9 @@ fuzz: setup  ## a million cases a target with coverage in view, and ten thousand
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[fuzz]'
 	$(BIN)/python -m tests.fuzz
 	$(BIN)/python -m tests.fuzz.bundles
+
+faults: setup  ## the long form of the fault matrix; FAULTS_BUDGET=60 gives it an hour
+	$(BIN)/python -m tests.faults
 
 clean:  ## removes what the targets made
 	rm -rf .venv .kafka demo-out fuzz-out .mypy_cache .ruff_cache .pytest_cache

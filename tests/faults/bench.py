@@ -37,7 +37,7 @@ class Bench:
     """
 
     def __init__(
-        self, folder: Path, records: int = feed.SHORT, kills: int = 3, properties: Mapping[str, str] | None = None
+        self, folder: Path, records: int = feed.SHORT, kills: int = 2, properties: Mapping[str, str] | None = None
     ) -> None:
         self.folder, self.records, self.kills = folder, records, kills
         self.broker = Broker(folder / "broker")

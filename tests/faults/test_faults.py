@@ -22,6 +22,7 @@ def runner(bench: Bench, request: pytest.FixtureRequest) -> Iterator[Runner]:
     running.close()
 
 
+@pytest.mark.timeout(900)  # it may wait for others that run beside it, on a machine that has other work
 @pytest.mark.parametrize(
     ("fault", "guarantee"),
     [
