@@ -5,11 +5,21 @@ Durations end in `_s` (seconds), sizes in `_bytes` or `_mb`. Unknown keys are er
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field, PositiveInt, SecretStr, model_validator
 
 from schemas.base import Contract
+from schemas.families import (
+    Adversarial,
+    Contractive,
+    Denoising,
+    FamilyName,
+    Sparse,
+    Transformer,
+    Variational,
+    WinnerTakeAll,
+)
 
 MODEL_NAME = r"^[a-z0-9][a-z0-9._-]{0,62}$"
 
@@ -215,7 +225,7 @@ class Threshold(Contract):
 class Training(Contract):
     """How a model is fitted. The defaults suit some thousand rows of a handful of sensors."""
 
-    family: Literal["dense", "conv"] = "dense"
+    family: FamilyName = Field(default="dense", description="docs/families.md says what each is for")
     sensors: dict[str, SensorSettings] | None = Field(default=None, description="null: every numeric column")
     window: int = Field(default=10, ge=1, le=4096, description="rows; 1 is the plain tabular autoencoder")
     stride: int = Field(default=1, ge=1)
@@ -227,10 +237,23 @@ class Training(Contract):
     hidden: tuple[PositiveInt, ...] = Field(
         default=(64,), min_length=1, description="widths of the encoder's hidden layers (channels for conv)"
     )
-    latent: int | None = Field(default=None, ge=1, description="null: the square root of the sensors, at least 2")
+    decoder: tuple[PositiveInt, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="the same of the decoder, from the code on; null: the encoder's mirrored",
+    )
+    latent: int | None = Field(
+        default=None,
+        ge=1,
+        description="null: the square root of the sensors, at least 2; "
+        "for sparse and winner_take_all the last of `hidden`",
+    )
     dropout: float = Field(default=0.0, ge=0, lt=1)
     l2: float = Field(default=1e-5, ge=0)
-    loss: Literal["mse", "mae"] = "mse"
+    l1: float = Field(default=0.0, ge=0, description="weight of the sum of all weights' absolute values")
+    loss: Literal["mse", "mae", "huber", "bce"] = Field(
+        default="mse", description="mae also scores by absolute residuals; bce (cross-entropy) needs scaling: minmax"
+    )
     epochs: int = Field(default=60, ge=1)
     patience: int = Field(default=8, ge=1, description="epochs without a better validation loss before stopping")
     batch: int = Field(default=512, ge=1, description="at most; an epoch has at least 8 steps")
@@ -247,6 +270,34 @@ class Training(Contract):
     vector_alpha: float = Field(default=0.35, gt=0, le=1, description="EWMA of the residual vector; 1: none")
     score_alpha: float = Field(default=0.2, gt=0, le=1, description="EWMA of the score; 1: none")
     threshold: Threshold = Threshold()
+    sparse: Sparse | None = None
+    denoising: Denoising | None = None
+    contractive: Contractive | None = None
+    variational: Variational | None = None
+    winner_take_all: WinnerTakeAll | None = None
+    adversarial: Adversarial | None = None
+    transformer: Transformer | None = None
+
+    @model_validator(mode="after")
+    def _suits_the_family(self) -> "Training":
+        for section in get_args(FamilyName):
+            if section != self.family and getattr(self, section, None) is not None:
+                raise ValueError(f"the section {section} is for family: {section}, and family is {self.family}")
+        if self.family == "linear" and (self.dropout or self.l1 or self.decoder):
+            raise ValueError("family: linear is solved, not trained: leave dropout, l1 and decoder out")
+        heads = (self.transformer or Transformer()).heads
+        if self.family == "transformer" and self.hidden[0] % heads:
+            raise ValueError(f"transformer.heads ({heads}) must divide the first of hidden ({self.hidden[0]})")
+        return self
+
+    @model_validator(mode="after")
+    def _suits_the_loss(self) -> "Training":
+        if self.loss != "mse" and self.family in {"linear", "variational"}:
+            raise ValueError(f"family: {self.family} takes loss: mse alone")
+        sensors = (self.sensors or {"": SensorSettings()}).values()
+        if self.loss == "bce" and any((sensor.scaling or self.scaling) != "minmax" for sensor in sensors):
+            raise ValueError("loss: bce needs values from 0 to 1: set scaling: minmax, for every sensor")
+        return self
 
 
 class Worker(Contract):

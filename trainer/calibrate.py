@@ -15,13 +15,14 @@ from schemas.config import Threshold, Training
 from schemas.manifest import Calibration, Scoring
 from trainer.covariance import shrunk_covariance
 from trainer.graph import ERROR_LIMIT
+from trainer.losses import squares
+from trainer.networks.seam import LEAST_SD
 
 Doubles = NDArray[np.float64]
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-LEAST_SD = 0.05  # of the sensor's own spread: no reconstruction is believed to be better than that
 LEAST_THRESHOLD = 0.1  # of a history in which nothing ever happens; scores are in standard deviations
 SKETCH = (
     *np.round(np.arange(0, 0.96, 0.05), 2),
@@ -53,6 +54,7 @@ class HeldOut:
     present: Bools  # (window, sensor) of the last row
     spread: Doubles  # (window, sensor) sum over the scored rows of squared (mse) or absolute (mae) residuals
     count: Ints  # (window,) present cells among the scored rows
+    doubt: Doubles  # (window,) sum over the scored rows of the network's doubt
 
 
 def join(blocks: list[HeldOut]) -> HeldOut:
@@ -77,8 +79,9 @@ def standard_errors(held: HeldOut, sizes: Doubles) -> Floats:
 
 def window_scores(held: HeldOut, sizes: Doubles, loss: str) -> Floats:
     """What the graph's `score` would be, (window, 1)."""
-    unit = sizes**2 if loss == "mse" else sizes
-    return np.asarray((held.spread / unit).sum(axis=1) / np.maximum(held.count, 1), np.float32)[:, None]
+    unit = sizes**2 if squares(loss) else sizes
+    total = (held.spread / unit).sum(axis=1) + held.doubt
+    return np.asarray(total / np.maximum(held.count, 1), np.float32)[:, None]
 
 
 def calibrate_chain(held: HeldOut, raw: Floats, weights: Doubles, training: Training) -> tuple[Scoring, Doubles]:

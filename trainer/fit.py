@@ -2,14 +2,17 @@
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from schemas.config import Training
 from trainer.fitted import Curve
-from trainer.networks import FAMILIES, Network, sizes
+from trainer.losses import measure
+from trainer.networks import build
+from trainer.networks.plan import plan
+from trainer.networks.seam import Lesson, Network, Solvable, rebuilding
 
 BETTER = 1e-4  # a validation loss counts as better when it is lower by this share
 LEAST_STEPS = 8  # an epoch over a few hundred windows still takes so many steps ...
@@ -24,36 +27,56 @@ class Scaled:
     values: Tensor  # (window, row, sensor) scaled, filled where missing
     shown: Tensor  # (window, row, sensor) the same as far as the network may see it
     present: Tensor  # (window, row, sensor) bool
+    fill: Tensor  # (sensor,) what a missing cell is shown as
 
     def __len__(self) -> int:
         return len(self.values)
+
+    def lesson(self, chosen: Tensor | slice) -> Lesson:
+        """Some of the windows, shown as they are."""
+        return Lesson(self.shown[chosen], self.values[chosen], self.present[chosen], self.fill)
 
 
 Epoch = Callable[[int, float, float], None]  # epoch, training loss, validation loss
 
 
-def fit(
-    name: str, data: Scaled, validation: Scaled, fill: Tensor, training: Training, told: Epoch
-) -> tuple[nn.Module, Curve]:
-    """Fits a new network. fill: (sensor,) the scaled value of a missing cell. Blocks; KeyboardInterrupt passes."""
+def fit(name: str, data: Scaled, validation: Scaled, training: Training, told: Epoch) -> tuple[nn.Module, Curve]:
+    """Fits a new network. Blocks; KeyboardInterrupt passes."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(training.seed)
-        network = FAMILIES[training.family](sizes(training, data.values.shape[2]))
-        curve = _descend(name, network, data, validation, fill, training, told)
+        network, objective = build(plan(training, data.values.shape[2]))
+        if isinstance(network, Solvable):
+            network.solve(data.shown)
+            curve = _solved(name, network, data, validation, training, told)
+        else:
+            curve = _descend(name, network, objective, data, validation, training, told)
     network.eval()
     return network, curve
 
 
+def _solved(name: str, network: nn.Module, data: Scaled, validation: Scaled, training: Training, told: Epoch) -> Curve:
+    losses = loss_over(network, data, training), loss_over(network, validation, training)
+    told(0, *losses)
+    return Curve(name, losses[:1], losses[1:], 0)
+
+
 def _descend(
-    name: str, network: nn.Module, data: Scaled, validation: Scaled, fill: Tensor, training: Training, told: Epoch
+    name: str,
+    network: nn.Module,
+    objective: nn.Module,
+    data: Scaled,
+    validation: Scaled,
+    training: Training,
+    told: Epoch,
 ) -> Curve:
-    optimiser = torch.optim.Adam(network.parameters(), lr=training.learning_rate, weight_decay=training.l2, fused=True)
+    learnt = [*network.parameters(), *objective.parameters()]
+    optimiser = torch.optim.Adam(learnt, lr=training.learning_rate, weight_decay=training.l2, fused=True)
     best, best_epoch = float("inf"), 0
     weights = copy.deepcopy(network.state_dict())
     losses: list[float] = []
     judged: list[float] = []
     for epoch in range(training.epochs):
-        losses.append(_epoch(network, optimiser, data, fill, training))
+        losses.append(_epoch(network, objective, optimiser, data, training))
         judged.append(loss_over(network, validation, training))
         told(epoch, losses[-1], judged[-1])
         if judged[-1] < best * (1 - BETTER):
@@ -66,36 +89,40 @@ def _descend(
 
 
 def _epoch(
-    network: nn.Module, optimiser: torch.optim.Optimizer, data: Scaled, fill: Tensor, training: Training
+    network: nn.Module,
+    objective: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    data: Scaled,
+    training: Training,
 ) -> float:
     network.train()
     size = min(training.batch, max(LEAST_BATCH, len(data) // LEAST_STEPS))
-    total = 0.0
+    total, wrong = 0.0, measure(training.loss)
     for chosen in torch.split(torch.randperm(len(data)), size):
-        values, shown, present = data.values[chosen], data.shown[chosen], data.present[chosen]
-        hide = torch.rand(len(chosen), 1, values.shape[2]) < HIDDEN_SHARE
-        loss = _loss(network, torch.where(hide, fill, shown), values, present, training.loss)
+        lesson = data.lesson(chosen)
+        hide = torch.rand(len(chosen), 1, len(data.fill)) < HIDDEN_SHARE
+        loss = objective(network, replace(lesson, given=torch.where(hide, data.fill, lesson.given)), wrong)
+        if training.l1:
+            loss = loss + training.l1 * _absolute(network)
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimiser.step()
         total += float(loss.detach()) * len(chosen)
     return total / len(data)
 
 
+def _absolute(network: nn.Module) -> Tensor:
+    """The sum of all weights' absolute values; biases and norms are free."""
+    return torch.stack([weight.abs().sum() for weight in network.parameters() if weight.dim() > 1]).sum()
+
+
 @torch.no_grad()
 def loss_over(network: nn.Module, data: Scaled, training: Training, size: int = 4096) -> float:
-    """The mean loss over present cells of all windows, without hiding and dropout."""
+    """The mean loss over present cells of all windows, without hiding, dropout and what else an objective asks."""
     network.eval()
-    total = 0.0
+    trusted: Network = network  # type: ignore[assignment]
+    total, wrong = 0.0, measure(training.loss)
     for begin in range(0, len(data), size):
-        values, shown, present = (part[begin : begin + size] for part in (data.values, data.shown, data.present))
-        total += float(_loss(network, shown, values, present, training.loss)) * len(values)
+        lesson = data.lesson(slice(begin, begin + size))
+        total += float(rebuilding(trusted, lesson.given, lesson, wrong)) * len(lesson.given)
     return total / len(data)
-
-
-def _loss(network: Network | nn.Module, given: Tensor, wanted: Tensor, present: Tensor, kind: str) -> Tensor:
-    """Mean squared or absolute error over present cells."""
-    rebuilt = network.decode(network.encode(given))  # type: ignore[operator]
-    error = torch.where(present, rebuilt - wanted, 0.0)
-    size = error.square() if kind == "mse" else error.abs()
-    return size.sum() / present.sum().clamp(min=1)

@@ -13,7 +13,7 @@ from schemas.manifest import Calibration, FileEntry, Manifest, Scoring, Sensor, 
 from trainer.calibrate import HeldOut
 from trainer.export import TOLERANCE
 from trainer.fitted import Curve
-from trainer.networks import sizes
+from trainer.networks.plan import plan
 from trainer.prepare import Prepared
 from trainer.reference import drift_reference, stuck_rows
 
@@ -56,7 +56,7 @@ def build_manifest(
         period_s=period,
         max_gap_s=prepared.shape.max_gap_s,
         fill_limit=training.fill_limit,
-        latent=sizes(training, len(names)).latent,
+        latent=plan(training, len(names)).latent,
         scoring=calibrated.scoring,
         calibration=calibrated.calibration,
         timing=Timing(

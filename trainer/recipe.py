@@ -14,10 +14,10 @@ from trainer import calibrate, export, folds
 from trainer.covariance import drift_weights
 from trainer.fit import Scaled, fit
 from trainer.fitted import Curve, Example, Fitted
-from trainer.graph import Graph
+from trainer.graph import Graph, compare, scored_rows
 from trainer.history import History
+from trainer.losses import squares
 from trainer.manifest import Calibrated, build_manifest
-from trainer.networks import Network
 from trainer.prepare import Prepared, prepare
 from trainer.preprocess import Preprocess, Scaling, fit_scaling
 from trainer.progress import Progressing, Silent
@@ -123,7 +123,7 @@ def _fit(name: str, prepared: Prepared, part: folds.Part, whole: Scaling | None,
     data = _scaled(preprocess, windows)
     validation = _scaled(preprocess, prepared.replay.windows(folds.thinned(part.held, training.max_windows)))
     say.begin(name, training.epochs)
-    network, curve = fit(name, data, validation, preprocess.hidden(), training, say.epoch)
+    network, curve = fit(name, data, validation, training, say.epoch)
     say.done(name, curve.best_epoch, curve.validation[curve.best_epoch])
     return Member(scaling, preprocess, network, curve)
 
@@ -132,28 +132,24 @@ def _fit(name: str, prepared: Prepared, part: folds.Part, whole: Scaling | None,
 def _scaled(preprocess: Preprocess, windows: Floats) -> Scaled:
     parts = [preprocess(torch.from_numpy(windows[b : b + CHUNK])) for b in range(0, len(windows), CHUNK)]
     values = torch.cat([values for values, _ in parts])
-    return Scaled(values, preprocess.shown(values), torch.cat([present for _, present in parts]))
+    return Scaled(values, preprocess.shown(values), torch.cat([present for _, present in parts]), preprocess.hidden())
 
 
 @torch.no_grad()
 def _residuals(prepared: Prepared, member: Member, held: Ints, final: Scaling, block: int) -> calibrate.HeldOut:
     """What a member gets wrong on windows it never saw, in the final scaling's units."""
     ratio = member.scaling.scale / final.scale
-    rows = slice(-1, None) if prepared.training.score == "last_row" else slice(None)
-    network: Network = member.network  # type: ignore[assignment]
-    last, there, spread, count = [], [], [], []
+    rows, squared = scored_rows(prepared.training.score), squares(prepared.training.loss)
+    last, there, spread, count, doubt = [], [], [], [], []
     for begin in range(0, len(held), CHUNK):
         windows = torch.from_numpy(prepared.replay.windows(held[begin : begin + CHUNK]))
-        scaled, present = member.preprocess(windows)
-        wrong = (
-            torch.where(present, scaled - network.decode(network.encode(member.preprocess.shown(scaled))), 0.0).numpy()
-            * ratio
-        )
-        size = wrong**2 if prepared.training.loss == "mse" else np.abs(wrong)
+        found = compare(member.preprocess, member.network, windows, rows)
+        wrong = found.residual.numpy() * ratio
         last.append(wrong[:, -1])
-        there.append(present[:, -1].numpy())
-        spread.append(size[:, rows].sum(axis=1))
-        count.append(present[:, rows].sum(dim=(1, 2)).numpy())
+        there.append(found.present[:, -1].numpy())
+        spread.append((wrong**2 if squared else np.abs(wrong)).sum(axis=1))
+        count.append(found.present.sum(dim=(1, 2)).numpy())
+        doubt.append(np.zeros(len(wrong)) if found.doubt is None else found.doubt.sum(dim=(1, 2)).double().numpy())
     whole = prepared.replay
     return calibrate.HeldOut(
         windows=held,
@@ -164,6 +160,7 @@ def _residuals(prepared: Prepared, member: Member, held: Ints, final: Scaling, b
         present=np.concatenate(there),
         spread=np.concatenate(spread),
         count=np.concatenate(count),
+        doubt=np.concatenate(doubt),
     )
 
 

@@ -47,7 +47,15 @@ def held_out(rows: int, sensors: int) -> HeldOut:
     fresh = np.arange(rows) == 0
     block = np.arange(rows) * 3 // rows
     return HeldOut(
-        np.arange(rows), np.zeros(rows, np.int64), fresh, block, zeros, zeros == 0, zeros, np.ones(rows, np.int64)
+        np.arange(rows),
+        np.zeros(rows, np.int64),
+        fresh,
+        block,
+        zeros,
+        zeros == 0,
+        zeros,
+        np.ones(rows, np.int64),
+        np.zeros(rows),
     )
 
 

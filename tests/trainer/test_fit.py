@@ -1,41 +1,38 @@
 """One fit: early stopping, the best weights, seeds, losses."""
 
+from typing import Any
+
 import pytest
 import torch
 
 from schemas.config import Training
+from tests.trainer.made_windows import made_windows
 from trainer.fit import Scaled, fit, loss_over
 from trainer.fitted import Curve
-
-
-def data(rows: int, seed: int) -> Scaled:
-    """Windows of three sensors that follow one signal, (window, 4, 3)."""
-    generator = torch.Generator().manual_seed(seed)
-    signal = torch.randn(rows, 4, 1, generator=generator)
-    values = signal.repeat(1, 1, 3) + 0.1 * torch.randn(rows, 4, 3, generator=generator)
-    return Scaled(values, values, torch.ones_like(values, dtype=torch.bool))
+from trainer.networks import FAMILIES
+from trainer.networks.plan import WIDE
 
 
 def run(validation: Scaled | None = None, **changes: object) -> tuple[torch.nn.Module, Curve, list[int]]:
     """A quick fit, and the epochs it told."""
     told: list[int] = []
     training = Training.model_validate({"window": 4, "hidden": (16,), "epochs": 12, "latent": 4, **changes})
-    judged = validation or data(100, 1)
-    network, curve = fit("model", data(400, 0), judged, torch.zeros(3), training, lambda e, *_: told.append(e))
+    judged = validation or made_windows(100, 1)
+    network, curve = fit("model", made_windows(400, 0), judged, training, lambda e, *_: told.append(e))
     return network, curve, told
 
 
-@pytest.mark.parametrize("family", ["dense", "conv"])
+@pytest.mark.parametrize("family", FAMILIES)
 def test_a_fit_learns(family: str) -> None:
     """The validation loss falls well below what knowing nothing gives, and every epoch is told."""
-    _, curve, told = run(family=family, epochs=40, learning_rate=5e-3)
+    _, curve, told = run(family=family, latent=16 if family in WIDE else 4, epochs=40, learning_rate=5e-3)
     assert curve.validation[curve.best_epoch] < 0.5
     assert told == list(range(len(curve.train)))
 
 
 def test_best_weights_are_restored() -> None:
     """The network has the weights of the best epoch, not of the last."""
-    judged = data(100, 1)
+    judged = made_windows(100, 1)
     network, curve, _ = run(judged, learning_rate=0.2, epochs=30, patience=30)
     assert curve.best_epoch < len(curve.validation) - 1
     training = Training(window=4)
@@ -45,7 +42,9 @@ def test_best_weights_are_restored() -> None:
 def test_patience_ends_the_fit() -> None:
     """Without a better epoch the fit ends after `patience` more."""
     noise = torch.randn(100, 4, 3)
-    _, curve, _ = run(Scaled(noise, noise, torch.ones(100, 4, 3, dtype=torch.bool)), epochs=500, patience=3)
+    _, curve, _ = run(
+        Scaled(noise, noise, torch.ones(100, 4, 3, dtype=torch.bool), torch.zeros(3)), epochs=500, patience=3
+    )
     assert len(curve.train) < 200
     assert len(curve.train) == curve.best_epoch + 4
 
@@ -57,22 +56,24 @@ def test_seed_decides() -> None:
 
 
 def test_options_take_effect() -> None:
-    """Loss, L2 and dropout change what is learnt."""
+    """Loss, L1, L2, dropout and a decoder of another shape change what is learnt."""
     plain = run(epochs=3)[1]
-    for change in ({"loss": "mae"}, {"l2": 0.1}, {"dropout": 0.5}):
+    changes: list[dict[str, Any]] = [{"loss": "mae"}, {"loss": "huber"}, {"l1": 0.01}, {"l2": 0.1}]
+    changes += [{"dropout": 0.5}, {"decoder": (8, 8)}]
+    for change in changes:
         assert run(epochs=3, **change)[1] != plain
 
 
 def test_missing_cells_do_not_count() -> None:
     """What stands in a missing cell changes no loss."""
     network, _, _ = run(epochs=2)
-    judged = data(50, 2)
+    judged = made_windows(50, 2)
     judged.present[:, :, 1] = False
     spoiled = judged.values.clone()
     spoiled[:, :, 1] = 99.0
     training = Training(window=4)
     assert loss_over(network, judged, training) == pytest.approx(
-        loss_over(network, Scaled(spoiled, judged.shown, judged.present), training)
+        loss_over(network, Scaled(spoiled, judged.shown, judged.present, judged.fill), training)
     )
 
 
@@ -83,4 +84,28 @@ def test_an_interrupt_passes() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fit("model", data(100, 0), data(50, 1), torch.zeros(3), Training(window=4), interrupt)
+        fit("model", made_windows(100, 0), made_windows(50, 1), Training(window=4), interrupt)
+
+
+def test_l1_makes_weights_vanish() -> None:
+    """An L1 penalty leaves fewer weights that matter than none does."""
+
+    def small(**changes: Any) -> float:
+        network, _, _ = run(epochs=30, **changes)
+        weights = torch.cat([w.flatten() for w in network.parameters() if w.dim() > 1])
+        return float((weights.abs() < 0.01).float().mean())
+
+    assert small(l1=0.01) > small() + 0.2
+
+
+def test_cross_entropy_keeps_cells_between_0_and_1() -> None:
+    """Under bce whatever is rebuilt lies between 0 and 1, and the fit learns."""
+    raw = made_windows(400, 0)
+    low, high = raw.values.amin(), raw.values.amax()
+    unit = (raw.values - low) / (high - low)
+    data = Scaled(unit, unit, raw.present, raw.fill)
+    training = Training(window=4, hidden=(16,), latent=4, epochs=20, loss="bce", scaling="minmax")
+    network, curve = fit("model", data, data, training, lambda *_: None)
+    rebuilt = network.decode(network.encode(3 * unit))  # type: ignore[operator]
+    assert 0 <= rebuilt.min() <= rebuilt.max() <= 1
+    assert curve.validation[curve.best_epoch] < 0.98 * curve.validation[0]

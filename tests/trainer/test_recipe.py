@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -15,13 +16,15 @@ from detector.store import Store
 from schemas.manifest import Golden
 from tests.trainer.made_history import SENSORS, fitted_model, made_history, made_values, quick_training
 from trainer.fitted import Fitted
+from trainer.networks import FAMILIES
 from trainer.publish import publish
 from trainer.recipe import train
 
-FAMILIES = [("dense", 8, "mahalanobis"), ("conv", 8, "mahalanobis"), ("dense", 1, "window"), ("conv", 8, "last_row")]
+CASES = [*((family, 8, "mahalanobis") for family in FAMILIES), ("dense", 1, "window"), ("conv", 8, "last_row")]
+CASES += [("variational", 8, "window")]
 
 
-@pytest.fixture(params=FAMILIES, ids=["dense", "conv", "dense-tabular", "conv-last-row"])
+@pytest.fixture(params=CASES, ids=lambda case: "-".join(map(str, case)))
 def fitted(request: pytest.FixtureRequest) -> Fitted:
     """A bundle of each family."""
     family, window, score = request.param
@@ -144,6 +147,13 @@ def test_reconstruction_is_in_engineering_units(fitted: Fitted) -> None:
     assert latent.shape == (len(windows), fitted.manifest.latent)
     error = np.sqrt(((rebuilt - windows) ** 2).mean(axis=(0, 1)))
     assert (error < 0.6 * windows.std(axis=(0, 1))).all()
+
+
+def test_recurrent_graphs_keep_their_operators() -> None:
+    """LSTM and GRU are exported as one operator a layer, not row by row: a long window makes no long graph."""
+    for family, operator in (("lstm", "LSTM"), ("gru", "GRU")):
+        graph = onnx.load_from_string(fitted_model(family).graph).graph
+        assert [node.op_type for node in graph.node].count(operator) == 2
 
 
 def test_log_and_scalings_are_in_the_graph() -> None:

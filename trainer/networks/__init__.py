@@ -1,50 +1,52 @@
-"""Network families: one file each, one line each in the registry below.
+"""Network families: one file each, one line each in the registry below; `seam` says what is asked of them."""
 
-A network rebuilds windows of scaled values: `encode` (batch, window, sensor) -> (batch, latent), `decode` back.
-"""
-
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
-from torch import Tensor
+from torch import nn
 
-from schemas.config import Training
+from trainer.networks.adversarial import Deceiving
+from trainer.networks.bounded import Bounded
+from trainer.networks.contractive import Contraction
 from trainer.networks.conv import ConvAutoencoder
+from trainer.networks.denoising import Restoring
 from trainer.networks.dense import DenseAutoencoder
-
-
-class Network(Protocol):
-    """What the graph asks of a family; every family is a torch module beside."""
-
-    def encode(self, scaled: Tensor) -> Tensor:
-        """(batch, window, sensor) scaled values to (batch, latent)."""
-        ...
-
-    def decode(self, code: Tensor) -> Tensor:
-        """(batch, latent) to (batch, window, sensor) scaled values."""
-        ...
+from trainer.networks.linear import LinearAutoencoder
+from trainer.networks.plan import Plan
+from trainer.networks.recurrent import RecurrentAutoencoder
+from trainer.networks.seam import Rebuilding
+from trainer.networks.sparse import SparseAutoencoder, Sparsity
+from trainer.networks.transformer import TransformerAutoencoder
+from trainer.networks.variational import EvidenceBound, VariationalAutoencoder
+from trainer.networks.winner import WinnerAutoencoder
 
 
 @dataclass(frozen=True, slots=True)
-class Sizes:
-    """The size of a network."""
+class Family:
+    """The network, which is exported, and the objective it is trained for; both torch modules (see `seam`)."""
 
-    window: int
-    sensors: int
-    hidden: tuple[int, ...]
-    latent: int
-    dropout: float
+    network: Callable[[Plan], nn.Module]
+    objective: Callable[[Plan], nn.Module] = Rebuilding
 
 
-FAMILIES: dict[str, Callable[[Sizes], DenseAutoencoder | ConvAutoencoder]] = {
-    "dense": lambda s: DenseAutoencoder(s.window, s.sensors, s.hidden, s.latent, s.dropout),
-    "conv": lambda s: ConvAutoencoder(s.window, s.sensors, s.hidden, s.latent, s.dropout),
+FAMILIES: dict[str, Family] = {
+    "dense": Family(DenseAutoencoder),
+    "linear": Family(LinearAutoencoder),
+    "sparse": Family(SparseAutoencoder, Sparsity),
+    "denoising": Family(DenseAutoencoder, Restoring),
+    "contractive": Family(DenseAutoencoder, Contraction),
+    "variational": Family(VariationalAutoencoder, EvidenceBound),
+    "winner_take_all": Family(WinnerAutoencoder),
+    "adversarial": Family(DenseAutoencoder, Deceiving),
+    "conv": Family(ConvAutoencoder),
+    "lstm": Family(lambda plan: RecurrentAutoencoder(plan, nn.LSTM)),
+    "gru": Family(lambda plan: RecurrentAutoencoder(plan, nn.GRU)),
+    "transformer": Family(TransformerAutoencoder),
 }
 
 
-def sizes(training: Training, sensors: int) -> Sizes:
-    """The size a configuration asks for; the default latent code is small, so that faults are not rebuilt as well."""
-    latent = training.latent if training.latent is not None else max(2, math.isqrt(sensors))
-    return Sizes(training.window, sensors, training.hidden, latent, training.dropout)
+def build(plan: Plan) -> tuple[nn.Module, nn.Module]:
+    """A new network and its objective."""
+    family = FAMILIES[plan.training.family]
+    network = family.network(plan)
+    return Bounded(network) if plan.training.loss == "bce" else network, family.objective(plan)

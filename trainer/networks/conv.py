@@ -2,11 +2,15 @@
 
 The decoder unfolds the code over the whole window at once and smooths it with convolutions of stride 1: upsampling
 layers would leave the seams of their own step in every residual.
+
+Masci et al., Stacked Convolutional Auto-Encoders for Hierarchical Feature Extraction, ICANN 2011.
 """
 
 from itertools import pairwise
 
 from torch import Tensor, nn
+
+from trainer.networks.plan import Plan
 
 KERNEL = 3
 
@@ -14,22 +18,22 @@ KERNEL = 3
 class ConvAutoencoder(nn.Module):
     """hidden: channels of the encoder's convolutions; the first keeps the window's length, each further halves it."""
 
-    def __init__(self, window: int, sensors: int, hidden: tuple[int, ...], latent: int, dropout: float) -> None:
+    def __init__(self, plan: Plan) -> None:
         super().__init__()
-        length, layers = window, []
-        channels = (sensors, *hidden)
-        for index, (inner, outer) in enumerate(pairwise(channels)):
+        length, layers = plan.window, []
+        for index, (inner, outer) in enumerate(pairwise((plan.sensors, *plan.hidden))):
             stride = 1 if index == 0 else 2
             length = -(-length // stride)
-            layers += [nn.Conv1d(inner, outer, KERNEL, stride, KERNEL // 2), nn.ReLU(), nn.Dropout(dropout)]
+            layers += [nn.Conv1d(inner, outer, KERNEL, stride, KERNEL // 2), nn.ReLU(), nn.Dropout(plan.dropout)]
         self.convolve = nn.Sequential(*layers)
-        self.squeeze = nn.Linear(hidden[-1] * length, latent)
-        self._unfolded = (hidden[0], window)
-        self.unfold = nn.Linear(latent, hidden[0] * window)
-        self.smooth = nn.Sequential(
-            nn.ReLU(), nn.Dropout(dropout), nn.Conv1d(hidden[0], hidden[0], KERNEL, 1, KERNEL // 2),
-            nn.ReLU(), nn.Conv1d(hidden[0], sensors, KERNEL, 1, KERNEL // 2),
-        )  # fmt: skip
+        self.squeeze = nn.Linear(plan.hidden[-1] * length, plan.latent)
+        channels = plan.training.decoder or (plan.hidden[0], plan.hidden[0])
+        self._unfolded = (channels[0], plan.window)
+        self.unfold = nn.Linear(plan.latent, channels[0] * plan.window)
+        smooth: list[nn.Module] = [nn.ReLU(), nn.Dropout(plan.dropout)]
+        for inner, outer in pairwise(channels):
+            smooth += [nn.Conv1d(inner, outer, KERNEL, 1, KERNEL // 2), nn.ReLU()]
+        self.smooth = nn.Sequential(*smooth, nn.Conv1d(channels[-1], plan.sensors, KERNEL, 1, KERNEL // 2))
 
     def encode(self, scaled: Tensor) -> Tensor:
         """(batch, window, sensor) -> (batch, latent)."""

@@ -1,0 +1,27 @@
+"""The losses are what their names say, over present cells."""
+
+import pytest
+import torch
+from torch.nn import functional
+
+from trainer.losses import measure
+from trainer.networks.seam import Lesson
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("mse", functional.mse_loss),
+        ("mae", functional.l1_loss),
+        ("huber", functional.huber_loss),
+        ("bce", functional.binary_cross_entropy),
+    ],
+)
+def test_a_loss_is_the_mean_over_present_cells(name: str, known: object) -> None:
+    """As torch computes it on these cells alone; what stands in the others does not count."""
+    generator = torch.Generator().manual_seed(0)
+    rebuilt, wanted = (torch.rand(5, 4, 3, generator=generator) for _ in range(2))
+    present = torch.rand(5, 4, 3, generator=generator) < 0.7
+    spoiled = torch.where(present, wanted, 50.0)
+    found = measure(name)(rebuilt, Lesson(rebuilt, spoiled, present, torch.zeros(3)))
+    assert float(found) == pytest.approx(float(known(rebuilt[present], wanted[present])), rel=1e-5)  # type: ignore[operator]
