@@ -4,6 +4,7 @@ A msgspec type is built from the configured field paths, so a record is parsed, 
 in one pass; the accepted ones become arrays in one step. A record's fault is a dead letter, never an exception.
 """
 
+import functools
 import itertools
 import math
 import operator
@@ -76,7 +77,7 @@ class Decoder:
             cells = [(tuple(feed.value.split(".")), float | None, math.nan)]
         else:
             cells = [(path, float | None, math.nan) for path in value_paths(feed, sensors)]
-        kind, getters = _record_type([*head, *cells])
+        kind, getters = _record_type((*head, *cells))
         self._parse: Callable[[bytes], Any] = msgspec.json.Decoder(kind).decode
         self._head = [operator.attrgetter(name) for name in getters[: len(head)]]
         self._cells = _tuple_getter(getters[len(head) :])
@@ -193,7 +194,8 @@ def value_paths(feed: Feed, sensors: Sequence[str]) -> list[tuple[str, ...]]:
     return [(*prefix, sensor) for sensor in sensors]
 
 
-def _record_type(fields: list[tuple[tuple[str, ...], Any, Any]]) -> tuple[type, list[str]]:
+@functools.lru_cache(maxsize=16)  # a swap to the same sensors makes no new type
+def _record_type(fields: tuple[tuple[tuple[str, ...], Any, Any], ...]) -> tuple[type, list[str]]:
     """A msgspec type for fields at nested paths, and the attribute path of each field."""
     counter = itertools.count()
     getters: dict[tuple[str, ...], str] = {}

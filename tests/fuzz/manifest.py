@@ -45,7 +45,6 @@ def one(data: bytes) -> bool:
         return False
     watch = Watch(_SETTINGS, {"m": scorer_of(found)}, by_feed=True, topic="sensors")
     run_rows(watch, "m", "a", 0, START_S)
-    run_rows(watch, "m", "a", 100, START_S + 100 * found.period_s if found.period_s < 1e6 else START_S + 1e6)
     return True
 
 
