@@ -89,8 +89,8 @@ class DriftWatch:
         for block, (begin, end) in enumerate(zip(begins.tolist(), ends.tolist(), strict=True)):
             slot = int(slots[begin])
             self.total[slot] += sums[block]
-            self.count[slot] = filled[end] + 1
-            if self.count[slot] % self.block_rows == 0:
+            self.count[slot] = filled[end] % self.block_rows + 1
+            if self.count[slot] == self.block_rows:
                 done.append((float(times[end]), slot, self.total[slot] / self.block_rows))
                 self.total[slot] = 0
                 self.count[slot] = 0

@@ -161,6 +161,21 @@ def test_drift_of_most_assets_asks_once() -> None:
     assert story.requests[0].figures[0].z > 5
 
 
+@pytest.mark.parametrize("poll", [1, 7, 100])
+def test_the_memory_of_drift_does_not_depend_on_polls(poll: int) -> None:
+    """Whatever a checkpoint keeps of it is the same as after one poll of everything."""
+    records = feed(np.random.default_rng(5).normal(size=(605, 3, 3)))
+    whole, parts = watch(), watch()
+    replay(whole, records, len(records))
+    replay(parts, records, poll)
+    one, other = whole.lanes["m"].drift, parts.lanes["m"].drift
+    assert one is not None
+    assert other is not None
+    np.testing.assert_array_equal(one.count, other.count)
+    np.testing.assert_array_equal(one.streak, other.streak)
+    np.testing.assert_allclose(one.total, other.total, atol=1e-9)
+
+
 def test_a_fault_of_one_asset_is_no_drift() -> None:
     """One asset in trouble does not ask for a retraining of the model of three."""
     values = np.random.default_rng(5).normal(size=(600, 3, 3))
