@@ -10,6 +10,7 @@ from typing import TypeVar
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import RetriableError
+from kafka.serializer import Serializer
 
 T = TypeVar("T")
 
@@ -25,6 +26,17 @@ class Message:
     partition: int | None = None
     timestamp: int | None = None
     headers: tuple[tuple[str, bytes], ...] = ()
+
+
+NOTHING = object()
+
+
+class _Plain(Serializer):  # type: ignore[misc]  # kafka-python has no types
+    """Bytes as they are. The client itself refuses to send a record with neither key nor value; others do send it."""
+
+    def serialize(self, topic: str, headers: object, data: object) -> object:
+        """None for NOTHING."""
+        return None if data is NOTHING else data
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,18 +96,32 @@ class Cluster:
         finally:
             admin.close()
 
-    def producer(self, linger_ms: int, max_request_size: int = 2_000_000) -> KafkaProducer:
+    def producer(
+        self, linger_ms: int, max_request_size: int = 2_000_000, compression: str | None = None
+    ) -> KafkaProducer:
         """A producer for tests that send in their own way; to be closed by them."""
-        return KafkaProducer(bootstrap_servers=self.bootstrap, linger_ms=linger_ms, max_request_size=max_request_size)
+        return KafkaProducer(
+            bootstrap_servers=self.bootstrap,
+            linger_ms=linger_ms,
+            max_request_size=max_request_size,
+            compression_type=compression,
+            value_serializer=_Plain(),
+        )
 
-    def produce(self, topic: str, messages: Iterable[Message], max_request_size: int = 2_000_000) -> None:
+    def produce(
+        self,
+        topic: str,
+        messages: Iterable[Message],
+        max_request_size: int = 2_000_000,
+        compression: str | None = None,
+    ) -> None:
         """Produces in order and returns when everything is acknowledged."""
-        producer = self.producer(linger_ms=5, max_request_size=max_request_size)
+        producer = self.producer(5, max_request_size, compression)
         try:
             sent = [
                 producer.send(
                     topic,
-                    value=message.value,
+                    value=NOTHING if message.value is None else message.value,
                     key=message.key,
                     partition=message.partition,
                     timestamp_ms=message.timestamp,

@@ -48,7 +48,9 @@ class Deliveries:
             self.flush(self._settings.limits.delivery_timeout_s)
         try:
             self._begin()
-            future = self._producer.send(topic, message.value, message.key, list(message.headers), message.partition)
+            # The client refuses a record with neither key nor value, which a tombstone's dead letter can be.
+            key = b"" if message.key is None and message.value is None else message.key
+            future = self._producer.send(topic, message.value, key, list(message.headers), message.partition)
         except KafkaError as error:
             raise fault(f"sending to {topic}", error, "Write") from error
         except ValueError as error:  # a partition that is newer than what the producer knows: the next one knows it
