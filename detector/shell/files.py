@@ -23,6 +23,7 @@ from schemas.config import Settings
 PARTITION = 0
 STATE_FILE_VERSION = 1
 _EOF_WAIT_S = 0.02
+_LOOK_BACK = 65_536
 _LONGEST_LINE = 64 << 20  # past this a line is cut: it is no record
 
 
@@ -153,7 +154,7 @@ class FileTransport:
         line = dead_letter_line(message) if message.stream is Stream.DEAD_LETTERS else message.value
         if message.stream not in self._outputs:
             self._outputs[message.stream] = _open_output(self._settings, message.stream)
-        self._outputs[message.stream].write((line or b"null") + b"\n")
+        _append(self._outputs[message.stream], (line or b"null") + b"\n", message.stream)
 
     def flush(self, timeout_s: float) -> None:
         """Hands all lines to the operating system."""
@@ -233,6 +234,35 @@ def _open_input(settings: Settings) -> IO[bytes]:
         ) from None
 
 
+def _append(file: IO[bytes], data: bytes, stream: Stream) -> None:
+    """A disk that is full takes a part of a line, and says so only when it is given the rest."""
+    try:
+        taken = file.write(data)
+        while taken < len(data):
+            taken += file.write(data[taken:])
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise DataError(f"the file of {stream.value} cannot be written ({error.strerror})", "free some space") from None
+
+
+def _cut_torn_line(path: Path) -> None:
+    """Takes away what a full disk left of a line. It was never committed: it comes again, and whole."""
+    if not path.exists():
+        return
+    with path.open("r+b") as file:
+        end = file.seek(0, os.SEEK_END)
+        while end > 0:
+            begin = max(end - _LOOK_BACK, 0)
+            file.seek(begin)
+            newline = file.read(end - begin).rfind(b"\n")
+            if newline >= 0:
+                end = begin + newline + 1
+                break
+            end = begin
+        file.truncate(end)
+
+
 def _open_output(settings: Settings, stream: Stream) -> IO[bytes]:
     name = getattr(settings.topics, stream.value)
     if name == "-":
@@ -240,6 +270,8 @@ def _open_output(settings: Settings, stream: Stream) -> IO[bytes]:
     path = _path(settings, name)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if stream is not Stream.CONTROL:  # others append there
+            _cut_torn_line(path)
         return path.open("ab", buffering=0)
     except OSError as error:
         raise ConfigError(f"{path} cannot be written ({type(error).__name__})", "check files.directory") from None
