@@ -1,11 +1,9 @@
 """`watchkeeper run`: the daemon."""
 
-import typer
-
 from detector.commands.options import ConfigOption
 from detector.config import load_settings
 from detector.shell.daemon import run_daemon
-from detector.shell.logs import configure_logs
+from detector.shell.logs import configure_logs, say
 
 
 def run(config: ConfigOption = None) -> None:
@@ -25,5 +23,5 @@ def run(config: ConfigOption = None) -> None:
         where = f"{settings.files.directory / settings.topics.input}.jsonl"
     else:
         where = f"topic {settings.topics.input} at {settings.kafka.bootstrap_servers}"
-    typer.echo(f"watching {where}; alerts go to {settings.topics.alerts}; stop with Ctrl-C", err=True)
+    say(f"watching {where}; alerts go to {settings.topics.alerts}; stop with Ctrl-C")
     run_daemon(settings, config)

@@ -1,11 +1,31 @@
 """Structured logs on standard error: lines for a person on a terminal, JSON elsewhere. Never a payload or secret."""
 
 import logging
+import os
 import sys
+from contextlib import suppress
+from typing import TextIO, cast
 
 import structlog
 
 from schemas.config import Logging
+
+
+class _Voice:
+    """Standard error, past every buffer. A log that nobody can write is no reason to stop watching."""
+
+    def write(self, text: str) -> None:
+        """One line in one call, or nothing."""
+        with suppress(OSError):
+            os.write(sys.stderr.fileno(), text.encode(errors="backslashreplace"))
+
+    def flush(self) -> None:
+        """Nothing waits."""
+
+
+def say(line: str) -> None:
+    """A line for a person on standard error, where there is one."""
+    _Voice().write(f"{line}\n")
 
 
 def configure_logs(settings: Logging) -> None:
@@ -22,9 +42,9 @@ def configure_logs(settings: Logging) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(settings.level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _Voice())),
         cache_logger_on_first_use=False,
     )
     # The broker client repeats itself while a broker is away; what matters is said by our own lines.
-    logging.basicConfig(level=logging.ERROR, stream=sys.stderr, format="%(message)s", force=True)
+    logging.basicConfig(level=logging.ERROR, stream=_Voice(), format="%(message)s", force=True)
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
