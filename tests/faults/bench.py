@@ -52,15 +52,16 @@ class Bench:
         self.store = folder / "models"
         self._numbers = itertools.count()
         self._laid: dict[str, Laid] = {}
-        self._truths: dict[str, Books] = {}
+        self._truths: dict[tuple[str, str], Books] = {}
         self._proxy: Proxy | None = None
         self._lock = RLock()  # runs are made side by side
 
     def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
         models = Store(str(self.store))
-        feed.bundle().publish(models)
-        models.promote("pump", "v1")
+        for bundle in feed.bundles():
+            bundle.publish(models)
+            models.promote(bundle.manifest.model, "v1")
         self.broker.start()
         return self
 
@@ -117,7 +118,7 @@ class Bench:
             # Its records are months old, and must stay; their times are the events', whatever the broker's default.
             configs = {"retention.ms": "-1", "message.timestamp.type": "CreateTime", "max.message.bytes": "12000000"}
             self.cluster.create(topic, wanted.partitions, configs)
-            self.cluster.produce(topic, wanted.messages, max_request_size=12_000_000)
+            self.cluster.produce(topic, wanted.messages, 12_000_000, wanted.compression)
             self._laid[wanted.name] = Laid(wanted, topic, self.cluster.ends(topic))
         return self._laid[wanted.name]
 
@@ -137,12 +138,12 @@ class Bench:
         """The sections of a run over a short feed."""
         return sections | {"kafka": SLOW | sections.get("kafka", {}), "limits": PACED | sections.get("limits", {})}
 
-    def truth(self, laid: Laid) -> Books:
-        """The books of a run without faults, made once a feed."""
+    def truth(self, laid: Laid, model: str = "pump") -> Books:
+        """The books of a run without faults, made once a feed and model."""
         with self._lock:
-            if laid.topic not in self._truths:
-                with self.plant(laid, AT_LEAST_ONCE) as plant:
+            if (laid.topic, model) not in self._truths:
+                with self.plant(laid, AT_LEAST_ONCE, watch=[{"model": model}]) as plant:
                     plant.start()
                     plant.finish()
-                    self._truths[laid.topic] = plant.books()
-            return self._truths[laid.topic]
+                    self._truths[laid.topic, model] = plant.books()
+            return self._truths[laid.topic, model]

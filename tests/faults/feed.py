@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from schemas.manifest import Scoring
+from schemas.manifest import DriftReference, ReferenceSignal, Scoring
 from tests.detector.tiny_bundle import Tiny, tiny
 from tests.integration.installation import START_S, record
 from tests.kafka_client import Message
@@ -19,14 +19,27 @@ ASSETS = tuple(f"pump-{number}" for number in range(20))
 SHORT, LONG = 4_000, 200_000
 
 
-def bundle(version: str = "v1") -> Tiny:
+def bundles() -> tuple[Tiny, ...]:
+    """What the store holds from the beginning; each model has one version."""
+    return bundle("pump"), tiny("v1", model="plain"), drifting()
+
+
+def bundle(model: str) -> Tiny:
     """The tiny bundle with a memory: smoothed errors and scores, so that one row lost or doubled shows in the next."""
-    plain = tiny(version, model="pump")
+    plain = tiny("v1", model=model)
     scoring = Scoring(
         method="mahalanobis", vector_alpha=0.5, center=(0.0, 0.0), precision=((1.0, 0.0), (0.0, 1.0)), score_alpha=0.5
     )
     sensors = tuple(sensor.model_copy(update={"stuck_rows": 20}) for sensor in plain.manifest.sensors)
     return replace(plain, manifest=plain.manifest.model_copy(update={"scoring": scoring, "sensors": sensors}))
+
+
+def drifting() -> Tiny:
+    """A bundle to whose reference no asset of the feed has ever been near."""
+    plain = bundle("drifting")
+    signals = (ReferenceSignal(name="flow", mean=0.0, block_sd=0.1),)
+    drift = DriftReference(block_rows=10, signals=signals)
+    return replace(plain, manifest=plain.manifest.model_copy(update={"drift": drift}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +49,7 @@ class Feed:
     name: str
     messages: tuple[Message, ...]
     partitions: int = PARTITIONS
+    compression: str | None = None  # of the producer
 
 
 def steady(records: int) -> Feed:

@@ -8,6 +8,7 @@ committed messages sees nothing twice.
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 from typing import TypeVar
 
 import msgspec
@@ -15,6 +16,7 @@ from pydantic import BaseModel
 
 from detector.core.state import MARKER, decode_bucket, decode_marker
 from detector.shell.messages import read_dead_letter
+from schemas.feed import DeadLetterLine
 from tests.kafka_client import Cluster, Read
 
 Place = tuple[int, int]  # partition, offset
@@ -71,6 +73,25 @@ def read_books(cluster: Cluster, run: str) -> Books:
         _enter(books, books.alerts, _event(read.value or b"").id, read.value or b"")
     _enter_state(books, reads["state"])
     return books
+
+
+def read_folder(folder: Path) -> Books:
+    """The same of a daemon over files, whose outputs lie in `folder` under the names of their roles."""
+    books = Books()
+    lines = {role: _lines(folder / f"{role}.jsonl") for role in ("scores", "dead_letters", "alerts")}
+    _enter_scores(books, (Read("scores", 0, 0, 0, None, line, ()) for line in lines["scores"]))
+    for line in lines["dead_letters"]:
+        letter = DeadLetterLine.model_validate_json(line).dead_letter
+        _enter(books, books.entries, (letter.partition, letter.offset), letter.reason.value)
+    for line in lines["alerts"]:
+        _enter(books, books.alerts, _event(line).id, line)
+    entries = msgspec.msgpack.decode((folder / "state.msgpack").read_bytes())["entries"]
+    _enter_state(books, (Read("state", 0, 0, 0, key.encode(), value, ()) for key, value in entries.items()))
+    return books
+
+
+def _lines(path: Path) -> list[bytes]:
+    return path.read_bytes().splitlines() if path.exists() else []
 
 
 def _enter(books: Books, into: dict[_Key, _Value], key: _Key, value: _Value) -> None:

@@ -19,7 +19,7 @@ from deploy.demo.process import RUN, DaemonProcess
 from tests.faults.failpoints import Trap
 from tests.faults.ledger import ROLES, Account, Books, Place, read_books, settle
 from tests.integration.installation import install
-from tests.kafka_client import Cluster, eventually
+from tests.kafka_client import Cluster, Message, eventually
 
 BROKER_FAULT = 5  # the daemon's exit code; a supervisor starts it again
 # What a run is configured with. Silence is told by the wall clock, and no two runs have the same one.
@@ -146,10 +146,14 @@ class Plant:
         """What the run left behind."""
         return read_books(self.cluster, self.run)
 
-    def settle(self, truth: Books, gone: Collection[Place] = ()) -> Account:
-        """The run's account against the fault-free books."""
+    def control(self, *values: bytes | None) -> None:
+        """Writes to the run's control topic."""
+        self.cluster.produce(f"{self.run}.control", [Message(value) for value in values])
+
+    def settle(self, truth: Books, gone: Collection[Place] = (), books: Books | None = None) -> Account:
+        """The run's account against the fault-free books. books: the run's own, where they were read already."""
         exactly = self.guarantee == "exactly_once"
-        account = settle(self.books(), truth, self.ends, self.starts_s, exactly, gone)
+        account = settle(books or self.books(), truth, self.ends, self.starts_s, exactly, gone)
         account = replace(account, kills=self.kills, deaths=len(self.deaths))
         self._fine = account.fine
         assert "Traceback" not in self.log(), self.log()[-3000:]

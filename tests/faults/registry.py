@@ -61,14 +61,14 @@ def fault(name: str, guarantees: tuple[str, ...] = BOTH) -> Callable[[Run], Run]
     return register
 
 
-def harm(name: str, guarantees: tuple[str, ...] = BOTH, **sections: Any) -> Callable[[Harm], Harm]:
+def harm(name: str, guarantees: tuple[str, ...] = BOTH, model: str = "pump", **sections: Any) -> Callable[[Harm], Harm]:
     """Registers a gentle fault over the steady feed. The function may leave members running or none at all."""
 
     def register(function: Harm) -> Harm:
         def run(bench: Bench, guarantee: str) -> Account:
             laid = bench.steady()
-            truth = bench.truth(laid)
-            with bench.plant(laid, guarantee, **bench.paced(sections)) as plant:
+            truth = bench.truth(laid, model)
+            with bench.plant(laid, guarantee, **bench.paced({"watch": [{"model": model}]} | sections)) as plant:
                 function(plant, bench)
                 plant.finish()
                 return plant.settle(truth)

@@ -133,20 +133,20 @@ def story(assets: Sequence[str], seconds: int, faults: Mapping[int, int]) -> lis
     return messages
 
 
-def announce(place: Installation, store: Path, version: str, digest: str | None = None) -> None:
+def announce(place: Installation, store: Path, version: str, digest: str | None = None, model: str = "pump") -> None:
     """Sends what a worker sends when it has published."""
-    _, true_digest = load_manifest(Store(str(store)), "pump", version)
+    _, true_digest = load_manifest(Store(str(store)), model, version)
     body = {
         "type": "model_published",
         "version": 1,
         "id": f"announce-{version}",
-        "model": "pump",
+        "model": model,
         "model_version": version,
         "manifest_sha256": digest or true_digest,
         "at": "2026-03-01T00:00:00Z",
         "answers": None,
     }
-    place.cluster.produce(f"{place.topic}.control", [Message(json.dumps(body).encode())])
+    place.cluster.produce(f"{place.group}.control", [Message(json.dumps(body).encode())])
 
 
 def by_id(alerts: Iterable[Alert]) -> dict[str, Alert]:
