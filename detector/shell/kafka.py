@@ -219,7 +219,7 @@ class KafkaTransport:
         self._rewind()
         place = _PLACE.search(said)
         if place is None:
-            raise Interrupted(f"a batch is corrupt ({said[:120]})", "check the broker's disks")
+            return self._pass_unreadable()
         partition, base = int(place[1]), int(place[2])
         tries = self._corrupt[partition, base] = self._corrupt.get((partition, base), 0) + 1
         structlog.get_logger().error("corrupt batch", partition=partition, offset=base, tries=tries)
@@ -229,6 +229,28 @@ class KafkaTransport:
         gone = self._next[partition]
         self._go_to(TopicPartition(self.topic, partition), gone + 1)
         return {partition: (gone, gone + 1)}
+
+    def _pass_unreadable(self) -> dict[int, tuple[int, int]]:
+        """A header's name that is not UTF-8 ends the batch for the client, which does not say where: each is asked."""
+        for partition, offset in self._next.items():
+            if self._can_read(TopicPartition(self.topic, partition), offset):
+                continue
+            structlog.get_logger().error("unreadable record", partition=partition, offset=offset)
+            self._go_to(TopicPartition(self.topic, partition), offset + 1)
+            return {partition: (offset, offset + 1)}
+        raise Interrupted("a batch is corrupt", "check the broker's disks")
+
+    def _can_read(self, place: TopicPartition, offset: int) -> bool:
+        try:
+            self._reader.assign([place])
+            self._reader.seek(place, offset)
+            if offset < self._reader.end_offsets([place])[place]:
+                self._reader.poll(timeout_ms=int(self._settings.kafka.request_timeout_s * 1000), max_records=1)
+        except CorruptRecordError:
+            return False
+        except KafkaError as error:
+            raise fault("looking for a record that cannot be read", error) from error
+        return True
 
     def _shake_off(self, partition: int, offset: int) -> None:
         """The client keeps a batch that failed, and turns in it for ever; moved away and back, it asks the broker."""

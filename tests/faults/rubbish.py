@@ -7,7 +7,7 @@ from dataclasses import replace
 from schemas.alert import AlertKind, AlertState, Condition
 from schemas.feed import RowFlag
 from tests.faults.ledger import Entry
-from tests.faults.spoilt import SECONDS, Found, Piece, Spoilt, ripple, row, spoil, spread
+from tests.faults.spoilt import HARMLESS, NEVER_READ, SECONDS, Found, Piece, Spoilt, ripple, row, spoil, spread
 from tests.integration.installation import START_S
 from tests.kafka_client import Message
 from tests.malformed import MALFORMED, body
@@ -80,6 +80,32 @@ def _corrupt_headers() -> Iterator[Piece]:
 
 
 spoil(Spoilt("corrupt headers", list(_corrupt_headers())))
+
+
+class _NotText(str):
+    """A header's name as a client of another language can write it."""
+
+    __slots__ = ()
+
+    def encode(self, *_: object) -> bytes:
+        return b"\xff\xfe"
+
+
+def _nameless_headers() -> Iterator[Piece]:
+    for second in range(SECONDS):
+        yield row(ODD, second, 10.0 + ripple(second), 50.0 - ripple(second))
+        # Larger than a batch, and so in one of its own: for the client a batch ends with the record it cannot read.
+        value = body(asset=ODD, extra="x" * 20_000)
+        bad = Message(value, headers=((_NotText("name"), b""),))
+        yield Piece(bad, NEVER_READ) if second % 30 == 15 else HARMLESS
+
+
+def _said(found: Found) -> Iterator[str]:
+    if found.log.count("records lost before they were read") < 3:
+        yield "not every gap was said"
+
+
+spoil(Spoilt("header name that is not UTF-8", list(_nameless_headers()), _said))
 
 
 def _out_of_time() -> Iterator[Piece]:

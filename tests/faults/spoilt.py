@@ -37,6 +37,7 @@ class Piece:
     becomes: Entry | None = None
 
 
+NEVER_READ = "never read"  # what the client cannot read is a gap, counted and said
 HARMLESS = Piece(Message(b"{"), "not_json")
 
 
@@ -102,7 +103,8 @@ def spoil(spoilt: Spoilt) -> None:
             peak_mib = _until(plant.is_done, plant.start())
             plant.finish()
             books, places = plant.books(), spoilt.places()
-            account = plant.settle(_expected(_moved(calm, laid.topic), books, places), books=books)
+            gone = {place for place, piece in places.items() if piece.becomes == NEVER_READ}
+            account = plant.settle(_expected(_moved(calm, laid.topic), books, places), gone, books)
             found = Found([books.entries[p] for p in places if p in books.entries], _odd(books), peak_mib, plant.log())
         complaints = (*account.complaints, *_wrong(books, places), *spoilt.check(found))
         return replace(account, complaints=complaints)
@@ -171,7 +173,7 @@ def _odd(books: Books) -> list[Alert]:
 def _wrong(books: Books, places: Mapping[Place, Piece]) -> Iterator[str]:
     """A complaint for each bad record that became something else than its piece says."""
     for place, piece in places.items():
-        entry = books.entries.get(place)
+        entry = books.entries.get(place, NEVER_READ)
         scored = not isinstance(entry, str)
         if entry != piece.becomes if piece.becomes is not None else not scored:
             yield f"the bad record {place} became {entry}, not {piece.becomes or 'a row'}"
