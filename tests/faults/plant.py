@@ -125,7 +125,7 @@ class Plant:
         for name in sorted(self._wanted):
             self._end(name)
 
-    def await_done(self, within_s: float = 120.0) -> None:
+    def await_done(self, within_s: float = 300.0) -> None:
         """Waits until everything is committed, as a supervisor does; starts a member where none runs."""
         if not self._wanted and not self.is_done():
             self.start()

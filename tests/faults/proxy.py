@@ -36,7 +36,7 @@ def fetch_proxy(program: Path = PROGRAM) -> Path:
         return program
     go = shutil.which("go")
     if go is None:
-        raise ProxyMissingError("there is no go on the PATH to build toxiproxy with", "install Go 1.22 or newer")
+        raise ProxyMissingError("there is no go on the PATH to build toxiproxy with", "install Go 1.23 or newer")
     program.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=program.parent) as scratch:
         environment = os.environ | {"GOBIN": scratch}
