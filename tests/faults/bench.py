@@ -14,7 +14,7 @@ from detector.store import Store
 from tests.faults import feed
 from tests.faults.feed import Feed
 from tests.faults.ledger import Books
-from tests.faults.plant import PACED, SLOW, Plant
+from tests.faults.plant import FINE, PACED, SLOW, Plant
 from tests.faults.proxy import Proxy
 from tests.kafka_client import Cluster
 
@@ -132,7 +132,9 @@ class Bench:
 
     def paced(self, sections: dict[str, Any]) -> dict[str, Any]:
         """The sections of a run over the steady feed: a short one is spread over seconds, to have a middle."""
-        return sections if self.long else self.spread(sections)
+        if self.long:
+            return sections | {"limits": FINE | sections.get("limits", {})}
+        return self.spread(sections)
 
     def spread(self, sections: dict[str, Any]) -> dict[str, Any]:
         """The sections of a run over a short feed."""

@@ -31,6 +31,8 @@ SECTIONS: dict[str, Any] = {
 }
 # Shorter than in a plant: what a fault takes to be noticed, a test has to wait for.
 KAFKA = {"session_timeout_s": 5, "request_timeout_s": 5, "transaction_timeout_s": 8}
+# In a long feed: many polls between two checkpoints, so that a kill finds much that was sent and not committed.
+FINE = {"poll_records": 1000, "checkpoint_s": 1.5}
 # Small fetches far apart spread a short feed over seconds: there must be a middle to be killed in.
 SLOW = {"max_partition_fetch_bytes": 16_384}
 PACED = {"poll_records": 100_000, "poll_interval_ms": 400}
