@@ -69,16 +69,12 @@ class Loop:
         self._positions: dict[int, int] = {}  # assigned partition -> next offset
         self._committed: dict[int, int] = {}
         self._transactional = settings.delivery == "exactly_once"
-        self._pause_s = 0.0  # > 0: interrupted; how long to wait before the next try
+        self.interrupted = False  # a delivery failed and work has not begun again
+        self._pause_s = 0.0  # what the last interruption waited; longer each time, until a commit succeeds
         self._checkpoint_at = time.monotonic() + settings.limits.checkpoint_s
         self._recent: deque[tuple[int, int]] = deque()  # records and dead letters of recent polls
         self._tally, self._log_at = _Tally(), time.monotonic() + _LOG_EVERY_S
         self._tell_models()
-
-    @property
-    def interrupted(self) -> bool:
-        """Whether the last delivery failed and work has not begun again."""
-        return self._pause_s > 0
 
     def tick(self) -> bool:
         """One turn; False when the input has ended. Raises BrokerError or BadInputLimit; never for a bad record.
@@ -133,6 +129,7 @@ class Loop:
         self._transport.flush(timeout_s)
         self._transport.commit(moved, timeout_s)
         self._committed.update(moved)
+        self._pause_s = 0.0
         if moved:
             self._metrics.commits.inc()
 
@@ -185,7 +182,7 @@ class Loop:
     def _wait_out(self, fault: Interrupted) -> None:
         """Says what failed and waits a moment: longer each time, until it can go on."""
         self._pause_s = min(max(2 * self._pause_s, 0.1), _LONGEST_PAUSE_S)
-        self._health.interrupted = True
+        self.interrupted = self._health.interrupted = True
         self._health.advanced = time.monotonic()  # waiting for a broker is life: a restart would not bring it back
         self._metrics.interruptions.inc()
         self._log.warning("interrupted", reason=fault.problem, remedy=fault.remedy, next_try_s=self._pause_s)
@@ -195,8 +192,7 @@ class Loop:
         self._transport.recover()
         for partition in sorted(self._positions):
             self._take_up(partition)
-        self._pause_s = 0.0
-        self._health.interrupted = False
+        self.interrupted = self._health.interrupted = False
         self._metrics.recoveries.inc()
         self._log.info("recovered", partitions=len(self._positions))
 

@@ -1,7 +1,9 @@
 """The daemon stays small: nothing of the trainer is loaded, neither by the package nor by its own commands."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -27,6 +29,7 @@ def test_the_detectors_own_commands_load_nothing_of_the_trainer(command: str) ->
     """Also where the trainer is installed: torch would take 600 MB and some seconds of every start."""
     code = f"""
 import sys
+from pathlib import Path
 sys.argv = ["watchkeeper", {command!r}, "--help"]
 from detector.cli import main
 try:
@@ -43,3 +46,12 @@ def test_a_trainers_command_is_found_where_the_trainer_is_installed() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0
     assert "Fit a model on normal history" in done.stdout
+
+
+@pytest.mark.parametrize("package", ["detector.bundle", "trainer.export", "benchmarks.model"])
+def test_onnxruntime_is_kept_from_reporting_to_its_makers(package: str, tmp_path: Path) -> None:
+    """It would keep what it has to send in the home directory; with its reporting off there is nothing."""
+    environment = {name: value for name, value in os.environ.items() if name not in ("CI", "ORT_DISABLE_TELEMETRY")}
+    code = f"import {package}, onnxruntime"
+    subprocess.run([sys.executable, "-c", code], env=environment | {"HOME": str(tmp_path)}, check=True, timeout=120)
+    assert not [path for path in tmp_path.rglob("*") if "onnxruntime" in path.name]

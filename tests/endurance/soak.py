@@ -128,10 +128,12 @@ def _rubbish(scene: Scene) -> None:
 
 def _new_assets(scene: Scene) -> None:
     row = {"timestamp": time.time(), "flow": 1.0}
-    scene.rows.produce(FEED, [Message(json.dumps(row | {"asset": f"guest-{n}"}).encode()) for n in range(2000)])
+    names = [f"guest-{number}" for number in range(2000)]  # the same ones each time: what they take is taken once
+    scene.rows.produce(FEED, [Message(json.dumps(row | {"asset": name}).encode(), name.encode()) for name in names])
 
 
 FAULTS: dict[str, Callable[[Scene], None]] = {
+    "new assets": _new_assets,
     "broker killed": _broker_crash,
     "rubbish": _rubbish,
     "broker frozen": _broker_freeze,
@@ -139,7 +141,6 @@ FAULTS: dict[str, Callable[[Scene], None]] = {
     "reload": _reload,
     "member killed": _member_is_killed,
     "daemon frozen": _frozen_itself,
-    "new assets": _new_assets,
 }
 
 
