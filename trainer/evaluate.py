@@ -16,6 +16,7 @@ from trainer.fitted import Fitted
 from trainer.metrics import Counts, area_under_pr, count
 from trainer.recipe import train
 from trainer.series import Series
+from trainer.vus import volume_under_pr
 
 MODEL = "evaluate"
 POLL = 1000  # rows given at once; the outcome does not depend on it
@@ -33,7 +34,8 @@ class Judged:
     rows: int
     anomalous: int
     counts: Counts | None  # None without labels
-    area: float | None
+    area: float | None  # AUC-PR
+    volume: float | None  # VUS-PR
     threshold: float
 
 
@@ -41,17 +43,23 @@ def evaluate_series(series: Series, training: Training, out: Path) -> Judged:
     """Trains on the train rows, scores the test rows, and writes NAME.parquet into `out`."""
     fitted = train(series.train, MODEL, training)
     scores = score_series(series, fitted)
-    verdicts = scores > fitted.threshold
-    table = {"timestamp": series.stamps, "score": pa.array(scores), "pred": pa.array(verdicts.astype(np.int8))}
+    verdicts = pa.array((scores > fitted.threshold).astype(np.int8))
+    table = {"timestamp": series.stamps, "score": pa.array(scores), "pred": verdicts}
     pq.write_table(pa.table(table), out / f"{series.name}.parquet", compression="zstd")
+    return judge(series, scores, fitted.threshold)
+
+
+def judge(series: Series, scores: Doubles, threshold: float) -> Judged:
+    """Scores (test row,) and their threshold against the labels, where there are any."""
     labels = series.labels
     return Judged(
         name=series.name,
         rows=len(scores),
         anomalous=int(labels.sum()) if labels is not None else 0,
-        counts=count(labels, verdicts) if labels is not None else None,
+        counts=count(labels, scores > threshold) if labels is not None else None,
         area=area_under_pr(labels, scores) if labels is not None else None,
-        threshold=fitted.threshold,
+        volume=volume_under_pr(labels, scores) if labels is not None else None,
+        threshold=threshold,
     )
 
 

@@ -1,8 +1,11 @@
 """Made-up histories of a small plant: four sensors that follow one slow load, with noise."""
 
 from functools import cache
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from schemas.config import Training
@@ -33,6 +36,19 @@ def made_history(rows: int = 900, assets: int = 2, seed: int = 0) -> History:
     times = START + np.arange(rows, dtype=np.float64)
     made = [AssetHistory(f"pump-{n}", times, made_values(rows, 100 * seed + n)) for n in range(assets)]
     return History(SENSORS, tuple(made), "made up")
+
+
+def write_series(folder: Path, name: str, *, labelled: bool = True, shift: bool = True) -> None:
+    """An evaluation series of 500 train and 300 test rows, the fault in rows 600 to 700, as NAME.parquet."""
+    values = made_values(800, 11)
+    if shift:
+        values[600:700, 2] += 15
+    columns: dict[str, object] = {"timestamp": np.arange(800)}
+    columns |= {sensor: values[:, column] for column, sensor in enumerate(SENSORS)}
+    columns["split"] = ["train"] * 500 + ["test"] * 300
+    if labelled:
+        columns["label"] = [int(600 <= row < 700) for row in range(800)]
+    pq.write_table(pa.table(columns), folder / f"{name}.parquet")
 
 
 def quick_training(**changes: object) -> Training:

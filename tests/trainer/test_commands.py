@@ -20,7 +20,7 @@ from detector.store import Store
 from schemas.config import Trust
 from tests.detector.commands.invoke import Ran, invoke
 from tests.detector.test_signing import make_pair
-from tests.trainer.made_history import QUICK, SENSORS, START, made_values
+from tests.trainer.made_history import QUICK, SENSORS, START, made_values, write_series
 from trainer.commands.backtest import backtest
 from trainer.commands.evaluate import evaluate
 from trainer.commands.train import train
@@ -154,25 +154,12 @@ def test_backtest_counts_bad_lines(plant: Path, tmp_path: Path) -> None:
     assert figures["dead_letters"] == {"not_json": 1}
 
 
-def series(folder: Path, name: str, *, labelled: bool, shift: bool) -> None:
-    """A series of 500 train and 300 test rows."""
-    values = made_values(800, 11)
-    if shift:
-        values[600:700, 2] += 15
-    columns: dict[str, object] = {"timestamp": np.arange(800)}
-    columns |= {sensor: values[:, column] for column, sensor in enumerate(SENSORS)}
-    columns["split"] = ["train"] * 500 + ["test"] * 300
-    if labelled:
-        columns["label"] = [int(600 <= row < 700) for row in range(800)]
-    pq.write_table(pa.table(columns), folder / f"{name}.parquet")
-
-
 def test_evaluate_writes_a_row_per_test_row(plant: Path, tmp_path: Path) -> None:
     """Every test row has a score and a verdict, with or without labels; a series without test rows is left out."""
     data, out = tmp_path / "data", tmp_path / "out"
     data.mkdir()
-    series(data, "with", labelled=True, shift=True)
-    series(data, "without", labelled=False, shift=False)
+    write_series(data, "with", labelled=True, shift=True)
+    write_series(data, "without", labelled=False, shift=False)
     only_train = pq.read_table(data / "with.parquet").slice(0, 500)
     pq.write_table(only_train, data / "anomaly-free.parquet")
     ran = run(evaluate, plant, "--data", data, "--out", out, "--jobs", "1")
@@ -186,6 +173,8 @@ def test_evaluate_writes_a_row_per_test_row(plant: Path, tmp_path: Path) -> None
         assert set(written["pred"].to_pylist()) <= {0, 1}
     report = json.loads((out / "metrics.json").read_text("utf-8"))
     assert report["pooled"]["F1"] > 0.8
+    assert report["pooled"]["VUS-PR"] > 0.8
+    assert "VUS-PR" in ran.out
     assert report["pooled"]["FAR"] < 15
     assert report["series"]["without"]["AUC-PR"] is None
 
@@ -195,7 +184,7 @@ def test_evaluate_is_causal_and_blind_to_labels(plant: Path, tmp_path: Path) -> 
     first, second = tmp_path / "first", tmp_path / "second"
     for folder, shift in ((first, False), (second, True)):
         folder.mkdir()
-        series(folder, "s", labelled=shift, shift=shift)
+        write_series(folder, "s", labelled=shift, shift=shift)
         assert run(evaluate, plant, "--data", folder, "--out", folder / "out", "--jobs", "1").code == 0
     one, two = (pq.read_table(folder / "out" / "s.parquet")["score"].to_numpy() for folder in (first, second))
     np.testing.assert_array_equal(one[:100], two[:100])

@@ -45,7 +45,7 @@ def evaluate(
     row is judged from rows up to it (labels are read only to count). Writes one NAME.parquet a series and metrics.json.
 
     F1, FAR (share of normal rows alarmed) and MAR (share of anomalous rows missed) are pooled over all test rows;
-    AUC-PR is the mean over series.
+    AUC-PR and VUS-PR (Paparrizos et al. 2022, buffer of 100 rows) are means over series.
     """
     training = _training(load_settings(config), model)
     paths = _paths(data)
@@ -119,13 +119,14 @@ def _judge(path: Path, training: Training, out: Path) -> Judged | None:
 
 def _report(judged: list[Judged]) -> dict[str, Any]:
     labelled = [result for result in judged if result.counts is not None]
-    areas = [result.area for result in labelled if result.area is not None]
     total = sum((result.counts for result in labelled if result.counts is not None), Counts(0, 0, 0, 0))
     pooled: dict[str, Any] = {"series": len(judged), "rows": sum(result.rows for result in judged)}
     if labelled:
         pooled |= _figures(total)
-    if areas:
-        pooled["AUC-PR"] = round(sum(areas) / len(areas), 4)
+    for name, values in (("AUC-PR", [r.area for r in labelled]), ("VUS-PR", [r.volume for r in labelled])):
+        known = [value for value in values if value is not None]
+        if known:
+            pooled[name] = round(sum(known) / len(known), 4)
     return {
         "pooled": pooled,
         "series": {
@@ -135,6 +136,7 @@ def _report(judged: list[Judged]) -> dict[str, Any]:
                 "threshold": result.threshold,
                 **(_figures(result.counts) if result.counts is not None else {}),
                 "AUC-PR": None if result.area is None else round(result.area, 4),
+                "VUS-PR": None if result.volume is None else round(result.volume, 4),
             }
             for result in judged
         },
@@ -154,4 +156,6 @@ def _line(result: Judged) -> str:
     if result.counts is not None:
         figures = _figures(result.counts)
         text += f"  F1 {figures['F1']:.3f}  FAR {figures['FAR']:5.1f} %  MAR {figures['MAR']:5.1f} %"
-    return text + (f"  AUC-PR {result.area:.3f}" if result.area is not None else "")
+    if result.area is not None and result.volume is not None:
+        text += f"  AUC-PR {result.area:.3f}  VUS-PR {result.volume:.3f}"
+    return text
