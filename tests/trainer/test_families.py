@@ -19,8 +19,10 @@ from schemas.config import Training
 from schemas.families import FamilyName
 from tests.trainer.made_windows import made_windows
 from trainer.fit import fit
-from trainer.networks import FAMILIES
-from trainer.networks.seam import LEAST_SD
+from trainer.losses import measure
+from trainer.networks import FAMILIES, build
+from trainer.networks.plan import plan
+from trainer.networks.seam import LEAST_SD, Lesson
 from trainer.networks.variational import VariationalAutoencoder
 from trainer.networks.winner import WinnerAutoencoder
 
@@ -40,6 +42,22 @@ def rebuilt(network: nn.Module, windows: torch.Tensor) -> torch.Tensor:
 def test_the_registry_holds_what_the_configuration_takes() -> None:
     """A family is in the registry if and only if it can be configured."""
     assert set(FAMILIES) == set(get_args(FamilyName))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("window", [1, 5])
+def test_any_stack_of_layers(family: str, window: int) -> None:
+    """Encoder and decoder take stacks of their own, windows may be single rows, and a window is rebuilt alone."""
+    stacks = {"hidden": (16, 8)} | ({} if family == "linear" else {"decoder": (8, 12, 16), "dropout": 0.1})
+    training = Training.model_validate({"family": family, "window": window, "latent": 3, **stacks})
+    network, objective = build(plan(training, 6))
+    windows = torch.randn(9, window, 6, generator=torch.Generator().manual_seed(0))
+    lesson = Lesson(windows, windows, torch.ones_like(windows, dtype=torch.bool), torch.zeros(6))
+    assert objective(network, lesson, measure("mse")).isfinite()
+    network.eval()
+    assert network.encode(windows).shape == (9, 3)  # type: ignore[operator]
+    assert rebuilt(network, windows).shape == windows.shape
+    torch.testing.assert_close(rebuilt(network, windows)[4:5], rebuilt(network, windows[4:5]))
 
 
 def test_linear_is_principal_component_analysis() -> None:
