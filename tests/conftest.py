@@ -11,10 +11,14 @@ from tests.kafka_client import Cluster
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks every test that asks for a broker, so that `-m "not kafka"` leaves them out."""
+    """Marks every test that asks for a broker, so that `-m "not kafka"` leaves them out.
+
+    Where tests are dealt out to several processes, these stay in one: they share a broker, and each other's waits.
+    """
     for item in items:
         if {"kafka_tools", "broker", "cluster", "bench"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("kafka")
+            item.add_marker(pytest.mark.xdist_group("kafka"))
 
 
 @pytest.fixture(scope="session")

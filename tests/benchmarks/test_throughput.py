@@ -13,6 +13,7 @@ AIMS = {
     "daemon / bare poll",
     "daemon / hand-written loop",
     "daemon / tutorial loop",
+    "daemon / daemon without checkpoints",
     "daemon, peak memory",
     "daemon's processor share",
     "latency p50",
