@@ -21,6 +21,8 @@ from tests.fuzz.target import Target
 
 _HANG_S = 10
 _MEMORY_MB = 1024
+# atheris 3.0.0 keeps what instrumented code compares, some KB a case: a process ends before that counts as a finding.
+_SITTING = 150_000
 _TELL_S = 15.0
 _SCRATCH = "/dev/shm" if Path("/dev/shm").is_dir() else None  # a disk would be the slowest part of a case
 _STATUS = re.compile(r"^#(\d+)\t(\S+)\s+cov: (\d+)")
@@ -68,19 +70,31 @@ def _arguments() -> argparse.Namespace:
 
 
 def run(name: str, asked: argparse.Namespace) -> Result:
-    """One target in its own process, with progress on standard error."""
-    place = asked.folder / name
+    """One target, in as many sittings as its cases need, with progress on standard error."""
+    result, begun = Result(name), time.monotonic()
+    while result.cases < asked.runs and not result.findings:
+        left_s = round(begun + asked.seconds - time.monotonic()) if asked.seconds else 0
+        if asked.seconds and left_s <= 0:
+            break
+        _sit(result, asked.folder / name, min(asked.runs - result.cases, _SITTING), left_s)
+    print("done: " + _row(result).strip(), file=sys.stderr, flush=True)
+    return result
+
+
+def _sit(result: Result, place: Path, runs: int, seconds: int) -> None:
+    """So many cases in a process of their own, beginning with the corpus of those before."""
+    name = result.target
     corpus = place / "corpus"  # what an earlier run found out is where the next one begins
     corpus.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=_SCRATCH) as scratch:
         seeds = _write_seeds(target(name), Path(scratch))
         command = [
-            sys.executable, "-m", "tests.fuzz.child", name, str(place), f"-runs={asked.runs}",
-            f"-max_total_time={asked.seconds}", f"-max_len={target(name).longest}", f"-timeout={_HANG_S}",
+            sys.executable, "-m", "tests.fuzz.child", name, str(place), f"-runs={runs}",
+            f"-max_total_time={seconds}", f"-max_len={target(name).longest}", f"-timeout={_HANG_S}",
             f"-rss_limit_mb={_MEMORY_MB}", f"-artifact_prefix={place}/", f"-dict={scratch}/tokens",
             "-print_final_stats=1", str(corpus), str(seeds),
         ]  # fmt: skip
-        return _follow(name, command, place, os.environ | {"TMPDIR": scratch})
+        _follow(result, command, place, os.environ | {"TMPDIR": scratch})
 
 
 def _write_seeds(chosen: Target, scratch: Path) -> Path:
@@ -94,8 +108,9 @@ def _write_seeds(chosen: Target, scratch: Path) -> Path:
     return seeds
 
 
-def _follow(name: str, command: list[str], place: Path, environment: dict[str, str]) -> Result:
-    result, begun, told = Result(name), time.monotonic(), time.monotonic()
+def _follow(result: Result, command: list[str], place: Path, environment: dict[str, str]) -> None:
+    """Runs a sitting and adds what came of it."""
+    begun, told, earlier = time.monotonic(), time.monotonic(), result.cases
     before = set(place.iterdir())
     lines: list[str] = []
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="replace", env=environment) as process:
@@ -105,29 +120,27 @@ def _follow(name: str, command: list[str], place: Path, environment: dict[str, s
             if not status:
                 lines = [*lines[-200:], line]
                 continue
-            result.cases, result.coverage = int(status[1]), int(status[3])
+            result.cases, result.coverage = earlier + int(status[1]), int(status[3])
             result.coverage_before = result.coverage_before or result.coverage
             if time.monotonic() - told > _TELL_S:
                 told = time.monotonic()
                 print(_row(result, told - begun), file=sys.stderr, flush=True)
-    result.seconds = round(time.monotonic() - begun, 1)
+    result.seconds = round(result.seconds + time.monotonic() - begun, 1)
     found = [path for path in set(place.iterdir()) - before if path.name.split("-")[0] in _KINDS]
     result.findings = max(len(found), int(process.returncode != 0))
     if result.findings:
         result.said = "".join(line for line in lines if not line.startswith(("INFO", "stat::")))[-4000:]
     facts = json.loads((place / "facts.json").read_text())
-    result.accepted, result.slowest_s = facts["accepted"], facts["slowest_s"]
+    result.accepted, result.slowest_s = result.accepted + facts["accepted"], max(result.slowest_s, facts["slowest_s"])
     executed = re.search(r"stat::number_of_executed_units:\s+(\d+)", "".join(lines))
-    result.cases = int(executed[1]) if executed else facts["cases"]
-    print("done: " + _row(result).strip(), file=sys.stderr, flush=True)
-    return result
+    result.cases = earlier + (int(executed[1]) if executed else facts["cases"])
 
 
 _KINDS = ("crash", "timeout", "oom", "leak")
 
 
 def _row(result: Result, seconds: float | None = None) -> str:
-    took = result.seconds if seconds is None else seconds
+    took = max(result.seconds + (seconds or 0.0), 0.1)
     return f"{result.target:>13}: {result.cases:>9,} cases, {result.cases / took:,.0f}/s, coverage {result.coverage:,}"
 
 

@@ -13,7 +13,7 @@ from detector.shell.models import check_feed
 from tests.detector.core.plant import START_S
 from tests.fuzz.target import Target, assert_plain
 from tests.fuzz.trees import json_mutated
-from tests.fuzz.usable import run_rows, scorer_of, small_manifest
+from tests.fuzz.usable import is_deep, run_rows, scorer_of, small_manifest
 
 _GOLDEN = Path(__file__).parents[1] / "golden" / "v1" / "settings.json"
 _FILE = tempfile.NamedTemporaryFile(prefix="fuzz-", suffix=".yaml")  # noqa: SIM115 opening it is half of a case's time
@@ -41,8 +41,9 @@ def one(data: bytes) -> bool:
     except BundleError as error:
         assert_plain(str(error))
         return False
-    watch = Watch(settings, {"m": scorer}, by_feed=True, topic=settings.topics.input)
-    run_rows(watch, "m", "a", 0, START_S)
+    if is_deep(data):
+        watch = Watch(settings, {"m": scorer}, by_feed=True, topic=settings.topics.input)
+        run_rows(watch, "m", "a", 0, START_S)
     return True
 
 

@@ -16,7 +16,7 @@ from tests.detector.core.plant import START_S, settings
 from tests.detector.core.plant import manifest as plain_manifest
 from tests.fuzz.target import Target, assert_plain
 from tests.fuzz.trees import json_mutated
-from tests.fuzz.usable import run_rows, scorer_of, small_manifest
+from tests.fuzz.usable import is_deep, run_rows, scorer_of, small_manifest
 
 _GOLDEN = Path(__file__).parents[1] / "golden" / "v1" / "manifest.json"
 _STORE = Store("memory://fuzz")
@@ -36,7 +36,7 @@ def one(data: bytes) -> bool:
     assert len(digest) == 64
     assert type(found).model_validate_json(found.model_dump_json()) == found
     assert found.created.tzinfo is UTC
-    if found.window * len(found.sensors) > _CELLS:
+    if found.window * len(found.sensors) > _CELLS or not is_deep(data):
         return True
     try:
         check_feed(_SETTINGS, scorer_of(found))

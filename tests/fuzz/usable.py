@@ -1,5 +1,6 @@
 """What was accepted must be usable: a watch over it takes ordinary and extraordinary rows without raising."""
 
+import zlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -39,6 +40,11 @@ class LargeScorer:
 def scorer_of(facts: Manifest) -> LargeScorer:
     """A scorer that stands for a bundle with this manifest."""
     return LargeScorer(facts)
+
+
+def is_deep(data: bytes) -> bool:
+    """Whether an accepted case is watched on with: one in four, by its bytes, since that takes most of the time."""
+    return zlib.crc32(data) % 4 == 0
 
 
 def small_manifest(version: str = "v1") -> Manifest:
