@@ -73,6 +73,8 @@ def daemon_lap(bench: Bench, topic: str, records: int, **sections: Any) -> Resul
         if code:
             raise DaemonEndedError(f"the daemon ended with {code}", process.last_words())
     _check_committed(bench, name, topic, records)
+    if last == first:
+        raise WatchkeeperError("the daemon was through before it could be timed", "give more --records")
     return Result(int(last - first), ended - begun, spent - used, peak, int(alerts))
 
 

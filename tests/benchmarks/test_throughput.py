@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.figures import Figure, conclude
 
-SMALL = ["--records", "8000", "--tutorial-records", "1500", "--rounds", "1", "--rate", "1000", "--seconds", "3"]
+SMALL = ["--records", "60000", "--tutorial-records", "1500", "--rounds", "1", "--rate", "1000", "--seconds", "3"]
 AIMS = {
     "daemon / bare poll",
     "daemon / hand-written loop",
