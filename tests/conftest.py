@@ -13,12 +13,14 @@ from tests.kafka_client import Cluster
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks every test that asks for a broker, so that `-m "not kafka"` leaves them out.
 
-    Where tests are dealt out to several processes, these stay in one: they share a broker, and each other's waits.
+    Where tests are dealt out to several processes, these stay in two: those that share a healthy broker, and the
+    faults, which have a broker of their own to harm.
     """
     for item in items:
-        if {"kafka_tools", "broker", "cluster", "bench"} & set(getattr(item, "fixturenames", ())):
+        wanted = set(getattr(item, "fixturenames", ()))
+        if {"kafka_tools", "broker", "cluster", "bench"} & wanted:
             item.add_marker("kafka")
-            item.add_marker(pytest.mark.xdist_group("kafka"))
+            item.add_marker(pytest.mark.xdist_group("faults" if "bench" in wanted else "kafka"))
 
 
 @pytest.fixture(scope="session")

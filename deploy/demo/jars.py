@@ -9,7 +9,9 @@ from pathlib import Path
 from detector.errors import BrokerError, WatchkeeperError
 
 HERE = Path(__file__).resolve().parent
-LIBS = HERE.parents[1] / ".kafka" / "libs"
+# Not 4.3.0 to 4.4.0: after a broker's crash they may call a transaction complete without its markers (KAFKA-20734).
+KAFKA = "4.2.2"
+LIBS = HERE.parents[1] / ".kafka" / f"libs-{KAFKA}"
 
 
 class JavaMissingError(WatchkeeperError):
@@ -40,7 +42,7 @@ def fetch_libs(libs: Path = LIBS) -> Path:
     libs.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=libs.parent) as scratch:
         part = Path(scratch) / "libs"
-        goal = ["dependency:copy-dependencies", f"-DoutputDirectory={part}"]
+        goal = ["dependency:copy-dependencies", f"-Dkafka.version={KAFKA}", f"-DoutputDirectory={part}"]
         done = subprocess.run(
             [maven, "-q", "-B", "-f", str(HERE / "pom.xml"), *goal], capture_output=True, text=True, check=False
         )

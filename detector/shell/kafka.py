@@ -286,7 +286,10 @@ class KafkaTransport:
         deadline, said = time.monotonic() + patience_s, False
         while self._reader.end_offsets([place])[place] < self._uncommitted.end_offsets([place])[place]:
             if time.monotonic() > deadline:
-                raise Interrupted(f"a transaction on {place.topic}/{place.partition} does not end", "check the broker")
+                raise Interrupted(
+                    f"a transaction on {place.topic}/{place.partition} does not end",
+                    "look for it with kafka-transactions.sh find-hanging; docs/operations.md says what then",
+                )
             if not said:
                 structlog.get_logger().info("waiting for an open transaction", partition=place.partition)
             said = True
