@@ -18,8 +18,9 @@ import typer
 from detector.bundle import OnnxScorer
 from detector.errors import ConfigError, DataError, WatchkeeperError
 from schemas.config import Limits, Training
-from trainer.evaluate import MODEL, Judged, judge, score_series
+from trainer.evaluate import MODEL, said_of
 from trainer.fitted import Fitted
+from trainer.judge import Judged, judge
 from trainer.metrics import Counts
 from trainer.networks import FAMILIES, build
 from trainer.networks.plan import plan
@@ -83,7 +84,7 @@ def _measure(family: str, chosen: list[Series]) -> Row:
         begun = time.process_time()
         fitted = train(each.train, MODEL, training)
         fit_s.append(time.process_time() - begun)
-        judged.append(judge(each, score_series(each, fitted), fitted.threshold))
+        judged.append(judge(each, said_of(each, fitted)))
         speeds.append(_speed(each, fitted))
         sizes.append(len(fitted.graph) / 1024)
     network, _ = build(plan(training, len(chosen[0].train.sensors)))

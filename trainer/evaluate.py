@@ -12,13 +12,15 @@ from detector.bundle import OnnxScorer
 from detector.core.rows import Rows
 from detector.core.watch import Watch
 from schemas.config import Drift, ScoresOut, Settings, Training, WatchRule
+from trainer.baselines import BASELINES, say
+from trainer.events import rules
 from trainer.fitted import Fitted
-from trainer.metrics import Counts, area_under_pr, count
+from trainer.judge import Judged, Said, judge
 from trainer.recipe import train
 from trainer.series import Series
-from trainer.vus import volume_under_pr
 
 MODEL = "evaluate"
+OURS = "watchkeeper"
 POLL = 1000  # rows given at once; the outcome does not depend on it
 # Windows and smoothed scores begin on known ground: so many train rows go before the first test row.
 CONTEXT_WINDOWS, CONTEXT_ROWS = 2, 100
@@ -27,40 +29,33 @@ Doubles = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """A series' test rows as the product judged them."""
+class Judgement:
+    """All that was found of one series."""
 
-    name: str
-    rows: int
-    anomalous: int
-    counts: Counts | None  # None without labels
-    area: float | None  # AUC-PR
-    volume: float | None  # VUS-PR
-    threshold: float
+    ours: tuple[Judged, ...]  # one a seed
+    baselines: tuple[Judged, ...]  # one each, of the first seed
 
 
-def evaluate_series(series: Series, training: Training, out: Path) -> Judged:
-    """Trains on the train rows, scores the test rows, and writes NAME.parquet into `out`."""
-    fitted = train(series.train, MODEL, training)
-    scores = score_series(series, fitted)
-    verdicts = pa.array((scores > fitted.threshold).astype(np.int8))
-    table = {"timestamp": series.stamps, "score": pa.array(scores), "pred": verdicts}
-    pq.write_table(pa.table(table), out / f"{series.name}.parquet", compression="zstd")
-    return judge(series, scores, fitted.threshold)
+def evaluate_series(series: Series, training: Training, out: Path, seeds: int = 1, *, beside: bool) -> Judgement:
+    """Trains on the train rows, scores the test rows, and writes NAME.parquet into `out`; beside: baselines too.
+
+    Of several seeds the first is in `out` itself, the others in seed-N.
+    """
+    ours = []
+    for number in range(seeds):
+        seeded = training.model_copy(update={"seed": training.seed + number})
+        said = said_of(series, train(series.train, MODEL, seeded))
+        _write(series, said, out / f"seed-{seeded.seed}" if number else out)
+        ours.append(judge(series, said))
+    others = [judge(series, say(name, series, training)) for name in BASELINES] if beside else []
+    return Judgement(tuple(ours), tuple(others))
 
 
-def judge(series: Series, scores: Doubles, threshold: float) -> Judged:
-    """Scores (test row,) and their threshold against the labels, where there are any."""
-    labels = series.labels
-    return Judged(
-        name=series.name,
-        rows=len(scores),
-        anomalous=int(labels.sum()) if labels is not None else 0,
-        counts=count(labels, scores > threshold) if labels is not None else None,
-        area=area_under_pr(labels, scores) if labels is not None else None,
-        volume=volume_under_pr(labels, scores) if labels is not None else None,
-        threshold=threshold,
-    )
+def said_of(series: Series, fitted: Fitted) -> Said:
+    """The product's scores of the test rows, and what it makes an alarm of."""
+    calibration, timing = fitted.manifest.calibration, fitted.manifest.timing
+    by = rules(calibration.threshold, calibration.lower_threshold, timing.on_delay_s, timing.off_delay_s)
+    return Said(OURS, score_series(series, fitted), by)
 
 
 def score_series(series: Series, fitted: Fitted) -> Doubles:
@@ -70,10 +65,11 @@ def score_series(series: Series, fitted: Fitted) -> Doubles:
     )
     scorer = OnnxScorer(fitted.manifest, fitted.graph)
     watch = Watch(settings, {MODEL: scorer}, by_feed=True, topic="evaluate")
-    before = CONTEXT_WINDOWS * fitted.manifest.window + CONTEXT_ROWS
     known = series.train.assets[0]
-    times = np.concatenate([known.times[-before:], series.times])
-    values = np.concatenate([known.values[-before:], series.values])
+    before = CONTEXT_WINDOWS * fitted.manifest.window + CONTEXT_ROWS if series.follows else 0
+    begins = max(len(known.times) - before, 0)
+    times = np.concatenate([known.times[begins:], series.times])
+    values = np.concatenate([known.values[begins:], series.values])
     scores = np.full(len(times), np.nan)
     for begin in range(0, len(times), POLL):
         end = min(begin + POLL, len(times))
@@ -89,6 +85,13 @@ def score_series(series: Series, fitted: Fitted) -> Doubles:
         for block in watch.process_rows(rows, float(times[end - 1])).scores:
             scores[block.offsets] = block.scores
     return _carried(scores)[-len(series.times) :]
+
+
+def _write(series: Series, said: Said, out: Path) -> None:
+    verdicts = pa.array((said.scores > said.rules.threshold).astype(np.int8))
+    table = {"timestamp": series.stamps, "score": pa.array(said.scores), "pred": verdicts}
+    out.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table(table), out / f"{series.name}.parquet", compression="zstd")
 
 
 def _carried(scores: Doubles) -> Doubles:

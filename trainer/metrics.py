@@ -73,5 +73,16 @@ def area_under_pr(labels: Bools, scores: Doubles) -> float | None:
     return float(np.sum(np.diff(np.r_[0.0, recall]) * precision))
 
 
+def area_under_roc(labels: Bools, scores: Doubles) -> float | None:
+    """Chance that an anomalous row scores higher than a normal one, ties half; None without rows of both kinds."""
+    hits = int(labels.sum())
+    others = len(labels) - hits
+    if not hits or not others:
+        return None
+    _, place, count = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = np.cumsum(count) - (count - 1) / 2  # the mean rank of equal scores
+    return float((ranks[place][labels].sum() - hits * (hits + 1) / 2) / (hits * others))
+
+
 def _share(part: int, whole: int) -> float:
     return part / whole if whole else 0.0

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from detector.errors import DataError
 from trainer.history import AssetHistory, History, asset_history
 from trainer.tables import NOT_SENSORS, read_table
+from trainer.vus import BUFFER
 
 TIME = "timestamp"
 
@@ -25,6 +26,8 @@ class Series:
     values: NDArray[np.float32]  # (test row, sensor)
     labels: NDArray[np.bool_] | None  # (test row,); judged against, never shown to the model
     stamps: "pa.ChunkedArray[Any]"  # the test rows' own time column, for the output
+    follows: bool = True  # the test rows come after the train rows, and what is scored may look back at these
+    buffer: int = BUFFER  # rows, of VUS
 
 
 def read_series(path: Path) -> Series | None:

@@ -21,6 +21,7 @@ from schemas.config import Trust
 from tests.detector.commands.invoke import Ran, invoke
 from tests.detector.test_signing import make_pair
 from tests.trainer.made_history import QUICK, SENSORS, START, made_values, write_series
+from trainer.baselines import BASELINES
 from trainer.commands.backtest import backtest
 from trainer.commands.evaluate import evaluate
 from trainer.commands.train import train
@@ -176,7 +177,8 @@ def test_evaluate_writes_a_row_per_test_row(plant: Path, tmp_path: Path) -> None
     assert report["pooled"]["VUS-PR"] > 0.8
     assert "VUS-PR" in ran.out
     assert report["pooled"]["FAR"] < 15
-    assert report["series"]["without"]["AUC-PR"] is None
+    assert report["series"]["without"].get("AUC-PR") is None
+    assert report["pooled"]["alarms/day"] is None, "row numbers are no times of day"
 
 
 def test_evaluate_is_causal_and_blind_to_labels(plant: Path, tmp_path: Path) -> None:
@@ -189,6 +191,30 @@ def test_evaluate_is_causal_and_blind_to_labels(plant: Path, tmp_path: Path) -> 
     one, two = (pq.read_table(folder / "out" / "s.parquet")["score"].to_numpy() for folder in (first, second))
     np.testing.assert_array_equal(one[:100], two[:100])
     assert (one[100:200] != two[100:200]).any()
+
+
+def test_evaluate_the_tsb_ad_way(plant: Path, tmp_path: Path) -> None:
+    """How many rows are trained on comes from the folder's manifest; all test rows are scored; others are left out."""
+    data, out = tmp_path / "set", tmp_path / "out"
+    data.mkdir()
+    for name in ("known", "other"):
+        write_series(data, name)
+    arguments = ("--data", data, "--out", out, "--jobs", "1", "--protocol", "tsb-ad")
+    assert "give --train-rows" in run(evaluate, plant, *arguments).err
+    listed = [{"file": "set/known.parquet", "tsbad_m_train_rows": 95}, {"file": "set/other.parquet"}]
+    (tmp_path / "manifest.json").write_text(json.dumps(listed), encoding="utf-8")
+    ran = run(evaluate, plant, *arguments, "--seeds", "2", "--baselines")
+    assert "other: manifest.json has no rows" in ran.err
+    assert ran.code == 0
+    scores = [pq.read_table(folder / "known.parquet")["score"].to_numpy() for folder in (out, out / "seed-1")]
+    assert [len(each) for each in scores] == [300, 300]
+    assert (scores[0] != scores[1]).any(), "each seed trains a model of its own"
+    report = json.loads((out / "metrics.json").read_text("utf-8"))
+    assert report["pooled"]["VUS-PR"] == pytest.approx(np.mean([s["VUS-PR"] for s in report["seeds"]]), abs=1e-4)
+    assert report["spread"]["VUS-PR"] >= 0
+    assert report["verdict"] in ran.out
+    assert set(report["baselines"]) == set(BASELINES)
+    assert all(found["pooled"]["rows"] == 300 for found in report["baselines"].values())
 
 
 def test_evaluate_refuses_other_folders(plant: Path, tmp_path: Path) -> None:

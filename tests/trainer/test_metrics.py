@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import average_precision_score, f1_score
+from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
-from trainer.metrics import Counts, area_under_pr, count
+from trainer.metrics import Counts, area_under_pr, area_under_roc, count
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=1, max_size=60))
@@ -18,6 +18,17 @@ def test_area_under_pr_is_average_precision(rows: list[tuple[bool, int]]) -> Non
         assert found is None
     else:
         assert found == pytest.approx(average_precision_score(labels, scores))
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=1, max_size=60))
+def test_area_under_roc_is_scikit_learns(rows: list[tuple[bool, int]]) -> None:
+    """Ties included; None where only one kind of row is there."""
+    labels, scores = np.array([row[0] for row in rows]), np.array([row[1] for row in rows], float)
+    found = area_under_roc(labels, scores)
+    if labels.all() or not labels.any():
+        assert found is None
+    else:
+        assert found == pytest.approx(roc_auc_score(labels, scores))
 
 
 def test_counts_and_their_shares() -> None:

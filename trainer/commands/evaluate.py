@@ -5,6 +5,8 @@ import os
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from enum import StrEnum
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,9 +17,31 @@ from detector.commands.options import ConfigOption, JsonOption
 from detector.config import load_settings
 from detector.errors import ConfigError, DataError
 from schemas.config import Settings, Training
-from trainer.evaluate import Judged, evaluate_series
-from trainer.metrics import Counts
+from trainer.evaluate import Judgement, evaluate_series
+from trainer.judge import Judged
+from trainer.protocols import MANIFEST, as_tsb_ad, train_rows
+from trainer.scoreboard import pooled, scoreboard
 from trainer.series import read_series
+
+
+class Protocol(StrEnum):
+    """What is trained on and what is judged."""
+
+    SPLIT = "split"
+    TSB_AD = "tsb-ad"
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """One series, for whichever process takes it."""
+
+    path: Path
+    training: Training
+    out: Path
+    seeds: int
+    beside: bool
+    rows: int | None  # trained on, the TSB-AD way; None: the split's
+
 
 DataOption = Annotated[Path, typer.Option("--data", help="Folder of Parquet files, one series each.")]
 OutOption = Annotated[Path, typer.Option("--out", help="Folder for NAME.parquet (timestamp, score, pred) and metrics.")]
@@ -34,6 +58,16 @@ def evaluate(
             help="Take training.MODEL of the configuration; without it, the only one there, or the defaults.",
         ),
     ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings a series; figures are their means, with spread.")] = 1,
+    baselines: Annotated[
+        bool, typer.Option("--baselines", help="Judge six simple methods beside ours, by the same rules.")
+    ] = False,
+    protocol: Annotated[
+        Protocol, typer.Option(help="tsb-ad: train on the first test rows, score all of them (see docs).")
+    ] = Protocol.SPLIT,
+    rows: Annotated[
+        int | None, typer.Option("--train-rows", min=1, help="For tsb-ad; without it, the folder's manifest.json.")
+    ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Series worked on at the same time.")] = max(1, os.cpu_count() or 1),
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -45,27 +79,29 @@ def evaluate(
     row is judged from rows up to it (labels are read only to count). Writes one NAME.parquet a series and metrics.json.
 
     F1, FAR (share of normal rows alarmed) and MAR (share of anomalous rows missed) are pooled over all test rows;
-    AUC-PR and VUS-PR (Paparrizos et al. 2022, buffer of 100 rows) are means over series.
+    AUC-ROC, AUC-PR and VUS-PR (Paparrizos et al. 2022, buffer of 100 rows) are means over series; NAB is the standard
+    score of that benchmark at our own thresholds; events and alarms are counted as the daemon would raise them. What
+    says ORACLE had its threshold chosen on the labels. docs/evaluating-honestly.md says more.
     """
     training = _training(load_settings(config), model)
-    paths = _paths(data)
+    tasks = _tasks(data, training, out, seeds, baselines, rows, protocol)
     out.mkdir(parents=True, exist_ok=True)
     if not as_json:
-        typer.echo(f"evaluating {len(paths)} series of {data}: window {training.window}, family {training.family}")
-    judged = []
-    for result in _judge_all(paths, training, out, jobs):
-        judged.append(result)
+        typer.echo(f"evaluating {len(tasks)} series of {data}: window {training.window}, family {training.family}")
+    found = []
+    for result in _judge_all(tasks, jobs):
+        found.append(result)
         if not as_json:
-            typer.echo(_line(result))
-    if not judged:
+            typer.echo(_line(result.ours[0]))
+    if not found:
         raise DataError(f"no series of {data} has test rows", "give a folder with rows of the split 'test'")
-    report = _report(judged)
-    (out / "metrics.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    board = scoreboard(found, protocol.value)
+    (out / "metrics.json").write_text(json.dumps(board, indent=1) + "\n", encoding="utf-8")
     if as_json:
-        typer.echo(json.dumps(report))
+        typer.echo(json.dumps(board))
         return
-    for name, value in report["pooled"].items():
-        typer.echo(f"{name}: {value}")
+    for line in _told(board):
+        typer.echo(line)
     typer.echo(f"next: see {out / 'metrics.json'}; each series' scores and verdicts are beside it")
 
 
@@ -78,6 +114,22 @@ def _training(settings: Settings, model: str | None) -> Training:
     return known[model]
 
 
+def _tasks(
+    data: Path, training: Training, out: Path, seeds: int, beside: bool, rows: int | None, protocol: Protocol
+) -> list[_Task]:
+    if protocol is Protocol.SPLIT:
+        return [_Task(path, training, out, seeds, beside, None) for path in _paths(data)]
+    known = {} if rows else train_rows(data)
+    tasks = [_Task(path, training, out, seeds, beside, rows or known.get(path.stem)) for path in _paths(data)]
+    for task in tasks:
+        if task.rows is None:
+            print(f"{task.path.stem}: {MANIFEST} has no rows to train on for it, left out", file=sys.stderr)
+    kept = [task for task in tasks if task.rows is not None]
+    if not kept:
+        raise DataError(f"no series of {data} has rows to train on in {MANIFEST}", "give --train-rows")
+    return kept
+
+
 def _paths(data: Path) -> list[Path]:
     if not data.is_dir():
         raise DataError(f"there is no folder {data}", "check --data")
@@ -87,75 +139,56 @@ def _paths(data: Path) -> list[Path]:
     return paths
 
 
-def _judge_all(paths: list[Path], training: Training, out: Path, jobs: int) -> Iterator[Judged]:
+def _judge_all(tasks: list[_Task], jobs: int) -> Iterator[Judgement]:
     """Results in the files' order, as they come."""
-    jobs = min(jobs, len(paths))
+    jobs = min(jobs, len(tasks))
     if jobs == 1:
-        yield from _with_test_rows(paths, (_judge(path, training, out) for path in paths))
+        yield from _with_test_rows(tasks, map(_judge, tasks))
         return
     # Processes are spawned, not forked: torch's threads do not survive a fork.
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        results = pool.map(_judge, paths, [training] * len(paths), [out] * len(paths))
         try:
-            yield from _with_test_rows(paths, results)
+            yield from _with_test_rows(tasks, pool.map(_judge, tasks))
         except BaseException:  # whatever ended it: series that have not begun need not
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
-def _with_test_rows(paths: list[Path], results: Iterator[Judged | None]) -> Iterator[Judged]:
-    for path, result in zip(paths, results, strict=True):
+def _with_test_rows(tasks: list[_Task], results: Iterator[Judgement | None]) -> Iterator[Judgement]:
+    for task, result in zip(tasks, results, strict=True):
         if result is None:
-            print(f"{path.stem}: no test rows, left out", file=sys.stderr)
+            print(f"{task.path.stem}: no test rows, left out", file=sys.stderr)
         else:
             yield result
 
 
-def _judge(path: Path, training: Training, out: Path) -> Judged | None:
+def _judge(task: _Task) -> Judgement | None:
     """One series, in whichever process."""
-    series = read_series(path)
-    return None if series is None else evaluate_series(series, training, out)
+    series = read_series(task.path)
+    if series is None:
+        return None
+    chosen = series if task.rows is None else as_tsb_ad(series, task.rows)
+    return evaluate_series(chosen, task.training, task.out, task.seeds, beside=task.beside)
 
 
-def _report(judged: list[Judged]) -> dict[str, Any]:
-    labelled = [result for result in judged if result.counts is not None]
-    total = sum((result.counts for result in labelled if result.counts is not None), Counts(0, 0, 0, 0))
-    pooled: dict[str, Any] = {"series": len(judged), "rows": sum(result.rows for result in judged)}
-    if labelled:
-        pooled |= _figures(total)
-    for name, values in (("AUC-PR", [r.area for r in labelled]), ("VUS-PR", [r.volume for r in labelled])):
-        known = [value for value in values if value is not None]
-        if known:
-            pooled[name] = round(sum(known) / len(known), 4)
-    return {
-        "pooled": pooled,
-        "series": {
-            result.name: {
-                "rows": result.rows,
-                "anomalous": result.anomalous,
-                "threshold": result.threshold,
-                **(_figures(result.counts) if result.counts is not None else {}),
-                "AUC-PR": None if result.area is None else round(result.area, 4),
-                "VUS-PR": None if result.volume is None else round(result.volume, 4),
-            }
-            for result in judged
-        },
-    }
-
-
-def _figures(counts: Counts) -> dict[str, float]:
-    return {
-        "F1": round(counts.f1, 4),
-        "FAR": round(100 * counts.false_alarm_rate, 2),
-        "MAR": round(100 * counts.missed_alarm_rate, 2),
-    }
-
-
-def _line(result: Judged) -> str:
-    text = f"{result.name:<28} rows {result.rows:>6}"
-    if result.counts is not None:
-        figures = _figures(result.counts)
+def _line(judged: Judged) -> str:
+    figures = pooled([judged])
+    text = f"{judged.name:<28} rows {judged.rows:>6}"
+    if judged.counts is not None:
         text += f"  F1 {figures['F1']:.3f}  FAR {figures['FAR']:5.1f} %  MAR {figures['MAR']:5.1f} %"
-    if result.area is not None and result.volume is not None:
-        text += f"  AUC-PR {result.area:.3f}  VUS-PR {result.volume:.3f}"
+    if judged.area is not None and judged.volume is not None:
+        text += f"  AUC-PR {judged.area:.3f}  VUS-PR {judged.volume:.3f}"
     return text
+
+
+def _told(board: dict[str, Any]) -> Iterator[str]:
+    """The pooled figures, the methods beside ours, and the verdict."""
+    spread = board.get("spread", {})
+    for name, value in board["pooled"].items():
+        if value is not None:
+            yield f"{name}: {value}" + (f" (sd {spread[name]})" if spread.get(name) else "")
+    for method, found in board.get("baselines", {}).items():
+        told = [f"{name} {found['pooled'].get(name)}" for name in ("F1", "FAR", "MAR", "AUC-PR", "VUS-PR", "NAB")]
+        yield f"beside it, {method}: {', '.join(told)}"
+    if "verdict" in board:
+        yield board["verdict"]

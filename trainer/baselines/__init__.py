@@ -1,0 +1,75 @@
+"""What any method must be held against: six simple ones, fitted and calibrated as ours are, on train rows alone.
+
+All are causal. The threshold follows the same rule as the product's, from scores of blocks of the train rows that a fit
+did not see; alarms follow the same delays.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from schemas.config import Training
+from trainer.baselines.chain import chain
+from trainer.baselines.forest import forest
+from trainer.baselines.kmeans import kmeans
+from trainer.baselines.pca import pca
+from trainer.baselines.persistence import persistence
+from trainer.baselines.seam import Baseline, Doubles, Score
+from trainer.baselines.zscore import zscore
+from trainer.calibrate import calibrate_threshold
+from trainer.events import rules
+from trainer.history import median_step
+from trainer.judge import Said
+from trainer.manifest import OFF_DELAY_PERIODS, ON_DELAY_PERIODS
+from trainer.series import Series
+
+CHAIN = "chain without a model"
+BASELINES: dict[str, Baseline] = {
+    CHAIN: chain,
+    "PCA": pca,
+    "k-means distance": kmeans,
+    "isolation forest": forest,
+    "moving z-score": zscore,
+    "persistence": persistence,
+}
+
+BLOCKS = 3  # of the train rows
+CLIP = 20.0  # standard deviations: beyond it a value says no more than "far out"
+
+
+def say(name: str, series: Series, training: Training) -> Said:
+    """What the baseline of that name says of a series' test rows."""
+    known = series.train.assets[0].values.astype(np.float64)
+    blocks = np.array_split(known, BLOCKS)
+    held = []
+    for number, block in enumerate(blocks):
+        rest = [np.concatenate(part) for part in (blocks[:number], blocks[number + 1 :]) if part]
+        held.append(_fit(BASELINES[name], rest, training.seed)(block))
+    calibration = calibrate_threshold(np.concatenate(held), training.threshold)
+    score = _fit(BASELINES[name], [known], training.seed)
+    before = known if series.follows else known[:0]
+    scores = score(np.concatenate([before, series.values.astype(np.float64)]))[len(before) :]
+    period, wanted = training.period_s or median_step(series.train), training.threshold
+    by = rules(
+        calibration.threshold,
+        calibration.lower_threshold,
+        ON_DELAY_PERIODS * period if wanted.on_delay_s is None else wanted.on_delay_s,
+        OFF_DELAY_PERIODS * period if wanted.off_delay_s is None else wanted.off_delay_s,
+    )
+    return Said(name, scores, by)
+
+
+def _fit(baseline: Baseline, known: Sequence[Doubles], seed: int) -> Score:
+    """Standardises by the rows fitted on; a missing value counts as their mean."""
+    rows = np.concatenate(known)
+    there = ~np.isnan(rows)
+    count = np.maximum(there.sum(axis=0), 1)
+    mean = np.where(there, rows, 0.0).sum(axis=0) / count
+    sd = np.sqrt((np.where(there, rows - mean, 0.0) ** 2).sum(axis=0) / count)
+    sd = np.where(sd > 1e-6 * np.maximum(np.abs(mean), 1e-6), sd, 1.0)
+
+    def standard(values: Doubles) -> Doubles:
+        return np.asarray(np.nan_to_num(np.clip((values - mean) / sd, -CLIP, CLIP)))
+
+    score = baseline([standard(part) for part in known], seed)
+    return lambda values: score(standard(values))

@@ -1,0 +1,129 @@
+"""What a person on call would have got: alarms as the daemon raises them, held against the labelled events.
+
+An event is a run of anomalous rows. An alarm is an incident of the detector's own machine (on-delay, hysteresis,
+off-delay), made from a method's scores alone, so that every method in a table is judged by the same rules.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.core.incidents import Incident, Phase, Rules, step
+from schemas.alert import AlertKind, AlertState, Condition
+from schemas.config import Alarms
+
+Doubles = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+DAY_S = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """One alarm by rows: told at `opened`; `last` is the last row before it began to close."""
+
+    opened: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delay:
+    """How long after an event's first row its alarm was told; 0 where one was open already."""
+
+    rows: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class EventCounts:
+    """Alarms against events; addable over series by joining the delays."""
+
+    events: int
+    alarms: int
+    true_alarms: int  # alarms that overlap an event
+    delays: tuple[Delay, ...]  # of the events that were found
+
+    def __add__(self, other: "EventCounts") -> "EventCounts":
+        return EventCounts(
+            self.events + other.events,
+            self.alarms + other.alarms,
+            self.true_alarms + other.true_alarms,
+            self.delays + other.delays,
+        )
+
+    @property
+    def recall(self) -> float | None:
+        """Share of events with an alarm; None without an event."""
+        return len(self.delays) / self.events if self.events else None
+
+    @property
+    def precision(self) -> float | None:
+        """Share of alarms that overlap an event; None without an alarm."""
+        return self.true_alarms / self.alarms if self.alarms else None
+
+    @property
+    def delay(self) -> Delay | None:
+        """The median over found events; None where none was found."""
+        if not self.delays:
+            return None
+        rows = float(np.median([delay.rows for delay in self.delays]))
+        return Delay(round(rows), float(np.median([delay.seconds for delay in self.delays])))
+
+
+def rules(threshold: float, lower: float, on_delay_s: float, off_delay_s: float) -> Rules:
+    """The incident machine's rules; severities play no part here."""
+    alarms = Alarms()
+    return Rules(
+        threshold, lower, on_delay_s, off_delay_s, alarms.update_every_s, alarms.major_factor, alarms.critical_factor
+    )
+
+
+def raised(times: Doubles, scores: Doubles, by: Rules) -> list[Alarm]:
+    """The alarms of one asset's rows in order, (row,) each; times in seconds."""
+    alarms: list[Alarm] = []
+    incident: Incident | None = None
+    opened, last = -1, -1
+    for row, (time, score) in enumerate(zip(times.tolist(), scores.tolist(), strict=True)):
+        if incident is None:
+            if score <= by.threshold:
+                continue
+            incident, opened = _begin(time, row), -1
+        state = step(incident, by, time, row, score)
+        if state is AlertState.OPENED:
+            opened = row
+        if incident.phase is Phase.OPEN:
+            last = row
+        if incident.phase is Phase.CLOSED:
+            alarms.append(Alarm(opened, last))
+        if incident.phase in (Phase.CLOSED, Phase.DROPPED):
+            incident = None
+    if incident is not None and incident.is_open:
+        alarms.append(Alarm(opened, last))
+    return alarms
+
+
+def spans(labels: Bools) -> list[tuple[int, int]]:
+    """First and last row of each run of True."""
+    edges = np.flatnonzero(np.diff(np.r_[False, labels, False]))
+    return list(zip(edges[::2].tolist(), (edges[1::2] - 1).tolist(), strict=True))
+
+
+def match(labels: Bools, times: Doubles, alarms: Sequence[Alarm]) -> EventCounts:
+    """Alarms against the events of (row,) labels: they meet where they share a row."""
+    events = spans(labels)
+    delays = []
+    for begin, end in events:
+        met = [alarm for alarm in alarms if alarm.opened <= end and alarm.last >= begin]
+        if met:
+            told = max(met[0].opened, begin)
+            delays.append(Delay(told - begin, float(times[told] - times[begin])))
+    true = sum(any(alarm.opened <= end and alarm.last >= begin for begin, end in events) for alarm in alarms)
+    return EventCounts(len(events), len(alarms), true, tuple(delays))
+
+
+def _begin(time: float, row: int) -> Incident:
+    return Incident(
+        id="", kind=AlertKind.PROCESS, condition=Condition.ANOMALY, sensor="", phase=Phase.PENDING,
+        start_s=time, first_offset=row, last_s=time, last_offset=row, score=0.0, peak=0.0, ratio=0.0,
+    )  # fmt: skip
