@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from detector.core.scoring import Explanation
 from detector.errors import BundleError
-from detector.store import GOLDEN, MANIFEST, MODEL, Store
+from detector.store import DECODER, GOLDEN, MANIFEST, MODEL, Store
 from schemas.manifest import Golden, Manifest
 
 Floats = NDArray[np.float32]
@@ -27,16 +27,7 @@ class OnnxScorer:
 
     def __init__(self, manifest: Manifest, graph: bytes) -> None:
         self._manifest = manifest
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.add_session_config_entry("session.model_external_initializers_file_folder_path", NO_FOLDER)
-        options.log_severity_level = 4  # its errors are raised as well; a second voice on standard error is noise
-        try:
-            self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime raises bare RuntimeErrors and its own types for a bad graph
-            raise _refusal(manifest, f"the graph does not load ({type(error).__name__})") from error
+        self._session = _session(manifest, graph)
         self._check_signature()
 
     @property
@@ -73,6 +64,38 @@ class OnnxScorer:
             raise _refusal(manifest, f"the graph gives no {', '.join(sorted(missing))}")
 
 
+class OnnxDecoder:
+    """The way from a code back to a window, where a bundle has one: a file of its own, which the daemon never runs."""
+
+    def __init__(self, manifest: Manifest, graph: bytes) -> None:
+        self._session = _session(manifest, graph)
+        try:
+            rebuilt = self.decode(np.zeros((1, manifest.latent), np.float32))
+        except Exception as error:  # as above
+            raise _refusal(
+                manifest, f"{DECODER} fails on a code of {manifest.latent} ({type(error).__name__})"
+            ) from error
+        if rebuilt.shape != (1, manifest.window, len(manifest.sensors)):
+            raise _refusal(manifest, f"{DECODER} gives {rebuilt.shape}, not what the manifest says")
+
+    def decode(self, codes: Floats) -> Floats:
+        """Codes (batch, latent) to windows (batch, window, sensor) in engineering units."""
+        return np.asarray(self._session.run(["window"], {"code": codes})[0], np.float32)
+
+
+def _session(manifest: Manifest, graph: bytes) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", NO_FOLDER)
+    options.log_severity_level = 4  # its errors are raised as well; a second voice on standard error is noise
+    try:
+        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime raises bare RuntimeErrors and its own types for a bad graph
+        raise _refusal(manifest, f"the graph does not load ({type(error).__name__})") from error
+
+
 def load_manifest(store: Store, model: str, version: str, *, demand_signature: bool = False) -> tuple[Manifest, str]:
     """The manifest of a version and the SHA-256 of its bytes.
 
@@ -103,13 +126,25 @@ def load_bundle(store: Store, model: str, version: str, manifest_sha256: str | N
     manifest, digest = load_manifest(store, model, version, demand_signature=True)
     if manifest_sha256 is not None and digest != manifest_sha256:
         raise _refusal(manifest, "the manifest is not the one that was announced")
-    files = {name: store.read(model, version, name) for name in manifest.files}
-    for name, data in files.items():
-        if hashlib.sha256(data).hexdigest() != manifest.files[name].sha256:
-            raise _refusal(manifest, f"{name} has another SHA-256 than the manifest says")
+    files = {name: _read(store, manifest, name) for name in manifest.files}
     scorer = OnnxScorer(manifest, files[MODEL])
     _check_golden(scorer, files[GOLDEN])
     return scorer
+
+
+def load_decoder(store: Store, manifest: Manifest) -> OnnxDecoder | None:
+    """The decoder of a bundle whose manifest was verified; None where it has none."""
+    if DECODER not in manifest.files:
+        return None
+    return OnnxDecoder(manifest, _read(store, manifest, DECODER))
+
+
+def _read(store: Store, manifest: Manifest, name: str) -> bytes:
+    """A file of a bundle, once its hash agrees."""
+    data = store.read(manifest.model, manifest.model_version, name)
+    if hashlib.sha256(data).hexdigest() != manifest.files[name].sha256:
+        raise _refusal(manifest, f"{name} has another SHA-256 than the manifest says")
+    return data
 
 
 def _check_golden(scorer: OnnxScorer, data: bytes) -> None:

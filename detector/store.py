@@ -26,6 +26,7 @@ MANIFEST = "manifest.json"
 SIGNATURE = "manifest.sig"
 MODEL = "model.onnx"
 GOLDEN = "golden.json"
+DECODER = "decoder.onnx"
 CURRENT = "current"
 DECISIONS = "decisions.jsonl"
 _NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,62}")

@@ -187,6 +187,18 @@ class Http(Contract):
     port: int = Field(default=9464, ge=0, le=65535, description="0 takes a free port")
 
 
+class Serve(Contract):
+    """`watchkeeper serve`: a bundle over HTTP. Listens on localhost unless told otherwise; asks for no login."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=9465, ge=0, le=65535, description="0 takes a free port")
+    max_body_bytes: int = Field(default=8_388_608, ge=1024, description="of one request")
+    max_windows: int = Field(default=1024, ge=1, le=65_536, description="windows or codes in one request")
+    max_rows: int = Field(default=20_000, ge=1, le=1_000_000, description="rows of one asset in one request")
+    max_requests: int = Field(default=16, ge=1, le=1000, description="worked on at once; more are told to come back")
+    body_timeout_s: float = Field(default=10.0, gt=0, description="a request's body may take so long to arrive")
+
+
 class Logging(Contract):
     """Structured logs on standard error."""
 
@@ -344,6 +356,7 @@ class Settings(Contract):
     files: Files = Files()
     limits: Limits = Limits()
     http: Http = Http()
+    serve: Serve = Serve()
     logging: Logging = Logging()
     training: dict[str, Training] = Field(default_factory=dict, description="model name -> how it is fitted")
     worker: Worker = Worker()

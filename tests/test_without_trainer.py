@@ -11,14 +11,18 @@ from detector.store import Store
 from tests.detector.tiny_bundle import tiny
 
 ABSENT = ("torch", "onnx", "onnxscript", "pyarrow", "matplotlib", "jinja2", "sklearn", "pandas", "trainer")
-# Stands in for an environment without the extra: an import of any of these fails as if it were not installed.
-HIDE = f"""
+SERVE = ("starlette", "uvicorn")
+
+
+def hiding(absent: tuple[str, ...]) -> str:
+    """A program that is watchkeeper where these are not installed: their import fails as it would there."""
+    return f"""
 import importlib.util, runpy, sys
 real = importlib.util.find_spec
-importlib.util.find_spec = lambda name, *rest: None if name.split(".")[0] in {ABSENT} else real(name, *rest)
+importlib.util.find_spec = lambda name, *rest: None if name.split(".")[0] in {absent} else real(name, *rest)
 class Absent:
     def find_spec(self, name, *rest):
-        if name.split(".")[0] in {ABSENT}:
+        if name.split(".")[0] in {absent}:
             raise ModuleNotFoundError(f"No module named {{name!r}}")
 sys.meta_path.insert(0, Absent())
 sys.argv = ["watchkeeper", *sys.argv[1:]]
@@ -28,7 +32,11 @@ runpy.run_module("detector.cli", run_name="__main__")
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", HIDE, *arguments], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", hiding(ABSENT + SERVE), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
 
 
@@ -36,7 +44,7 @@ def test_importing_the_detector_loads_neither_torch_nor_the_trainer() -> None:
     """Not the package, nor the daemon's own modules."""
     code = "import sys, detector, detector.shell.daemon, detector.commands; print(*sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
-    assert not {name.split(".")[0] for name in done.stdout.split()} & set(ABSENT)
+    assert not {name.split(".")[0] for name in done.stdout.split()} & set(ABSENT + SERVE)
 
 
 def test_the_daemon_runs_without_the_trainers_libraries(tmp_path: Path) -> None:
@@ -67,4 +75,13 @@ def test_a_command_of_the_trainer_says_how_to_get_it(command: str) -> None:
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
         f"watchkeeper: 'watchkeeper {command}' needs the trainer: run: pip install \"watchkeeper[trainer]\""
+    ]
+
+
+def test_serve_says_how_to_get_its_libraries() -> None:
+    """One line, no traceback."""
+    done = run("serve")
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "watchkeeper: 'watchkeeper serve' needs its extra: run: pip install \"watchkeeper[serve]\""
     ]

@@ -9,6 +9,7 @@ import numpy as np
 import onnxruntime
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from detector.errors import BundleError
 from schemas.manifest import Golden
@@ -22,16 +23,23 @@ GOLDEN_WINDOWS = 6
 
 
 def export_graph(graph: Graph, window: int, sensors: int) -> bytes:
-    """One self-contained file, not optimised: onnxruntime optimises for the machine that loads it."""
+    """The whole graph as one file."""
     graph.eval()
-    sample = torch.zeros(2, window, sensors)
+    return to_onnx(graph, torch.zeros(2, window, sensors), "window", OUTPUTS)
+
+
+def to_onnx(module: nn.Module, sample: Tensor, given: str, told: tuple[str, ...]) -> bytes:
+    """One self-contained file, not optimised: onnxruntime optimises for the machine that loads it.
+
+    sample: what it is traced with, (batch, ...); given, told: the names of the input and the outputs.
+    """
     with _quiet():
         program = torch.onnx.export(
-            graph,
+            module,
             (sample,),
-            input_names=["window"],
-            output_names=list(OUTPUTS),
-            dynamic_shapes={"window": {0: torch.export.Dim("batch")}},
+            input_names=[given],
+            output_names=list(told),
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
             opset_version=OPSET,
             dynamo=True,
             external_data=False,
@@ -42,20 +50,29 @@ def export_graph(graph: Graph, window: int, sensors: int) -> bytes:
     return bytes(program.model_proto.SerializeToString())
 
 
-def check_parity(graph: Graph, exported: bytes, windows: Floats) -> None:
-    """Raises BundleError where onnxruntime and torch disagree by more than TOLERANCE of an output's size."""
+def open_session(exported: bytes) -> onnxruntime.InferenceSession:
+    """The exported bytes in onnxruntime, on one thread."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(exported, options, providers=["CPUExecutionProvider"])
-    wanted = run_torch(graph, windows)
-    for name, got, want in zip(OUTPUTS, session.run(list(OUTPUTS), {"window": windows}), wanted, strict=True):
-        scale = float(np.abs(want).max(initial=1e-3))
-        if not np.allclose(got, want, rtol=TOLERANCE, atol=TOLERANCE * scale):
-            worst = float(np.abs(np.asarray(got) - want).max()) / scale
-            raise BundleError(
-                f"the exported graph's {name} differs from torch's by {worst:.1e} of its size",
-                "report this with your versions of torch and onnxruntime; nothing was published",
-            )
+    return onnxruntime.InferenceSession(exported, options, providers=["CPUExecutionProvider"])
+
+
+def check_parity(graph: Graph, exported: bytes, windows: Floats) -> None:
+    """Raises BundleError where onnxruntime and torch disagree by more than TOLERANCE of an output's size."""
+    got = open_session(exported).run(list(OUTPUTS), {"window": windows})
+    for name, one, other in zip(OUTPUTS, got, run_torch(graph, windows), strict=True):
+        check_close(name, one, other)
+
+
+def check_close(name: str, got: Floats, want: Floats) -> None:
+    """Raises BundleError where an exported output is not torch's."""
+    scale = float(np.abs(want).max(initial=1e-3))
+    if not np.allclose(got, want, rtol=TOLERANCE, atol=TOLERANCE * scale):
+        worst = float(np.abs(np.asarray(got) - want).max()) / scale
+        raise BundleError(
+            f"the exported graph's {name} differs from torch's by {worst:.1e} of its size",
+            "report this with your versions of torch and onnxruntime; nothing was published",
+        )
 
 
 @torch.no_grad()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from detector.store import GOLDEN, MODEL
 from schemas.manifest import Manifest
 
 Floats = NDArray[np.float32]
@@ -37,8 +38,7 @@ class Fitted:
     """A trained, calibrated and exported model, not yet published. Sensor names and units stand in the manifest."""
 
     manifest: Manifest
-    graph: bytes  # model.onnx
-    golden: bytes  # golden.json
+    files: dict[str, bytes]  # what the manifest's hashes cover, by name
     curves: tuple[Curve, ...]  # the model's own first
     scores: Doubles  # (window,) scores of held-out normal windows, in time order within an asset
     sensor_errors: Floats  # (window, sensor) their signed errors at the last row, in held-out standard deviations
@@ -51,6 +51,11 @@ class Fitted:
         return self.manifest.calibration.threshold
 
     @property
-    def files(self) -> dict[str, bytes]:
-        """The files that the manifest's hashes cover."""
-        return {"model.onnx": self.graph, "golden.json": self.golden}
+    def graph(self) -> bytes:
+        """The exported graph."""
+        return self.files[MODEL]
+
+    @property
+    def golden(self) -> bytes:
+        """The golden file."""
+        return self.files[GOLDEN]

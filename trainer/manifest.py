@@ -8,7 +8,6 @@ from importlib.metadata import version
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.store import GOLDEN, MODEL
 from schemas.manifest import Calibration, FileEntry, Manifest, Scoring, Sensor, Timing, TrainingData
 from trainer.calibrate import HeldOut
 from trainer.export import TOLERANCE
@@ -36,9 +35,9 @@ class Calibrated:
 
 
 def build_manifest(
-    model: str, parent: str | None, prepared: Prepared, curve: Curve, calibrated: Calibrated, files: tuple[bytes, bytes]
+    model: str, parent: str | None, prepared: Prepared, curve: Curve, calibrated: Calibrated, files: dict[str, bytes]
 ) -> Manifest:
-    """curve: of the model's own fit; files: the graph's and the golden file's bytes."""
+    """curve: of the model's own fit; files: by name."""
     history, training, period = prepared.history, prepared.training, prepared.period_s
     fingerprint, created = history.fingerprint(), datetime.now(UTC)
     start, end = history.span
@@ -73,7 +72,7 @@ def build_manifest(
         golden_tolerance=TOLERANCE,
         files={
             name: FileEntry(sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data))
-            for name, data in zip((MODEL, GOLDEN), files, strict=True)
+            for name, data in files.items()
         },
     )  # fmt: skip
 

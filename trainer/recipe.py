@@ -9,9 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from detector.store import DECODER, GOLDEN, MODEL
 from schemas.config import Training
 from trainer import calibrate, export, folds
 from trainer.covariance import drift_weights
+from trainer.decoder import export_decoder
 from trainer.fit import Scaled, fit
 from trainer.fitted import Curve, Example, Fitted
 from trainer.graph import Graph, compare, scored_rows
@@ -43,15 +45,25 @@ class Member:
 
 
 def train(
-    history: History, model: str, training: Training, parent: str | None = None, say: Progressing | None = None
+    history: History,
+    model: str,
+    training: Training,
+    parent: str | None = None,
+    say: Progressing | None = None,
+    *,
+    decoder: bool = False,
 ) -> Fitted:
-    """Fits, calibrates, exports. Raises DataError where the history does not suit; KeyboardInterrupt passes."""
-    say = say or Silent()
+    """Fits, calibrates, exports. Raises DataError where the history does not suit; KeyboardInterrupt passes.
+
+    decoder: also exports the way from a code back to a window, which costs about half of an export again.
+    """
     with _one_thread():
-        return _train(history, model, training, parent, say)
+        return _train(history, model, training, parent, say or Silent(), decoder=decoder)
 
 
-def _train(history: History, model: str, training: Training, parent: str | None, say: Progressing) -> Fitted:
+def _train(
+    history: History, model: str, training: Training, parent: str | None, say: Progressing, *, decoder: bool
+) -> Fitted:
     # 1. Sensors, period, and the windows that serving would score.
     prepared = prepare(history, training)
 
@@ -86,13 +98,14 @@ def _train(history: History, model: str, training: Training, parent: str | None,
     sample = prepared.replay.windows(folds.thinned(held.windows, PARITY_WINDOWS))
     cases = export.golden_windows(sample, np.nanstd(sample, axis=(0, 1)), training.fill_limit)
     export.check_parity(graph, exported, np.concatenate([sample, cases]))
-    golden = export.golden_file(graph, cases)
+    files = {MODEL: exported, GOLDEN: export.golden_file(graph, cases)}
+    if decoder:
+        files[DECODER] = export_decoder(graph, export.run_torch(graph, sample)[3])
 
     # 6. The manifest, and what the report shows.
     return Fitted(
-        manifest=build_manifest(model, parent, prepared, member.curve, calibrated, (exported, golden)),
-        graph=exported,
-        golden=golden,
+        manifest=build_manifest(model, parent, prepared, member.curve, calibrated, files),
+        files=files,
         curves=tuple(curves),
         scores=scores,
         sensor_errors=errors,

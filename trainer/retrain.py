@@ -43,7 +43,7 @@ def answer(settings: Settings, request: RetrainRequest, say: Progressing) -> Dec
         _check_rows(settings, history)
         parts = gate.split(history, settings.worker.gate_share)
         parent = pointer.model_version if pointer else None
-        fitted = train(parts.fit, request.model, training, parent, say)
+        fitted = train(parts.fit, request.model, training, parent, say, decoder=True)
     except DataError as error:
         return _rejected(request, None, str(error), {})
     publish(store, fitted, promote=False)

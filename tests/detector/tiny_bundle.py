@@ -12,7 +12,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from detector.store import GOLDEN, MODEL, Store
+from detector.store import DECODER, GOLDEN, MODEL, Store
 from schemas.manifest import Calibration, FileEntry, Golden, Manifest, Scoring, Sensor, Timing, TrainingData
 
 SENSORS = ("flow", "temperature")
@@ -77,6 +77,25 @@ def graph(window: int = WINDOW, element: int = TensorProto.FLOAT) -> onnx.ModelP
     return helper.make_model(body, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
 
 
+def decoder() -> onnx.ModelProto:
+    """A decoder: every row of the window is centre + code * spread."""
+    constants = {"centre": CENTRE, "spread": SPREAD, "rows": np.array([1]), "times": np.array([1, WINDOW, 1])}
+    nodes = [
+        helper.make_node("Mul", ["code", "spread"], ["off"]),
+        helper.make_node("Add", ["off", "centre"], ["row"]),
+        helper.make_node("Unsqueeze", ["row", "rows"], ["only"]),
+        helper.make_node("Tile", ["only", "times"], ["window"]),
+    ]
+    body = helper.make_graph(
+        nodes,
+        "tiny_decoder",
+        [helper.make_tensor_value_info("code", TensorProto.FLOAT, ["batch", 1])],
+        [helper.make_tensor_value_info("window", TensorProto.FLOAT, ["batch", WINDOW, len(SENSORS)])],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    return helper.make_model(body, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+
+
 def golden_file() -> bytes:
     """Two windows, one of them with missing cells."""
     windows = np.array([[[9, 45], [10, 50], [12, 40]], [[10, 55], [np.nan, 50], [np.nan, 60]]], np.float32)
@@ -96,13 +115,20 @@ def golden_file() -> bytes:
 
 
 def tiny(
-    version: str = "v1", *, model: str = "pumps", onnx_bytes: bytes | None = None, golden: bytes | None = None
+    version: str = "v1",
+    *,
+    model: str = "pumps",
+    onnx_bytes: bytes | None = None,
+    golden: bytes | None = None,
+    decodes: bool = False,
 ) -> Tiny:
     """A complete bundle; its parts may be replaced by bad ones, whose hashes then still agree."""
     files = {
         MODEL: graph().SerializeToString() if onnx_bytes is None else onnx_bytes,
         GOLDEN: golden_file() if golden is None else golden,
     }
+    if decodes:
+        files[DECODER] = decoder().SerializeToString()
     return Tiny(_manifest(model, version, files), files)
 
 

@@ -59,7 +59,9 @@ def run(command: object, folder: Path, *arguments: str | Path) -> Ran:
 def test_train_publishes_and_says_what_next(plant: Path) -> None:
     """The first version is in use, with its report beside it; of a later one the command says how to use it."""
     versions = [path for path in (plant / "models" / "pumps").iterdir() if path.is_dir()]
-    assert {"model.onnx", "manifest.json", "golden.json", "report.html"} <= {p.name for p in versions[0].iterdir()}
+    assert {"model.onnx", "decoder.onnx", "manifest.json", "golden.json", "report.html"} <= {
+        p.name for p in versions[0].iterdir()
+    }
     ran = run(train, plant, "--data", plant / "history.parquet", "--model", "pumps")
     assert ran.code == 0
     assert "models promote pumps" in ran.lines[-1]

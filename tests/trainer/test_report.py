@@ -50,8 +50,7 @@ def make_fitted(sensors: int = 4, windows: int = 500) -> Fitted:
     observed = rng.normal(5.0, 1.0, (10, sensors)).astype(np.float32)
     return Fitted(
         manifest=manifest,
-        graph=b"",
-        golden=b"",
+        files={},
         curves=(Curve("model", (1.0, 0.5, 0.4), (1.1, 0.6, 0.7), 1), Curve("fold 1", (1.0, 0.6), (1.2, 0.7), 1)),
         scores=rng.gamma(4.0, 0.5, windows),
         sensor_errors=rng.normal(size=(windows, sensors)).astype(np.float32),

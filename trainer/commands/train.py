@@ -82,9 +82,9 @@ def _fit(history: History, name: str, training: Training, settings: Settings, *,
     pointer = Store.of(settings).pointer(name)
     parent = pointer.model_version if pointer else None
     if quiet:
-        return run_recipe(history, name, training, parent, Silent())
+        return run_recipe(history, name, training, parent, Silent(), decoder=True)
     with progress() as say:
-        return run_recipe(history, name, training, parent, say)
+        return run_recipe(history, name, training, parent, say, decoder=True)
 
 
 def _model(settings: Settings, name: str | None) -> str:

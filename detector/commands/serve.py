@@ -1,0 +1,52 @@
+"""`watchkeeper serve`: a bundle over HTTP."""
+
+from importlib.util import find_spec
+from typing import Annotated
+
+import typer
+
+from detector.commands.options import ConfigOption
+from detector.config import load_settings
+from detector.errors import ConfigError, WatchkeeperError
+from detector.shell.logs import configure_logs, say
+from schemas.config import Settings
+
+_INSTALL = 'pip install "watchkeeper[serve]"'
+
+
+def serve(
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="Name of the model; without it, the only one watched.")
+    ] = None,
+    version: Annotated[str | None, typer.Option(help="The version; without one, the version in use now.")] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Answer questions to one bundle over HTTP: /encode, /decode, /reconstruct, /anomaly_score, /model, /health.
+
+    Listens on serve.host:serve.port (localhost unless told otherwise), asks for no login, keeps nothing between
+    requests and changes nothing. /openapi.json says what fits. It serves the version that was in use at its start:
+    restart it to take up another. SIGTERM or Ctrl-C finishes the requests in hand and ends.
+    """
+    if find_spec("starlette") is None or find_spec("uvicorn") is None:
+        raise WatchkeeperError("'watchkeeper serve' needs its extra", f"run: {_INSTALL}")
+    from detector.serving.served import load_served
+    from detector.serving.server import listen, run_server
+
+    settings = load_settings(config)
+    configure_logs(settings.logging)
+    with listen(settings.serve) as listening:
+        served = load_served(settings, _model(settings, model), version)
+        host, port = listening.getsockname()[:2]
+        say(f"serving {served.scorer.manifest.model} {served.version} on http://{host}:{port}; stop with Ctrl-C")
+        run_server(served, listening)
+
+
+def _model(settings: Settings, name: str | None) -> str:
+    watched = list(dict.fromkeys(rule.model for rule in settings.watch))
+    if name is not None:
+        return name
+    if len(watched) > 1:
+        raise ConfigError(
+            f"the configuration watches {len(watched)} models", f"choose with --model: {', '.join(watched)}"
+        )
+    return watched[0]

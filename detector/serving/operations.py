@@ -1,0 +1,46 @@
+"""What can be asked, each in one line: the form of the request, the answer, and who works it out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from detector.serving import bodies
+from detector.serving.served import Served
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One POST."""
+
+    summary: str
+    request: Callable[[bodies.Requests], type[BaseModel]]
+    answer: type[BaseModel]
+    run: Callable[[Served, Any], dict[str, Any]]
+
+
+OPERATIONS = {
+    "/encode": Operation("Windows to codes", lambda forms: forms.windows, bodies.Encoded, Served.encode),
+    "/decode": Operation(
+        "Codes to windows in engineering units", lambda forms: forms.codes, bodies.Decoded, Served.decode
+    ),
+    "/reconstruct": Operation(
+        "Windows to what the model expected instead",
+        lambda forms: forms.windows,
+        bodies.Reconstructed,
+        Served.reconstruct,
+    ),
+    "/anomaly_score": Operation(
+        "Windows to the graph's own scores, each on its own, without memory",
+        lambda forms: forms.windows,
+        bodies.WindowScores,
+        Served.score_windows,
+    ),
+    "/anomaly_score/rows": Operation(
+        "Rows of one asset to the scores that the daemon would give: the bundle's whole chain, from an empty memory on",
+        lambda forms: forms.rows,
+        bodies.RowScores,
+        Served.score_rows,
+    ),
+}

@@ -1,0 +1,29 @@
+"""The decoder's own file gives back what the graph rebuilds."""
+
+import numpy as np
+import pytest
+import torch
+
+from schemas.config import SensorSettings
+from tests.trainer.made_history import SENSORS, made_values, quick_training
+from trainer.decoder import export_decoder
+from trainer.export import open_session, run_torch
+from trainer.graph import Graph
+from trainer.networks import build
+from trainer.networks.plan import plan
+from trainer.preprocess import Preprocess, fit_scaling
+
+WINDOW = 6
+
+
+@pytest.mark.parametrize("changes", [{"family": "lstm"}, {"loss": "bce", "scaling": "minmax"}], ids=str)
+def test_decoding_the_code_gives_the_reconstruction(changes: dict[str, str]) -> None:
+    """Encoded by the bundle's graph and decoded by its decoder, windows are what the graph rebuilds, in their units."""
+    training = quick_training(window=WINDOW, **changes)
+    values = made_values(20 * WINDOW, 3)
+    settings = [SensorSettings(log1p=name == "power") for name in SENSORS]
+    network, _ = build(plan(training, len(SENSORS)))
+    graph = Graph(Preprocess(fit_scaling(values, training, settings)), network, torch.ones(4), "window", training.loss)
+    _, _, rebuilt, codes = run_torch(graph, values.reshape(20, WINDOW, 4))
+    (windows,) = open_session(export_decoder(graph, codes)).run(["window"], {"code": codes})
+    np.testing.assert_allclose(windows, rebuilt, rtol=1e-4, atol=1e-4)
