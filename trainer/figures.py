@@ -16,6 +16,13 @@ from matplotlib.figure import Figure
 BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 SKY, PINK, BLACK, GREY = "#56B4E9", "#CC79A7", "#000000", "#6B7280"
 
+# What a picture is drawn in, and what stands for it where the reader asks for dark pages. An SVG in an <img> sees the
+# reader's wish by itself; on a page that stays light it brings its own ground along.
+_DARK = {
+    "#ffffff": "#14181f", "#000000": "#f3f4f6", "#374151": "#c9d0da", "#e5e7eb": "#39414e", "#6b7280": "#9aa3b2",
+    "#0072b2": "#3d9be0",
+}  # fmt: skip
+
 _STYLE: dict[Any, Any] = {  # matplotlib types its keys one by one
     "font.size": 10,
     "axes.titlesize": 10,
@@ -54,4 +61,18 @@ def as_uri(figure: Figure) -> str:
     """The figure as a data URI for an <img>."""
     buffer = BytesIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    return "data:image/svg+xml;base64," + b64encode(buffer.getvalue()).decode("ascii")
+    return "data:image/svg+xml;base64," + b64encode(_for_light_and_dark(buffer.getvalue())).decode("ascii")
+
+
+def _for_light_and_dark(svg: bytes) -> bytes:
+    """Inks and grounds become variables, which a media query sets."""
+    text = svg.decode("utf-8")
+    for number, colour in enumerate(_DARK):
+        text = text.replace(f": {colour}", f": var(--c{number})")
+    light, dark = (
+        ";".join(f"--c{number}:{colour}" for number, colour in enumerate(colours))
+        for colours in (_DARK.keys(), _DARK.values())
+    )
+    # Text in black carries no colour of its own.
+    rules = f":root{{{light};fill:var(--c1)}}@media(prefers-color-scheme:dark){{:root{{{dark}}}}}"
+    return text.replace('<style type="text/css">', f'<style type="text/css">{rules}', 1).encode("utf-8")

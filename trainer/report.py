@@ -4,51 +4,39 @@ Self-contained: pictures are inline, nothing is fetched, no script runs.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
-from importlib.resources import files
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from schemas.manifest import Manifest
 from trainer.figures import BLACK, BLUE, GREY, ORANGE, RED, SKY, as_uri, draw, style
 from trainer.fitted import Curve, Example, Fitted
+from trainer.page import Picture, render
 
 SENSORS_SHOWN = 24  # small pictures in the example; a page with hundreds is read by nobody
 LINE_ROWS = 3  # a shorter window is no line to draw: a table says more
 BINS = 80
 
 
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """An inline image and what it says, for those who cannot see it."""
-
-    uri: str
-    text: str
-
-
 def write_report(fitted: Fitted) -> bytes:
     """The page, UTF-8 HTML."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(files("trainer").joinpath("templates/report.html").read_text("utf-8"))
     example = _telling(fitted)
     with style():
-        page = template.render(
-            manifest=fitted.manifest,
-            facts=list(_facts(fitted.manifest)),
-            metrics=[(name.replace("_", " "), _figure(value)) for name, value in fitted.manifest.metrics.items()],
-            notes=fitted.notes,
-            curves=_learning_curves(fitted.curves) if fitted.curves else None,
-            histogram=_score_histogram(fitted),
-            errors=_sensor_errors(fitted) if len(fitted.sensor_errors) else None,
-            example=example,
-            windows=list(_windows(fitted.manifest, example)) if example and len(example.times) >= LINE_ROWS else [],
-            rows=list(_last_row(fitted.manifest, example)) if example else [],
-            hidden=max(len(fitted.manifest.sensors) - SENSORS_SHOWN, 0),
-        )
-    return page.encode("utf-8")
+        values = {
+            "manifest": fitted.manifest,
+            "facts": list(_facts(fitted.manifest)),
+            "metrics": [(name.replace("_", " "), _figure(value)) for name, value in fitted.manifest.metrics.items()],
+            "notes": fitted.notes,
+            "curves": _learning_curves(fitted.curves) if fitted.curves else None,
+            "histogram": _score_histogram(fitted),
+            "errors": _sensor_errors(fitted) if len(fitted.sensor_errors) else None,
+            "example": example,
+            "windows": list(_windows(fitted.manifest, example)) if example and len(example.times) >= LINE_ROWS else [],
+            "rows": list(_last_row(fitted.manifest, example)) if example else [],
+            "hidden": max(len(fitted.manifest.sensors) - SENSORS_SHOWN, 0),
+        }
+    return render("report.html", values)
 
 
 def _facts(manifest: Manifest) -> Iterator[tuple[str, str]]:

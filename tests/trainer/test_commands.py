@@ -205,7 +205,7 @@ def test_evaluate_the_tsb_ad_way(plant: Path, tmp_path: Path) -> None:
     assert "give --train-rows" in run(evaluate, plant, *arguments).err
     listed = [{"file": "set/known.parquet", "tsbad_m_train_rows": 95}, {"file": "set/other.parquet"}]
     (tmp_path / "manifest.json").write_text(json.dumps(listed), encoding="utf-8")
-    ran = run(evaluate, plant, *arguments, "--seeds", "2", "--baselines")
+    ran = run(evaluate, plant, *arguments, "--seeds", "2", "--baselines", "--report")
     assert "other: manifest.json has no rows" in ran.err
     assert ran.code == 0
     scores = [pq.read_table(folder / "known.parquet")["score"].to_numpy() for folder in (out, out / "seed-1")]
@@ -215,6 +215,7 @@ def test_evaluate_the_tsb_ad_way(plant: Path, tmp_path: Path) -> None:
     assert report["pooled"]["VUS-PR"] == pytest.approx(np.mean([s["VUS-PR"] for s in report["seeds"]]), abs=1e-4)
     assert report["spread"]["VUS-PR"] >= 0
     assert report["verdict"] in ran.out
+    assert "known" in (out / "report.html").read_text("utf-8")
     assert set(report["baselines"]) == set(BASELINES)
     assert all(found["pooled"]["rows"] == 300 for found in report["baselines"].values())
 

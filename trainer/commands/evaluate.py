@@ -68,6 +68,9 @@ def evaluate(
     rows: Annotated[
         int | None, typer.Option("--train-rows", min=1, help="For tsb-ad; without it, the folder's manifest.json.")
     ] = None,
+    report: Annotated[
+        bool, typer.Option("--report", help="Write OUT/report.html too: tables beside published figures, and pictures.")
+    ] = False,
     jobs: Annotated[int, typer.Option(min=1, help="Series worked on at the same time.")] = max(1, os.cpu_count() or 1),
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -97,12 +100,17 @@ def evaluate(
         raise DataError(f"no series of {data} has test rows", "give a folder with rows of the split 'test'")
     board = scoreboard(found, protocol.value)
     (out / "metrics.json").write_text(json.dumps(board, indent=1) + "\n", encoding="utf-8")
+    if report:
+        from trainer.evaluation_report import write_evaluation
+
+        (out / "report.html").write_bytes(write_evaluation(board, found, training, data.resolve().name))
     if as_json:
         typer.echo(json.dumps(board))
         return
     for line in _told(board):
         typer.echo(line)
-    typer.echo(f"next: see {out / 'metrics.json'}; each series' scores and verdicts are beside it")
+    seen = out / ("report.html" if report else "metrics.json")
+    typer.echo(f"next: see {seen}; each series' scores and verdicts are beside it")
 
 
 def _training(settings: Settings, model: str | None) -> Training:
