@@ -8,7 +8,7 @@ help:  ## what there is
 
 .venv/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[trainer,serve,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[trainer,serve,tune,dev]'
 	@touch $@
 
 setup: .venv/.ready  ## the virtual environment .venv with everything in it

@@ -26,7 +26,7 @@ _CONSTRUCTION = (ArithmeticError, AttributeError, LookupError, TypeError, ValueE
 
 def load_settings(path: Path | None, environment: Mapping[str, str] = os.environ) -> Settings:
     """The validated configuration. path: None takes the defaults (and the environment). Raises ConfigError."""
-    document = _read(path) if path is not None else {}
+    document = read_document(path)
     where = str(path) if path is not None else "the configuration"
     _overlay(document, environment)
     try:
@@ -36,6 +36,11 @@ def load_settings(path: Path | None, environment: Mapping[str, str] = os.environ
             _check_keys(document, Settings, where, ())
         raise ConfigError(f"{where} is not valid", _first(error)) from None
     return _with_secrets(settings)
+
+
+def read_document(path: Path | None) -> dict[str, Any]:
+    """The file's own keys and values, as they are written, without the environment's. Raises ConfigError."""
+    return _read(path) if path is not None else {}
 
 
 def _read(path: Path) -> dict[str, Any]:

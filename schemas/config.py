@@ -20,6 +20,7 @@ from schemas.families import (
     Variational,
     WinnerTakeAll,
 )
+from schemas.tuning import Axis
 
 MODEL_NAME = r"^[a-z0-9][a-z0-9._-]{0,62}$"
 
@@ -359,6 +360,9 @@ class Settings(Contract):
     serve: Serve = Serve()
     logging: Logging = Logging()
     training: dict[str, Training] = Field(default_factory=dict, description="model name -> how it is fitted")
+    tuning: dict[str, Axis] = Field(
+        default_factory=dict, description="key of a training, dotted -> where `tune` looks; none: its own choice"
+    )
     worker: Worker = Worker()
     trust: Trust = Trust()
 

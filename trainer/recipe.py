@@ -57,7 +57,7 @@ def train(
 
     decoder: also exports the way from a code back to a window, which costs about half of an export again.
     """
-    with _one_thread():
+    with one_thread():
         return _train(history, model, training, parent, say or Silent(), decoder=decoder)
 
 
@@ -71,14 +71,14 @@ def _train(
     split = folds.validation(prepared.replay, np.arange(len(prepared.replay)), training.validation_share)
     parts = folds.blocked(prepared.replay, training.folds) if training.folds > 1 else []
     folds.check_sizes(prepared.replay, [split, *parts], LEAST_WINDOWS, history.source)
-    member = _fit("model", prepared, split, None, say)
+    member = fit_member("model", prepared, split, None, say)
 
     # 3. Residuals of windows that the network at hand never saw: block by block, or of the validation part.
     curves = [member.curve]
     blocks = [] if parts else [_residuals(prepared, member, split.held, member.scaling, 0)]
     for number, part in enumerate(parts):
         inner = folds.validation(prepared.replay, part.rest, training.validation_share)
-        other = _fit(f"fold {number + 1}", prepared, inner, member.scaling, say)
+        other = fit_member(f"fold {number + 1}", prepared, inner, member.scaling, say)
         curves.append(other.curve)
         blocks.append(_residuals(prepared, other, part.held, member.scaling, number))
     held = calibrate.join(blocks)
@@ -115,7 +115,7 @@ def _train(
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """The networks are small: more threads only wait for each other, and sums would depend on their number."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -125,7 +125,7 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _fit(name: str, prepared: Prepared, part: folds.Part, whole: Scaling | None, say: Progressing) -> Member:
+def fit_member(name: str, prepared: Prepared, part: folds.Part, whole: Scaling | None, say: Progressing) -> Member:
     """Scales and fits on `part.rest`, stops early on `part.held`. whole: the model's scaling, for a fold."""
     training = prepared.training
     chosen = folds.thinned(part.rest, training.max_windows)
@@ -133,8 +133,8 @@ def _fit(name: str, prepared: Prepared, part: folds.Part, whole: Scaling | None,
     cells = windows[folds.thinned(np.arange(len(windows)), STATISTICS_WINDOWS)].reshape(-1, windows.shape[2])
     scaling = fit_scaling(cells, training, prepared.settings, whole)
     preprocess = Preprocess(scaling)
-    data = _scaled(preprocess, windows)
-    validation = _scaled(preprocess, prepared.replay.windows(folds.thinned(part.held, training.max_windows)))
+    data = scaled(preprocess, windows)
+    validation = scaled(preprocess, prepared.replay.windows(folds.thinned(part.held, training.max_windows)))
     say.begin(name, training.epochs)
     network, curve = fit(name, data, validation, training, say.epoch)
     say.done(name, curve.best_epoch, curve.validation[curve.best_epoch])
@@ -142,7 +142,8 @@ def _fit(name: str, prepared: Prepared, part: folds.Part, whole: Scaling | None,
 
 
 @torch.no_grad()
-def _scaled(preprocess: Preprocess, windows: Floats) -> Scaled:
+def scaled(preprocess: Preprocess, windows: Floats) -> Scaled:
+    """Windows (window, row, sensor) in engineering units as a network sees them."""
     parts = [preprocess(torch.from_numpy(windows[b : b + CHUNK])) for b in range(0, len(windows), CHUNK)]
     values = torch.cat([values for values, _ in parts])
     return Scaled(values, preprocess.shown(values), torch.cat([present for _, present in parts]), preprocess.hidden())

@@ -13,7 +13,12 @@ from schemas.reference import settings_table
 
 ROWS = re.findall(r"^\| `([^`]+)` \| (.+?) \|", settings_table(), flags=re.MULTILINE)
 GOLDEN = Path(__file__).parents[1] / "golden" / "v1" / "settings.json"
-MAPPINGS = {"training": "training.NAME", "training.NAME.sensors": "training.NAME.sensors.NAME", "watch": "watch[]"}
+MAPPINGS = {
+    "training": "training.NAME",
+    "training.NAME.sensors": "training.NAME.sensors.NAME",
+    "tuning": "tuning.NAME",
+    "watch": "watch[]",
+}
 
 
 def _leaves(value: Any, path: str) -> set[str]:

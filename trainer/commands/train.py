@@ -11,6 +11,7 @@ from detector.config import load_settings
 from detector.errors import ConfigError
 from detector.store import Store
 from schemas.config import Settings, Training
+from trainer.commands.chosen import chosen_model
 from trainer.fitted import Fitted
 from trainer.history import History
 from trainer.progress import Silent, progress
@@ -56,7 +57,7 @@ def train(
     nothing else happens; a running daemon takes a version up when it is promoted with 'watchkeeper models promote'.
     """
     settings = load_settings(config)
-    name = _model(settings, model)
+    name = chosen_model(settings, model)
     training = settings.training.get(name, Training())
     store = Store.of(settings)
     store.check_signing_key()
@@ -85,17 +86,6 @@ def _fit(history: History, name: str, training: Training, settings: Settings, *,
         return run_recipe(history, name, training, parent, Silent(), decoder=True)
     with progress() as say:
         return run_recipe(history, name, training, parent, say, decoder=True)
-
-
-def _model(settings: Settings, name: str | None) -> str:
-    used = list(dict.fromkeys([*settings.training, *(rule.model for rule in settings.watch)]))
-    if name is not None:
-        if name not in used:
-            raise ConfigError(f"the configuration uses no model {name[:80]!r}", f"name one of: {', '.join(used)}")
-        return name
-    if len(used) > 1:
-        raise ConfigError(f"the configuration uses {len(used)} models", f"choose with --model: {', '.join(used)}")
-    return used[0]
 
 
 def _history(settings: Settings, training: Training, data: list[Path] | None, span: str | None) -> History:
