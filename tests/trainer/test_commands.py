@@ -24,6 +24,7 @@ from tests.trainer.made_history import QUICK, SENSORS, START, made_values, write
 from trainer.baselines import BASELINES
 from trainer.commands.backtest import backtest
 from trainer.commands.evaluate import evaluate
+from trainer.commands.explain import explain
 from trainer.commands.train import train
 
 
@@ -229,3 +230,19 @@ def test_evaluate_refuses_other_folders(plant: Path, tmp_path: Path) -> None:
     ran = run(evaluate, plant, "--data", tmp_path, "--out", out)
     assert ran.code == 3
     assert "no column 'split'" in ran.err
+
+
+def test_explain_writes_a_page_and_the_same_as_data(plant: Path, tmp_path: Path) -> None:
+    """Of the model in use; a bundle that is not there and options that contradict each other are one line each."""
+    data = ("--data", plant / "history.parquet", "--out", tmp_path / "out")
+    told = json.loads(run(explain, plant, *data, "--json").lines[-1])
+    assert told["model"] == "pumps"
+    bundles = plant / "models" / "pumps"
+    assert "pumps gone is not" in run(explain, plant, *data, "--bundle", bundles / "gone").err
+    assert json.loads((tmp_path / "out" / "explain.json").read_text("utf-8")) == told
+    assert {p.name for p in (tmp_path / "out").iterdir()} >= {"explain.html", "windows.csv", "incident.csv"}
+    assert (
+        "give one of them" in run(explain, plant, *data, "--bundle", bundles / told["version"], "--model", "pumps").err
+    )
+    assert "no version of fans" in run(explain, plant, *data, "--model", "fans").err
+    assert run(explain, plant, *data, "--version", "gone").code == 4

@@ -1,0 +1,88 @@
+"""One incident close up: the rows around it as measured and as rebuilt, and which sensors it was."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.explain.view import View
+from trainer.folds import thinned
+
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+
+MOST_WINDOWS = 800  # shown
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One sensor's part of the score."""
+
+    sensor: str
+    unit: str
+    contribution: float  # signed: above 0 it was higher than expected; absolute values sum to 1 at most
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """The incident of the highest score, or the highest score where nothing alarmed."""
+
+    incident: str | None  # its id; None where nothing alarmed
+    asset: str
+    begin_s: float
+    end_s: float
+    peak: float
+    shares: list[Share]  # strongest first
+    times: Doubles  # (row,) with some rows before and after
+    scores: Doubles  # (row,)
+    observed: Floats  # (row, sensor) engineering units
+    rebuilt: Floats  # (row, sensor) the model's last row, engineering units
+
+
+def worst_episode(view: View) -> Episode:
+    """What to look at first."""
+    if not view.alerts:
+        return _strangest(view)
+    worst = max(view.alerts, key=lambda alert: (alert.data.peak_score, alert.data.score)).data
+    told = [alert for alert in view.alerts if alert.data.incident == worst.incident]
+    data = max((alert for alert in told if alert.data.sensors), key=lambda alert: alert.data.score).data
+    begin, end = data.start.timestamp(), max(alert.time.timestamp() for alert in told)
+    owner = next(number for number, asset in enumerate(view.history.assets) if asset.name == data.asset)
+    shares = [Share(one.sensor, one.unit, one.contribution) for one in data.sensors]
+    return _cut(view, owner, (begin, end), worst.incident, worst.peak_score, shares)
+
+
+def _strangest(view: View) -> Episode:
+    scores = np.nan_to_num(view.scores[view.replay.rows])
+    number = int(scores.argmax())
+    errors = view.scorer.sensor_error(view.replay.windows(np.array([number])))[0].astype(np.float64)
+    weight = errors**2 * np.sign(errors)
+    total = float(np.abs(weight).sum()) or 1.0
+    order = np.argsort(-np.abs(weight))
+    sensors = view.scorer.manifest.sensors
+    shares = [Share(sensors[i].name, sensors[i].unit, float(weight[i]) / total) for i in order]
+    moment = float(view.replay.times[number])
+    return _cut(view, int(view.replay.slots[number]), (moment, moment), None, float(scores[number]), shares)
+
+
+def _cut(
+    view: View, owner: int, span: tuple[float, float], incident: str | None, peak: float, shares: list[Share]
+) -> Episode:
+    manifest = view.scorer.manifest
+    margin = max(span[1] - span[0], 5 * manifest.window * manifest.period_s)
+    times = view.replay.times
+    near = (view.replay.slots == owner) & (times >= span[0] - margin) & (times <= span[1] + margin)
+    chosen = thinned(np.flatnonzero(near), MOST_WINDOWS)
+    windows = view.replay.windows(chosen)
+    return Episode(
+        incident=incident,
+        asset=view.history.assets[owner].name,
+        begin_s=span[0],
+        end_s=span[1],
+        peak=peak,
+        shares=shares,
+        times=times[chosen],
+        scores=view.scores[view.replay.rows[chosen]],
+        observed=windows[:, -1],
+        rebuilt=view.scorer.reconstruct(windows)[0][:, -1],
+    )

@@ -1,0 +1,107 @@
+"""The data as the bundle sees them: windows, codes, and the daemon's own scores and alerts."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.bundle import OnnxScorer
+from detector.core.rows import Rows
+from detector.core.watch import Watch
+from detector.core.windows import WindowShape
+from schemas.alert import Alert, AlertKind
+from schemas.config import Alarms, Drift, ScoresOut, Settings, WatchRule
+from trainer.folds import thinned
+from trainer.history import History
+from trainer.replay import Replay, replay
+
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+CLOSELY = 2000  # windows looked at closely, evenly spread; a scatter of more is a blot
+POLL = 1000  # rows given at once
+MOST_SENSORS = 50  # that an alert may name
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """All windows of the data, some of them looked at closely."""
+
+    scorer: OnnxScorer
+    history: History
+    replay: Replay
+    chosen: Ints  # (chosen,) window numbers
+    windows: Floats  # (chosen, window, sensor) engineering units
+    flat: Doubles  # (chosen, window * sensor) standardised over these windows, 0 where missing
+    codes: Doubles  # (chosen, latent)
+    scores: Doubles  # (row,) of every row of every asset, NaN where there is none
+    alerts: list[Alert]  # process alerts, in order
+
+    @property
+    def above(self) -> Bools:
+        """Which of the chosen windows score above the threshold, (chosen,)."""
+        threshold = self.scorer.manifest.calibration.threshold
+        return np.asarray(np.nan_to_num(self.scores[self.replay.rows[self.chosen]]) > threshold)
+
+
+def look(scorer: OnnxScorer, history: History, alarms: Alarms) -> View:
+    """Replays a history of the bundle's sensors. Raises DataError where no window is full."""
+    manifest = scorer.manifest
+    history = history.select(tuple(sensor.name for sensor in manifest.sensors))
+    shape = WindowShape(
+        manifest.window, len(manifest.sensors), manifest.stride, manifest.max_gap_s, manifest.fill_limit
+    )
+    replayed = replay(history, shape)
+    chosen = thinned(np.arange(len(replayed)), CLOSELY)
+    windows = replayed.windows(chosen)
+    scores, alerts = _watched(scorer, history, alarms)
+    return View(
+        scorer=scorer,
+        history=history,
+        replay=replayed,
+        chosen=chosen,
+        windows=windows,
+        flat=_standard(windows),
+        codes=scorer.reconstruct(windows)[1].astype(np.float64).reshape(len(windows), -1),
+        scores=scores,
+        alerts=alerts,
+    )
+
+
+def _watched(scorer: OnnxScorer, history: History, alarms: Alarms) -> tuple[Doubles, list[Alert]]:
+    """Scores of all rows and process alerts that name every sensor, asset after asset."""
+    model = scorer.manifest.model
+    named = alarms.model_copy(update={"top_sensors": min(len(history.sensors), MOST_SENSORS)})
+    settings = Settings(
+        watch=(WatchRule(model=model),), drift=Drift(enabled=False), scores=ScoresOut(emit="all"), transport="files",
+        alarms=named,
+    )  # fmt: skip
+    watch = Watch(settings, {model: scorer}, by_feed=True, topic="explain")
+    scores, alerts, first = np.full(history.rows, np.nan), [], 0
+    for asset in history.assets:
+        for begin in range(0, len(asset.times), POLL):
+            part = slice(begin, begin + POLL)
+            count = len(asset.times[part])
+            offsets = first + begin + np.arange(count)
+            rows = Rows(
+                "explain", np.zeros(count, np.int64), offsets, [asset.name] * count, asset.times[part],
+                asset.values[part], history.sensors,
+            )  # fmt: skip
+            outcome = watch.process_rows(rows, float(asset.times[part][-1]))
+            alerts += [alert for alert in outcome.alerts if alert.data.kind is AlertKind.PROCESS]
+            for block in outcome.scores:
+                scores[block.offsets] = block.scores
+        first += len(asset.times)
+    return scores, alerts
+
+
+def _standard(windows: Floats) -> Doubles:
+    cells = windows.reshape(-1, windows.shape[2]).astype(np.float64)
+    there = ~np.isnan(cells)
+    count = np.maximum(there.sum(axis=0), 1)
+    mean = np.where(there, cells, 0.0).sum(axis=0) / count
+    sd = np.sqrt((np.where(there, cells - mean, 0.0) ** 2).sum(axis=0) / count)
+    scaled = np.where(there, cells - mean, 0.0) / np.where(sd > 0, sd, 1.0)
+    return np.asarray(scaled.reshape(len(windows), -1))
