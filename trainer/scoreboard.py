@@ -45,7 +45,10 @@ def pooled(judged: Sequence[Judged]) -> Figures:
         figures |= {"NAB": _rounded(nab_score(sweeps), 2), "NAB ORACLE": _rounded(nab_oracle(sweeps), 2)}
         figures |= _events([each.events for each in labelled if each.events is not None])
     alarms, days = sum(len(each.alarms) for each in judged), [each.days or 0.0 for each in judged]
-    return figures | {"alarms": alarms, "alarms/day": round(alarms / sum(days), 3) if all(days) else None}
+    figures |= {"alarms": alarms, "alarms/day": round(alarms / sum(days), 3) if all(days) else None}
+    if "delay s" in figures and not all(days):
+        figures["delay s"] = None  # row numbers are no seconds
+    return figures
 
 
 def _single(judged: Judged) -> Figures:
