@@ -48,12 +48,20 @@ def test_the_strongest_alarm_is_the_fault_and_names_its_sensor(found: Explained)
     assert episode.incident is not None
     assert episode.asset == "pump-2"
     assert abs(episode.begin_s - START - 200) < 15
+    assert START + 260 <= episode.end_s < START + 300
     assert episode.shares[0].sensor == "pressure"
     assert episode.shares[0].contribution > 0.5
     assert sum(abs(one.contribution) for one in episode.shares) == pytest.approx(1.0, abs=0.01)
     inside = (episode.times >= START + 210) & (episode.times < START + 255)
     gap = episode.observed[inside, 1] - episode.rebuilt[inside, 1]
     assert gap.mean() > 5, "measured stands above rebuilt"
+
+
+def test_an_alarm_that_is_still_open_lasts_to_the_end_of_the_data() -> None:
+    """Not to the last thing that was told of it."""
+    fitted = fitted_model("dense")
+    cut = made().between(START, START + 240)
+    assert explain(OnnxScorer(fitted.manifest, fitted.graph), cut, Alarms()).episode.end_s == START + 239
 
 
 def test_without_an_alarm_the_strangest_window_is_shown() -> None:

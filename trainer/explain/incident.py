@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.alert import AlertState
 from trainer.explain.view import View
 from trainer.folds import thinned
 
@@ -30,7 +31,7 @@ class Episode:
     incident: str | None  # its id; None where nothing alarmed
     asset: str
     begin_s: float
-    end_s: float
+    end_s: float  # of the data, where it is still open there
     peak: float
     shares: list[Share]  # strongest first
     times: Doubles  # (row,) with some rows before and after
@@ -46,8 +47,9 @@ def worst_episode(view: View) -> Episode:
     worst = max(view.alerts, key=lambda alert: (alert.data.peak_score, alert.data.score)).data
     told = [alert for alert in view.alerts if alert.data.incident == worst.incident]
     data = max((alert for alert in told if alert.data.sensors), key=lambda alert: alert.data.score).data
-    begin, end = data.start.timestamp(), max(alert.time.timestamp() for alert in told)
     owner = next(number for number, asset in enumerate(view.history.assets) if asset.name == data.asset)
+    closed = [alert.time.timestamp() for alert in told if alert.data.state is AlertState.CLOSED]
+    begin, end = data.start.timestamp(), closed[0] if closed else float(view.history.assets[owner].times[-1])
     shares = [Share(one.sensor, one.unit, one.contribution) for one in data.sensors]
     return _cut(view, owner, (begin, end), worst.incident, worst.peak_score, shares)
 

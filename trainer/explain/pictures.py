@@ -18,6 +18,7 @@ Doubles = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 SENSORS_SHOWN = 24
+SHARES_SHOWN = 12  # the rest is small by then
 NUMBERS_SHOWN = 8  # features; in a larger table of correlations colours must do
 LOOKS = ((BLUE, "o"), (ORANGE, "^"), (GREEN, "s"), (PINK, "D"), (SKY, "v"), (RED, "P"))
 
@@ -103,7 +104,7 @@ def influence(found: Sequence[Influence]) -> Picture:
 
 def contributions(episode: Episode) -> Picture:
     """Which sensors the incident was."""
-    shown = episode.shares[:SENSORS_SHOWN][::-1]
+    shown = episode.shares[:SHARES_SHOWN][::-1]
     figure, (axes,) = draw(5.2, max(1.2 + 0.27 * len(shown), 1.9))
     values = [100 * one.contribution for one in shown]
     colours = [BLUE if value < 0 else RED for value in values]
