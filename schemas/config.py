@@ -215,6 +215,22 @@ class SensorSettings(Contract):
     high: float | None = None
     log1p: bool = False
     scaling: Literal["standard", "minmax", "robust"] | None = Field(default=None, description="null: the model's")
+    difference: bool = Field(
+        default=False, description="the network sees the change from row to row: for levels that wander"
+    )
+    direction: Literal["both", "high", "low"] = Field(
+        default="both", description="high: only more than expected counts; low: only less"
+    )
+    min_deviation: float = Field(
+        default=0.0, ge=0, description="engineering units; a deviation counts by what it goes beyond this"
+    )
+    weight: float = Field(default=1.0, ge=0.01, le=100, description="of the sensor's deviation in the score")
+
+    @model_validator(mode="after")
+    def _has_one_unit(self) -> "SensorSettings":
+        if self.log1p and self.min_deviation:
+            raise ValueError("min_deviation is in engineering units, and log1p has none: leave one of them out")
+        return self
 
 
 class Threshold(Contract):
@@ -245,7 +261,9 @@ class Training(Contract):
     period_s: float | None = Field(default=None, gt=0, description="null: the median step of the data")
     max_gap_s: float | None = Field(default=None, gt=0, description="null: 10 periods")
     fill_limit: float = Field(default=0.25, ge=0, le=1)
-    imputation: Literal["mean", "median"] = "mean"
+    imputation: Literal["mean", "median", "knn"] = Field(
+        default="mean", description="knn: from the most similar rows of the history, by the sensors that are there"
+    )
     scaling: Literal["standard", "minmax", "robust"] = "standard"
     hidden: tuple[PositiveInt, ...] = Field(
         default=(64,), min_length=1, description="widths of the encoder's hidden layers (channels for conv)"
@@ -301,6 +319,12 @@ class Training(Contract):
         heads = (self.transformer or Transformer()).heads
         if self.family == "transformer" and self.hidden[0] % heads:
             raise ValueError(f"transformer.heads ({heads}) must divide the first of hidden ({self.hidden[0]})")
+        return self
+
+    @model_validator(mode="after")
+    def _suits_the_window(self) -> "Training":
+        if self.window == 1 and any(sensor.difference for sensor in (self.sensors or {}).values()):
+            raise ValueError("difference needs a window of at least 2 rows")
         return self
 
     @model_validator(mode="after")

@@ -32,7 +32,7 @@ def compare(preprocess: Preprocess, network: nn.Module, window: Tensor, rows: sl
     belief = believe(trusted, preprocess.shown(scaled))
     # A missing cell has no residual; the network's guess of it is only shown.
     present = present[:, rows]
-    residual = scaled[:, rows] - belief.rebuilt[:, rows]
+    residual = preprocess.heed(scaled[:, rows] - belief.rebuilt[:, rows])
     if belief.weight is not None:
         residual = residual * belief.weight[:, rows]
     doubt = None if belief.doubt is None else torch.where(present, belief.doubt[:, rows], 0.0)
@@ -75,9 +75,10 @@ class Graph(nn.Module):
         found = compare(self.preprocess, self.network, window, self._rows)
         standard = found.residual / self.error_sd
         sensor_error = standard[:, -1, :].clamp(-ERROR_LIMIT, ERROR_LIMIT)
-        return self._mean(standard, found), sensor_error, self.preprocess.restore(found.rebuilt), found.code
+        return self._mean(standard, found), sensor_error, self.preprocess.restore(found.rebuilt, window), found.code
 
     def _mean(self, standard: Tensor, found: Compared) -> Tensor:
+        standard = standard * self.preprocess.weight
         size = standard.square() if self._squared else standard.abs()
         if found.doubt is not None:
             size = size + found.doubt

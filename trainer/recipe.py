@@ -86,9 +86,13 @@ def _train(
     # 4. Calibration: residual sizes, the scoring chain, the threshold.
     sizes = calibrate.error_sizes(held, member.scaling.constant)
     errors = calibrate.standard_errors(held, sizes)
-    raw = errors if training.score == "mahalanobis" else calibrate.window_scores(held, sizes, training.loss)
-    weights = drift_weights([asset.values.astype(np.float64) for asset in prepared.history.assets])
-    scoring, scores = calibrate.calibrate_chain(held, raw, weights, training)
+    raw = (
+        errors
+        if training.score == "mahalanobis"
+        else calibrate.window_scores(held, sizes / member.scaling.weight, training.loss)
+    )
+    still = drift_weights([asset.values.astype(np.float64) for asset in prepared.history.assets])
+    scoring, scores = calibrate.calibrate_chain(held, raw, still * member.scaling.weight, training)
     calibration = calibrate.calibrate_threshold(scores, training.threshold)
     calibrated = Calibrated(held, scoring, calibration, scores)
 
@@ -130,8 +134,8 @@ def fit_member(name: str, prepared: Prepared, part: folds.Part, whole: Scaling |
     training = prepared.training
     chosen = folds.thinned(part.rest, training.max_windows)
     windows = prepared.replay.windows(chosen)
-    cells = windows[folds.thinned(np.arange(len(windows)), STATISTICS_WINDOWS)].reshape(-1, windows.shape[2])
-    scaling = fit_scaling(cells, training, prepared.settings, whole)
+    known = windows[folds.thinned(np.arange(len(windows)), STATISTICS_WINDOWS)]
+    scaling = fit_scaling(known, training, prepared.settings, whole)
     preprocess = Preprocess(scaling)
     data = scaled(preprocess, windows)
     validation = scaled(preprocess, prepared.replay.windows(folds.thinned(part.held, training.max_windows)))

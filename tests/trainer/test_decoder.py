@@ -20,10 +20,10 @@ WINDOW = 6
 def test_decoding_the_code_gives_the_reconstruction(changes: dict[str, str]) -> None:
     """Encoded by the bundle's graph and decoded by its decoder, windows are what the graph rebuilds, in their units."""
     training = quick_training(window=WINDOW, **changes)
-    values = made_values(20 * WINDOW, 3)
+    windows = made_values(20 * WINDOW, 3).reshape(20, WINDOW, len(SENSORS))
     settings = [SensorSettings(log1p=name == "power") for name in SENSORS]
     network, _ = build(plan(training, len(SENSORS)))
-    graph = Graph(Preprocess(fit_scaling(values, training, settings)), network, torch.ones(4), "window", training.loss)
-    _, _, rebuilt, codes = run_torch(graph, values.reshape(20, WINDOW, 4))
-    (windows,) = open_session(export_decoder(graph, codes)).run(["window"], {"code": codes})
-    np.testing.assert_allclose(windows, rebuilt, rtol=1e-4, atol=1e-4)
+    graph = Graph(Preprocess(fit_scaling(windows, training, settings)), network, torch.ones(4), "window", training.loss)
+    _, _, rebuilt, codes = run_torch(graph, windows)
+    (decoded,) = open_session(export_decoder(graph, codes)).run(["window"], {"code": codes})
+    np.testing.assert_allclose(decoded, rebuilt, rtol=1e-4, atol=1e-4)

@@ -166,6 +166,35 @@ def test_log_and_scalings_are_in_the_graph() -> None:
     assert np.abs(rebuilt.mean(axis=(0, 1)) / windows.mean(axis=(0, 1)) - 1).max() < 0.1
 
 
+def test_directions_changes_and_neighbours_are_in_the_graph() -> None:
+    """What is said of a sensor holds in the bundle: only its direction counts, only beyond its least deviation, and
+    holes filled from neighbours are no anomaly. Training itself holds onnxruntime to torch on holes and shifts.
+    """
+    sensors = {"flow": {"direction": "high"}, "pressure": {"min_deviation": 4.0}, "power": {"difference": True},
+               "heat": {"direction": "low", "weight": 4.0}}  # fmt: skip
+    training = quick_training(
+        window=4, family="linear", imputation="knn", score="mahalanobis", folds=2, sensors=sensors
+    )
+    fitted = train(made_history(600, 1), "pumps", training)
+    calm = made_values(300, 9)
+    before = final_scores(fitted, calm)[-50:].max()
+    for column, shift, heard in ((0, 12.0, True), (0, -12.0, False), (1, 3.0, False), (1, 12.0, True),
+                                 (3, 6.0, False), (3, -6.0, True)):  # fmt: skip
+        shifted = calm.copy()
+        shifted[200:, column] += shift
+        scores = final_scores(fitted, shifted)[-50:]
+        assert (scores.min() > fitted.threshold) == heard, (SENSORS[column], shift)
+        assert heard or scores.max() < 1.5 * max(before, fitted.threshold)
+    holes = calm.copy()
+    holes[::3, 1] = np.nan
+    assert (final_scores(fitted, holes) > fitted.threshold).mean() < 0.05
+    jump = calm.copy()
+    jump[200:, 2] += 60.0
+    errors = OnnxScorer(fitted.manifest, fitted.graph).sensor_error(windows_of(jump, 4))[:, 2]
+    assert errors[200 - 3] > 10
+    assert np.abs(errors[201 - 3 :]).max() < 6, "a level that has moved is no change any more"
+
+
 def test_constant_sensor_is_kept_and_said() -> None:
     """A sensor without spread divides nothing by zero; its change, in its own units, still shows."""
     history = made_history(400, 1)

@@ -125,7 +125,7 @@ def _job(search: Search, number: int) -> None:
 
 
 def _optimise(search: Search, number: int) -> None:
-    study = optuna.load_study(study_name=NAME, storage=_storage(search.folder), pruner=optuna.pruners.MedianPruner())
+    study = optuna.load_study(study_name=NAME, storage=_storage(search.folder), pruner=_pruner())
     # A sampler that began anew from the same seed would ask for the same values again.
     seed = search.base.seed + 1000 * number + len(study.get_trials(deepcopy=False))
     study.sampler = sampler = _sampler(search, seed)
@@ -136,6 +136,10 @@ def _optimise(search: Search, number: int) -> None:
     callbacks: list[Callable[[optuna.Study, FrozenTrial], None]] = [] if search.quiet else [_say]
     callbacks.append(MaxTrialsCallback(search.trials, states=ENDED))
     study.optimize(lambda trial: _try(search, trial), callbacks=callbacks)
+
+
+def _pruner() -> optuna.pruners.BasePruner:
+    return optuna.pruners.MedianPruner(n_startup_trials=10)  # of few trials the median is anything
 
 
 def _sampler(search: Search, seed: int) -> optuna.samplers.BaseSampler:
