@@ -26,9 +26,10 @@ LOOKS = ((BLUE, "o"), (ORANGE, "^"), (GREEN, "s"), (PINK, "D"), (SKY, "v"), (RED
 def scatter(plane: Plane, above: Bools, what: str) -> Picture:
     """Windows in the plane; those above the threshold stand out by colour and by shape."""
     figure, axes = _plane(plane, what)
-    for chosen, colour, mark, name in ((~above, BLUE, "o", "normal"), (above, RED, "^", "above the threshold")):
+    kinds = ((~above, BLUE, "o", 3.2, "normal"), (above, RED, "^", 5.0, "above the threshold"))
+    for chosen, colour, mark, size, name in kinds:
         if chosen.any():
-            axes.plot(*plane.points[chosen].T, mark, color=colour, markersize=3.2, alpha=0.5, label=name)
+            axes.plot(*plane.points[chosen].T, mark, color=colour, markersize=size, alpha=0.55, label=name)
     figure.legend(loc="outside upper center", ncols=2, frameon=False)
     text = f"{len(above):,} windows in the plane of their {what}, {int(above.sum()):,} of them above the threshold"
     return Picture(as_uri(figure), text)
