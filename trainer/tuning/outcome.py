@@ -3,19 +3,18 @@
 import csv
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
 import yaml
-from jinja2 import Environment, StrictUndefined
 from matplotlib.axes import Axes
 from optuna.trial import FrozenTrial, TrialState
 
 from schemas.config import Training
 from trainer.figures import BLUE, GREY, ORANGE, as_uri, draw, style
+from trainer.page import render
 from trainer.tuning.space import read
 
 LEAST_FOR_IMPORTANCE = 10  # completed trials; fewer say nothing of what mattered
@@ -51,7 +50,7 @@ def write(
     training = {**document.get("training", {}), model: chosen.model_dump(mode="json", exclude_unset=True)}
     tuned = {"version": 1, **document, "training": training}
     written.configuration.write_text(yaml.safe_dump(tuned, sort_keys=False), encoding="utf-8")
-    written.report.write_text(_page(study, table, model, objective, training[model]), encoding="utf-8")
+    written.report.write_bytes(_page(study, table, model, objective, training[model]))
     return written
 
 
@@ -83,20 +82,19 @@ def _row(trial: FrozenTrial) -> dict[str, Any]:
 
 def _page(
     study: optuna.Study, table: list[dict[str, Any]], model: str, objective: str, training: Mapping[str, Any]
-) -> str:
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(files("trainer").joinpath("templates/tuning.html").read_text("utf-8"))
+) -> bytes:
     done = [trial for trial in study.get_trials(deepcopy=False) if _done(trial)]
     with style():
-        return template.render(
-            model=model,
-            objective=objective,
-            history=_history(done, objective),
-            importance=_importance(importances(study)),
-            slices=list(_slices(done, objective)),
-            rows=table,
-            chosen=yaml.safe_dump({"training": {model: dict(training)}}, sort_keys=False),
-        )
+        values = {
+            "model": model,
+            "objective": objective,
+            "history": _history(done, objective),
+            "importance": _importance(importances(study)),
+            "slices": list(_slices(done, objective)),
+            "rows": table,
+            "chosen": yaml.safe_dump({"training": {model: dict(training)}}, sort_keys=False),
+        }
+    return render("tuning.html", values)
 
 
 def _history(done: list[FrozenTrial], objective: str) -> str:
