@@ -73,7 +73,7 @@ def short(value: float) -> float:
 
 def build(event: Event, subject: Subject) -> Alert:
     """The CloudEvent for an event."""
-    then, live = event.then, event.live
+    then = event.then
     data = AlertData(
         incident=then.id,
         sequence=then.sequence,
@@ -88,7 +88,7 @@ def build(event: Event, subject: Subject) -> Alert:
         score=short(then.score),
         peak_score=short(then.peak),
         threshold=short(subject.threshold),
-        sensors=tuple(live.evidence),
+        sensors=tuple(then.evidence),
         quality=event.quality,
         origin=Origin(
             topic=subject.topic,
@@ -118,7 +118,7 @@ def _message(event: Event, subject: Subject) -> str:
         return _quality_message(event, subject.asset)
     if event.state is AlertState.CLOSED:
         return f"{subject.asset} is back to normal; the score peaked at {then.ratio:.1f} times the threshold"
-    first = ", ".join(_reading(e) for e in event.live.evidence[:1])
+    first = ", ".join(_reading(e) for e in then.evidence[:1])
     return f"{subject.asset} departs from normal ({then.ratio:.1f} times the threshold){': ' + first if first else ''}"
 
 

@@ -344,9 +344,16 @@ class Lane:
                     filled_share=round(float(advance.filled_share[event.scored]), 4),
                     missing_sensors=tuple(np.array(self.sensor_names)[gone].tolist()),
                 )
-                event.live.evidence = evidence(
+                event.then.evidence = evidence(
                     self.manifest.sensors, window[-1], said.expected[i], shares[i], self._settings.alarms.top_sensors
                 )
+        # In their order, since an incident may have several in one poll: each is told with what was known by then.
+        told = {id(event) for event in fresh}
+        for event in events:
+            if id(event) in told:
+                event.live.evidence = event.then.evidence
+            else:
+                event.then.evidence = event.live.evidence
 
     def _watch_drift(
         self, advance: Advance, scores: Doubles, values: Floats, open_rows: NDArray[np.bool_]

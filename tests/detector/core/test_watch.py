@@ -223,6 +223,17 @@ def test_severity_follows_the_peak_and_an_escalation_is_told() -> None:
     assert [d.sequence for d in data] == [0, 1, 2, 3]
 
 
+def test_each_alert_tells_what_was_seen_at_its_own_row() -> None:
+    """An incident with several alerts in one poll: each has its own row's evidence, as if every row had been a poll."""
+    values = np.random.default_rng(2).normal(size=(160, 1, 3)) * 0.1
+    values[40:70, 0, 0] += 6.0
+    values[70:130, 0, 1] += 24.0
+    told = replay(watch(), feed(values), len(values)).alerts
+    assert told == replay(watch(), feed(values), 1).alerts
+    first = [alert.data.sensors[0].sensor for alert in told.values()]
+    assert (first[0], set(first[1:])) == ("s0", {"s1"}), "opened by one sensor, escalated by another"
+
+
 def test_long_records_give_the_scores_of_wide_ones() -> None:
     """One sensor a record, in any poll size: the alerts' assets and times are those of the wide feed."""
     values = plant(rows=120)
