@@ -17,7 +17,7 @@ MOST_WINDOWS = 800  # shown
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """One sensor's part of the score."""
+    """One sensor's part of the score; where nothing alarmed, of the network's residual."""
 
     sensor: str
     unit: str

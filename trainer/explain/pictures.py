@@ -113,9 +113,10 @@ def contributions(episode: Episode) -> Picture:
     axes.axvline(0.0, color=GREY, linewidth=0.8)
     axes.set_yticks(range(len(shown)), [one.sensor for one in shown])
     axes.grid(visible=False, axis="y")
-    axes.set_xlabel("% of the score (right: higher than expected)")
+    what = "score" if episode.incident else "residual"
+    axes.set_xlabel(f"% of the {what} (right: higher than expected)")
     told = ", ".join(f"{one.sensor} {100 * one.contribution:+.0f} %" for one in episode.shares[:3])
-    return Picture(as_uri(figure), f"Contributions to the score: {told or 'none'}")
+    return Picture(as_uri(figure), f"Contributions to the {what}: {told or 'none'}")
 
 
 def score_course(episode: Episode, threshold: float) -> Picture:
