@@ -110,8 +110,8 @@ def test_interrupted_training_leaves_nothing(plant: Path, tmp_path: Path) -> Non
                "--data", str(plant / "history.parquet")]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     pipe = subprocess.PIPE
-    shell = ["env", "--default-signal=INT"]  # a test run in the background hands down an ignored one
-    with subprocess.Popen(shell + command, stdout=pipe, stderr=subprocess.STDOUT, text=True, env=environment) as process:
+    command = ["env", "--default-signal=INT", *command]  # a test run in the background hands down an ignored one
+    with subprocess.Popen(command, stdout=pipe, stderr=subprocess.STDOUT, text=True, env=environment) as process:
         assert process.stdout is not None
         for line in process.stdout:
             if "sensors" in line:
