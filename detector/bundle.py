@@ -19,6 +19,7 @@ from schemas.manifest import Golden, Manifest
 
 Floats = NDArray[np.float32]
 OUTPUTS = ("score", "sensor_error", "reconstruction", "latent")
+PARTS = "parts"  # one more output, of bundles whose score is a sum
 NO_FOLDER = "/dev/null"  # nothing can lie below it, whatever ".." a graph writes
 
 
@@ -43,6 +44,10 @@ class OnnxScorer:
         """Signed standardised residual of the last row, (batch, sensor)."""
         return np.asarray(self._session.run(["sensor_error"], {"window": windows})[0], np.float32)
 
+    def parts(self, windows: Floats) -> Floats:
+        """The vectors that a sum is of, side by side, (batch, column)."""
+        return np.asarray(self._session.run([PARTS], {"window": windows})[0], np.float32)
+
     def reconstruct(self, windows: Floats) -> tuple[Floats, Floats]:
         """Reconstruction in engineering units (batch, window, sensor) and latent code (batch, latent)."""
         first, second = self._session.run(["reconstruction", "latent"], {"window": windows})
@@ -59,7 +64,8 @@ class OnnxScorer:
         wanted = {"window": ("tensor(float)", [manifest.window, len(manifest.sensors)])}
         if inputs != wanted:
             raise _refusal(manifest, f"the graph takes {inputs}, the manifest says {wanted}")
-        missing = set(OUTPUTS) - {given.name for given in self._session.get_outputs()}
+        wished = {*OUTPUTS, PARTS} if manifest.scoring.parts else {*OUTPUTS}
+        missing = wished - {given.name for given in self._session.get_outputs()}
         if missing:
             raise _refusal(manifest, f"the graph gives no {', '.join(sorted(missing))}")
 
@@ -160,6 +166,8 @@ def _check_golden(scorer: OnnxScorer, data: bytes) -> None:
         raise _refusal(manifest, "golden.json has windows of another shape")
     try:
         got = {"score": scorer.score(windows), "sensor_error": scorer.sensor_error(windows)}
+        if manifest.scoring.parts:
+            wanted[PARTS], got[PARTS] = np.array(golden.parts), scorer.parts(windows)
         rebuilt, latent = scorer.reconstruct(windows)
     except Exception as error:  # onnxruntime raises bare RuntimeErrors and its own types when a graph fails
         raise _refusal(manifest, f"the graph fails on its golden inputs ({type(error).__name__})") from error

@@ -20,6 +20,7 @@ from schemas.families import (
     Variational,
     WinnerTakeAll,
 )
+from schemas.manifest import PartName
 from schemas.tuning import Axis
 
 MODEL_NAME = r"^[a-z0-9][a-z0-9._-]{0,62}$"
@@ -242,13 +243,23 @@ class Threshold(Contract):
     )
     k: float = Field(default=2.0, gt=0, description="mean_sigma: mean + k standard deviations")
     margin: float = Field(
-        default=1.1,
+        default=1.25,
         gt=0,
         description="factor on the threshold found; one row in a thousand is ten rows a week at one a minute",
     )
     hysteresis: float = Field(default=0.8, gt=0, le=1, description="lower threshold / threshold")
     on_delay_s: float | None = Field(default=None, ge=0, description="null: 5 periods")
     off_delay_s: float | None = Field(default=None, ge=0, description="null: 10 periods")
+
+
+class SumPart(Contract):
+    """One part of a score that is a sum."""
+
+    name: PartName = Field(
+        description="values: the last row's values themselves; residual: what the network does not rebuild of them; "
+        "forecast: what a forecaster does not expect of them; distance: from the nearest of some typical windows"
+    )
+    vector_alpha: float = Field(default=1.0, gt=0, le=1, description="EWMA of the part's vector; 1: none")
 
 
 class Training(Contract):
@@ -297,7 +308,13 @@ class Training(Contract):
         description="windows a network is fitted on; more are thinned evenly (neighbours share most of their rows)",
     )
     seed: int = 0
-    score: Literal["window", "last_row", "mahalanobis"] = "mahalanobis"
+    score: Literal["auto", "sum", "mahalanobis", "last_row", "window"] = Field(
+        default="auto",
+        description="auto: a sum whose parts and smoothing are chosen on the history, with made-up anomalies in it; "
+        "sum: of `parts`; mahalanobis: of the smoothed residual; last_row, window: the mean error "
+        "(docs/choosing-a-model.md)",
+    )
+    parts: tuple[SumPart, ...] = Field(default=(), description="of score: sum")
     vector_alpha: float = Field(default=0.35, gt=0, le=1, description="EWMA of the residual vector; 1: none")
     score_alpha: float = Field(default=0.2, gt=0, le=1, description="EWMA of the score; 1: none")
     threshold: Threshold = Threshold()
@@ -325,6 +342,14 @@ class Training(Contract):
     def _suits_the_window(self) -> "Training":
         if self.window == 1 and any(sensor.difference for sensor in (self.sensors or {}).values()):
             raise ValueError("difference needs a window of at least 2 rows")
+        return self
+
+    @model_validator(mode="after")
+    def _has_its_parts(self) -> "Training":
+        if bool(self.parts) != (self.score == "sum"):
+            raise ValueError("score: sum needs parts, and no other score takes them")
+        if self.window < 2 and any(part.name == "forecast" for part in self.parts):
+            raise ValueError("a forecast needs a window of at least 2 rows")
         return self
 
     @model_validator(mode="after")

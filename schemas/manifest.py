@@ -27,28 +27,83 @@ class Sensor(Contract):
     )
 
 
+PartName = Literal["values", "residual", "forecast", "distance"]
+
+
+class Part(Contract):
+    """One part of a sum: `width` columns of the graph's `parts`, in the order in which the parts are listed.
+
+    With a center it is the Mahalanobis distance of its vector, smoothed (EWMA) by vector_alpha; without one it is its
+    single column as it is. Either is divided by `scale`, so that parts of any size can be added.
+    """
+
+    name: PartName
+    width: int = Field(ge=1, le=100_000)
+    vector_alpha: float = Field(default=1.0, gt=0, le=1)
+    center: tuple[Scale, ...] = Field(default=(), description="(width,); empty: the single column is the part")
+    precision: tuple[tuple[Scale, ...], ...] = Field(default=(), description="(width, width)")
+    scale: Positive = Field(description="the part's 95th percentile on held-out normal windows")
+
+    @model_validator(mode="after")
+    def _shapes(self) -> "Part":
+        if not self.center and self.width == 1 and not self.precision:
+            return self
+        _check_shapes(self.center, self.precision)
+        if len(self.center) != self.width:
+            raise ValueError("a part's center has another length than its width")
+        return self
+
+
 class Scoring(Contract):
     """How the graph's outputs become one score per window (detector/core/scoring.py; memory is per asset).
 
     graph: the graph's own `score`. mahalanobis: the graph's `sensor_error` vector is smoothed (EWMA), and its
-    Mahalanobis distance to `center` under `precision` is the score. Either is then smoothed by `score_alpha`.
-    An alpha of 1 means no smoothing.
+    Mahalanobis distance to `center` under `precision` is the score. sum: the graph's `parts` are some vectors side by
+    side; what each comes to is added up. Any of them is then smoothed by `score_alpha`. An alpha of 1 means no
+    smoothing.
     """
 
-    method: Literal["graph", "mahalanobis"]
+    method: Literal["graph", "mahalanobis", "sum"]
     vector_alpha: float = Field(default=1.0, gt=0, le=1)
     center: tuple[Scale, ...] = Field(default=(), description="(sensor,)")
     precision: tuple[tuple[Scale, ...], ...] = Field(default=(), description="(sensor, sensor)")
     score_alpha: float = Field(default=1.0, gt=0, le=1)
+    parts: tuple[Part, ...] = Field(default=(), description="of a sum")
 
     @model_validator(mode="after")
     def _shapes(self) -> "Scoring":
-        n = len(self.center)
-        if self.method == "mahalanobis" and (n == 0 or any(len(row) != n for row in (self.precision, *self.precision))):
-            raise ValueError("mahalanobis needs a center of length S and a precision matrix of S by S")
+        if self.method == "mahalanobis":
+            _check_shapes(self.center, self.precision)
         if any(row[i] <= 0 for i, row in enumerate(self.precision)):
             raise ValueError("a precision matrix has a positive diagonal")
+        if bool(self.parts) != (self.method == "sum"):
+            raise ValueError("a sum, and nothing else, has parts")
         return self
+
+
+def _check_shapes(center: tuple[float, ...], precision: tuple[tuple[float, ...], ...]) -> None:
+    n = len(center)
+    if n == 0 or any(len(row) != n for row in (precision, *precision)):
+        raise ValueError("mahalanobis needs a center of length S and a precision matrix of S by S")
+    if any(row[i] <= 0 for i, row in enumerate(precision)):
+        raise ValueError("a precision matrix has a positive diagonal")
+
+
+class Tried(Contract):
+    """A score that was tried, and how well it found made-up anomalies in held-out normal windows."""
+
+    score: str = Field(description="for people")
+    parts: tuple[PartName, ...]
+    found: dict[str, float] = Field(description="kind of anomaly -> average precision, 0 to 1")
+    mean: float = Field(description="over the kinds")
+    chosen: bool
+
+
+class Choice(Contract):
+    """How `score: auto` came to its score: each mixture of parts at its best pace. `values` alone has no network."""
+
+    kinds: tuple[str, ...]
+    tried: tuple[Tried, ...]
 
 
 class Calibration(Contract):
@@ -123,6 +178,7 @@ class Manifest(Contract):
     fill_limit: float = Field(ge=0, le=1, description="largest share of missing cells in a window that is scored")
     latent: int = Field(ge=0, description="length of the latent code; 0: the family has none")
     scoring: Scoring
+    choice: Choice | None = Field(default=None, description="how the score was chosen; null: by hand")
     calibration: Calibration
     timing: Timing
     drift: DriftReference | None
@@ -139,6 +195,8 @@ class Manifest(Contract):
             raise ValueError("sensor names are not unique")
         if self.scoring.method == "mahalanobis" and len(self.scoring.center) != len(names):
             raise ValueError("scoring.center has another length than sensors")
+        if any(part.width not in (1, len(names)) for part in self.scoring.parts):
+            raise ValueError("a part of scoring has neither one column nor one a sensor")
         if "model.onnx" not in self.files or "golden.json" not in self.files:
             raise ValueError("files must list model.onnx and golden.json")
         return self
@@ -151,6 +209,7 @@ class Golden(Contract):
     windows: tuple[tuple[tuple[float | None, ...], ...], ...] = Field(description="(case, window, sensor)")
     score: tuple[float, ...] = Field(description="(case,)")
     sensor_error: tuple[tuple[float, ...], ...] = Field(description="(case, sensor)")
+    parts: tuple[tuple[float, ...], ...] = Field(default=(), description="(case, column); of a score that is a sum")
 
 
 class Pointer(Contract):

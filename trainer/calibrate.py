@@ -5,7 +5,7 @@ a centre and a covariance estimated on the other blocks; the threshold is set on
 the network fitted last and the covariance of all blocks.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +14,10 @@ from detector.core.scoring import Chain
 from schemas.config import Threshold, Training
 from schemas.manifest import Calibration, Scoring
 from trainer.covariance import shrunk_covariance
-from trainer.graph import ERROR_LIMIT
+from trainer.evidence import joint, short
 from trainer.losses import squares
-from trainer.networks.seam import LEAST_SD
+from trainer.members import Said, joined
+from trainer.parts import ERROR_LIMIT, Standard
 
 Doubles = NDArray[np.float64]
 Floats = NDArray[np.float32]
@@ -44,48 +45,38 @@ SKETCH = (
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
-    """Residuals of windows that the scoring network was not fitted on, by asset and in time order within one."""
+    """Windows that the scoring network was not fitted on, by asset and in time order within one."""
 
     windows: Ints  # (window,) numbers of the replay
     slots: Ints  # (window,)
     fresh: Bools  # (window,) memory is empty before it
     block: Ints  # (window,) held-out block
-    residual: Doubles  # (window, sensor) of the last row, in the final scaling's units, 0 where missing
-    present: Bools  # (window, sensor) of the last row
-    spread: Doubles  # (window, sensor) sum over the scored rows of squared (mse) or absolute (mae) residuals
-    count: Ints  # (window,) present cells among the scored rows
-    doubt: Doubles  # (window,) sum over the scored rows of the network's doubt
+    said: Said  # what the network and what stands aside of it make of them
 
 
 def join(blocks: list[HeldOut]) -> HeldOut:
-    """The blocks of all folds, in the replay's own order."""
+    """The blocks of all folds, in the replay's own order; a single block is cut into two halves in time."""
     order = np.argsort(np.concatenate([block.windows for block in blocks]), kind="stable")
-    names = [field.name for field in fields(HeldOut)]
-    return HeldOut(**{name: np.concatenate([getattr(block, name) for block in blocks])[order] for name in names})
+    names = [field.name for field in fields(HeldOut) if field.name != "said"]
+    cells = {name: np.concatenate([getattr(block, name) for block in blocks])[order] for name in names}
+    held = HeldOut(**cells, said=joined([block.said for block in blocks]).at(order))
+    return held if len(blocks) > 1 else replace(held, block=_halves(held.slots))
 
 
-def error_sizes(held: HeldOut, constant: Bools) -> Doubles:
-    """Typical size (root mean square) of each sensor's residual, (sensor,), scaled units."""
-    count = np.maximum(held.present.sum(axis=0), 1)
-    size = np.sqrt((held.residual**2).sum(axis=0) / count)
-    # Of a constant sensor no spread is known: its error stays in engineering units.
-    return np.asarray(np.where(constant, 1.0, np.maximum(size, LEAST_SD)))
-
-
-def standard_errors(held: HeldOut, sizes: Doubles) -> Floats:
+def standard_errors(said: Said, by: Standard) -> Floats:
     """What the graph's `sensor_error` would be, (window, sensor)."""
-    return np.asarray(np.clip(held.residual / sizes, -ERROR_LIMIT, ERROR_LIMIT), np.float32)
+    return np.asarray(np.clip(said.parts["residual"] / by.size, -ERROR_LIMIT, ERROR_LIMIT), np.float32)
 
 
-def window_scores(held: HeldOut, sizes: Doubles, loss: str) -> Floats:
+def window_scores(said: Said, by: Standard, loss: str) -> Floats:
     """What the graph's `score` would be, (window, 1)."""
-    unit = sizes**2 if squares(loss) else sizes
-    total = (held.spread / unit).sum(axis=1) + held.doubt
-    return np.asarray(total / np.maximum(held.count, 1), np.float32)[:, None]
+    unit = by.size**2 if squares(loss) else by.size
+    total = (said.spread / unit).sum(axis=1) + said.doubt
+    return np.asarray(total / np.maximum(said.count, 1), np.float32)[:, None]
 
 
 def calibrate_chain(held: HeldOut, raw: Floats, weights: Doubles, training: Training) -> tuple[Scoring, Doubles]:
-    """The chain's numbers, and the held-out scores (window,) that the threshold is set on.
+    """The chain's numbers, and the held-out scores (window,) that the threshold is set on, where the score is no sum.
 
     raw: (window, sensor) standard errors for mahalanobis, else (window, 1) graph scores; weights: (sensor,).
     """
@@ -94,10 +85,9 @@ def calibrate_chain(held: HeldOut, raw: Floats, weights: Doubles, training: Trai
         return scoring, _advance(scoring, held, raw)[0]
     smooth = _scoring(np.zeros(raw.shape[1]), np.eye(raw.shape[1]), training)
     vectors = _advance(smooth, held, raw)[1]
-    block = held.block if held.block.max() > held.block.min() else _halves(held)
     scores = np.empty(len(raw))
-    for number in np.unique(block):
-        mine = block == number
+    for number in np.unique(held.block):
+        mine = held.block == number
         others = _scatter(vectors[~mine], weights, training)
         scores[mine] = _advance(others, held, raw)[0][mine]
     return _scatter(vectors, weights, training), scores
@@ -116,12 +106,12 @@ def calibrate_threshold(scores: Doubles, settings: Threshold) -> Calibration:
     return Calibration(
         method=settings.method,
         parameters=parameters,
-        threshold=_short(threshold),
-        lower_threshold=_short(threshold * settings.hysteresis),
+        threshold=short(threshold),
+        lower_threshold=short(threshold * settings.hysteresis),
         windows=len(scores),
-        quantiles={f"{q:g}": _short(float(np.quantile(scores, q))) for q in SKETCH},
-        mean=_short(mean),
-        sd=_short(sd),
+        quantiles={f"{q:g}": short(float(np.quantile(scores, q))) for q in SKETCH},
+        mean=short(mean),
+        sd=short(sd),
     )
 
 
@@ -130,17 +120,16 @@ def _scatter(vectors: Doubles, weights: Doubles, training: Training) -> Scoring:
     # Even white noise of unit variance keeps this variance after the EWMA: below it a sensor would only look
     # predictable because the history is short.
     least = training.vector_alpha / (2 - training.vector_alpha)
-    precision = np.linalg.inv(shrunk_covariance(vectors, least))
-    return _scoring(vectors.mean(axis=0), weights[:, None] * precision * weights, training)
+    precision = joint(shrunk_covariance(vectors, least), weights)
+    return _scoring(vectors.mean(axis=0), precision, training)
 
 
 def _scoring(center: Doubles, precision: Doubles, training: Training) -> Scoring:
-    symmetric = (precision + precision.T) / 2
     return Scoring(
         method="mahalanobis",
         vector_alpha=training.vector_alpha,
-        center=tuple(_short(v) for v in center.tolist()),
-        precision=tuple(tuple(_short(v) for v in row) for row in symmetric.tolist()),
+        center=tuple(short(v) for v in center.tolist()),
+        precision=tuple(tuple(short(v) for v in row) for row in precision.tolist()),
         score_alpha=training.score_alpha,
     )
 
@@ -151,13 +140,8 @@ def _advance(scoring: Scoring, held: HeldOut, raw: Floats) -> tuple[Doubles, Dou
     return chain.advance(held.slots, raw, held.fresh)
 
 
-def _halves(held: HeldOut) -> Ints:
-    """Two halves in time of each asset's windows, where only one block was held out."""
-    count = np.bincount(held.slots)
-    rank = np.arange(len(held.slots)) - np.concatenate([[0], np.cumsum(count)])[held.slots]
-    return np.asarray(rank * 2 // np.maximum(count[held.slots], 1), np.int64)
-
-
-def _short(value: float) -> float:
-    """Nine significant digits: more than float32 holds, and a manifest that can be read."""
-    return float(f"{value:.9g}")
+def _halves(slots: Ints) -> Ints:
+    """Two halves in time of each asset's windows."""
+    count = np.bincount(slots)
+    rank = np.arange(len(slots)) - np.concatenate([[0], np.cumsum(count)])[slots]
+    return np.asarray(rank * 2 // np.maximum(count[slots], 1), np.int64)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from detector.errors import BundleError
 from schemas.manifest import Golden
-from trainer.graph import OUTPUTS, Graph
+from trainer.graph import Graph
 
 Floats = NDArray[np.float32]
 
@@ -25,7 +25,7 @@ GOLDEN_WINDOWS = 6
 def export_graph(graph: Graph, window: int, sensors: int) -> bytes:
     """The whole graph as one file."""
     graph.eval()
-    return to_onnx(graph, torch.zeros(2, window, sensors), "window", OUTPUTS)
+    return to_onnx(graph, torch.zeros(2, window, sensors), "window", graph.outputs)
 
 
 def to_onnx(module: nn.Module, sample: Tensor, given: str, told: tuple[str, ...]) -> bytes:
@@ -59,8 +59,8 @@ def open_session(exported: bytes) -> onnxruntime.InferenceSession:
 
 def check_parity(graph: Graph, exported: bytes, windows: Floats) -> None:
     """Raises BundleError where onnxruntime and torch disagree by more than TOLERANCE of an output's size."""
-    got = open_session(exported).run(list(OUTPUTS), {"window": windows})
-    for name, one, other in zip(OUTPUTS, got, run_torch(graph, windows), strict=True):
+    got = open_session(exported).run(list(graph.outputs), {"window": windows})
+    for name, one, other in zip(graph.outputs, got, run_torch(graph, windows), strict=True):
         check_close(name, one, other)
 
 
@@ -98,10 +98,15 @@ def golden_windows(windows: Floats, spread: Floats, fill_limit: float) -> Floats
 
 def golden_file(graph: Graph, windows: Floats) -> bytes:
     """`golden.json`: what torch gives for these windows."""
-    score, error, _, _ = run_torch(graph, windows)
+    score, error, _, _, *parts = run_torch(graph, windows)
     cells = windows.astype(object)
     cells[np.isnan(windows)] = None
-    golden = Golden(windows=cells.tolist(), score=tuple(score.tolist()), sensor_error=tuple(map(tuple, error.tolist())))
+    golden = Golden(
+        windows=cells.tolist(),
+        score=tuple(score.tolist()),
+        sensor_error=tuple(map(tuple, error.tolist())),
+        parts=tuple(map(tuple, parts[0].tolist())) if parts else (),
+    )
     return golden.model_dump_json().encode()
 
 

@@ -11,7 +11,7 @@ from schemas.config import Training
 from trainer.fitted import Curve
 from trainer.losses import measure
 from trainer.networks import build
-from trainer.networks.plan import plan
+from trainer.networks.plan import Plan, plan
 from trainer.networks.seam import Lesson, Network, Solvable, rebuilding
 
 BETTER = 1e-4  # a validation loss counts as better when it is lower by this share
@@ -24,7 +24,7 @@ HIDDEN_SHARE = 0.1  # of the sensors of a training window are hidden, so that th
 class Scaled:
     """Windows as the network sees them."""
 
-    values: Tensor  # (window, row, sensor) scaled, filled where missing
+    values: Tensor  # (window, row, sensor) scaled, filled where missing: what is to be given
     shown: Tensor  # (window, row, sensor) the same as far as the network may see it
     present: Tensor  # (window, row, sensor) bool
     fill: Tensor  # (sensor,) what a missing cell is shown as
@@ -36,15 +36,22 @@ class Scaled:
         """Some of the windows, shown as they are."""
         return Lesson(self.shown[chosen], self.values[chosen], self.present[chosen], self.fill)
 
+    def ahead(self) -> "Scaled":
+        """The forecaster's task: shown all rows but the last, it is to give the last."""
+        return Scaled(self.values[:, -1:], self.shown[:, :-1], self.present[:, -1:], self.fill)
+
 
 Epoch = Callable[[int, float, float], None]  # epoch, training loss, validation loss
+Make = Callable[[Plan], tuple[nn.Module, nn.Module]]  # a new network and its objective
 
 
-def fit(name: str, data: Scaled, validation: Scaled, training: Training, told: Epoch) -> tuple[nn.Module, Curve]:
+def fit(
+    name: str, data: Scaled, validation: Scaled, training: Training, told: Epoch, make: Make = build
+) -> tuple[nn.Module, Curve]:
     """Fits a new network. Blocks; KeyboardInterrupt passes."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(training.seed)
-        network, objective = build(plan(training, data.values.shape[2]))
+        network, objective = make(plan(training, data.values.shape[2]))
         if isinstance(network, Solvable):
             network.solve(data.shown)
             curve = _solved(name, network, data, validation, training, told)

@@ -1,42 +1,31 @@
 """The exported graph: windows in engineering units in; score, sensor error, reconstruction and code out."""
 
-from dataclasses import dataclass
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 
 from trainer.losses import squares
 from trainer.networks.seam import Network, believe
+from trainer.parts import ERROR_LIMIT, Compared, Parts
 from trainer.preprocess import Preprocess
 
 OUTPUTS = ("score", "sensor_error", "reconstruction", "latent")
-ERROR_LIMIT = 20.0  # standard deviations: a wild cell is far out, and still forgotten by an EWMA in time
-
-
-@dataclass(frozen=True, slots=True)
-class Compared:
-    """Windows beside what the network makes of them. Rows: those asked for."""
-
-    residual: Tensor  # (batch, rows, sensor) scaled units, 0 where missing; less where the network is less sure
-    present: Tensor  # (batch, rows, sensor) bool
-    doubt: Tensor | None  # (batch, rows, sensor) see Belief, 0 where missing
-    rebuilt: Tensor  # (batch, window, sensor) scaled
-    code: Tensor  # (batch, latent)
+PARTS = "parts"  # the fifth, of a graph whose score is a sum
 
 
 def compare(preprocess: Preprocess, network: nn.Module, window: Tensor, rows: slice) -> Compared:
     """Holds windows (batch, window, sensor) in engineering units against the network."""
     scaled, present = preprocess(window)
+    shown = preprocess.shown(scaled)
     trusted: Network = network  # type: ignore[assignment]
-    belief = believe(trusted, preprocess.shown(scaled))
+    belief = believe(trusted, shown)
     # A missing cell has no residual; the network's guess of it is only shown.
     present = present[:, rows]
     residual = preprocess.heed(scaled[:, rows] - belief.rebuilt[:, rows])
     if belief.weight is not None:
         residual = residual * belief.weight[:, rows]
     doubt = None if belief.doubt is None else torch.where(present, belief.doubt[:, rows], 0.0)
-    return Compared(torch.where(present, residual, 0.0), present, doubt, belief.rebuilt, belief.code)
+    residual = torch.where(present, residual, 0.0)
+    return Compared(residual, present, doubt, belief.rebuilt, belief.code, scaled, shown)
 
 
 def scored_rows(score: str) -> slice:
@@ -50,7 +39,9 @@ class Graph(nn.Module):
     error_sd: (sensor,) typical size of the last row's residual on held-out normal rows, scaled units.
     score: `window` takes the mean over the window's present cells, else it is over the last row's; of squared or
     absolute standardised residuals, as `loss` says, and of the network's doubt where it has any. Higher is more
-    anomalous. Only what a score needs is computed on the whole window: onnxruntime runs every node, whichever outputs
+    anomalous. parts: what the score is a sum of; None: it is no sum.
+
+    Only what a score needs is computed on the whole window: onnxruntime runs every node, whichever outputs
     are asked for.
     """
 
@@ -59,10 +50,13 @@ class Graph(nn.Module):
         preprocess: Preprocess,
         network: nn.Module,
         error_sd: Tensor,
-        score: Literal["window", "last_row", "mahalanobis"],
+        score: str,
         loss: str,
+        parts: Parts | None = None,
     ) -> None:
         super().__init__()
+        self.outputs = OUTPUTS if parts is None else (*OUTPUTS, PARTS)
+        self.parts = parts
         self.preprocess = preprocess
         self.network = network
         self.error_sd: Tensor
@@ -70,12 +64,13 @@ class Graph(nn.Module):
         self._rows = scored_rows(score)
         self._squared = squares(loss)
 
-    def forward(self, window: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """(batch, window, sensor) -> the four OUTPUTS."""
+    def forward(self, window: Tensor) -> tuple[Tensor, ...]:
+        """(batch, window, sensor) -> the `outputs`."""
         found = compare(self.preprocess, self.network, window, self._rows)
         standard = found.residual / self.error_sd
         sensor_error = standard[:, -1, :].clamp(-ERROR_LIMIT, ERROR_LIMIT)
-        return self._mean(standard, found), sensor_error, self.preprocess.restore(found.rebuilt, window), found.code
+        told = self._mean(standard, found), sensor_error, self.preprocess.restore(found.rebuilt, window), found.code
+        return told if self.parts is None else (*told, self.parts(found))
 
     def _mean(self, standard: Tensor, found: Compared) -> Tensor:
         standard = standard * self.preprocess.weight

@@ -8,7 +8,7 @@ from importlib.metadata import version
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.manifest import Calibration, FileEntry, Manifest, Scoring, Sensor, Timing, TrainingData
+from schemas.manifest import Calibration, Choice, FileEntry, Manifest, Scoring, Sensor, Timing, TrainingData
 from trainer.calibrate import HeldOut
 from trainer.export import TOLERANCE
 from trainer.fitted import Curve
@@ -30,6 +30,7 @@ class Calibrated:
 
     held: HeldOut
     scoring: Scoring
+    choice: Choice | None  # how the score was chosen
     calibration: Calibration
     scores: Doubles  # (window,) held-out
 
@@ -57,6 +58,7 @@ def build_manifest(
         fill_limit=training.fill_limit,
         latent=plan(training, len(names)).latent,
         scoring=calibrated.scoring,
+        choice=calibrated.choice,
         calibration=calibrated.calibration,
         timing=Timing(
             on_delay_s=ON_DELAY_PERIODS * period if wanted.on_delay_s is None else wanted.on_delay_s,
@@ -86,13 +88,14 @@ def _sensor(prepared: Prepared, column: int) -> Sensor:
 
 
 def _metrics(curve: Curve, calibrated: Calibrated) -> dict[str, float]:
-    held, scores = calibrated.held, calibrated.scores
+    said, scores = calibrated.held.said, calibrated.scores
+    squares = (said.parts["residual"] ** 2).sum()
     figures = {
         "training_loss": curve.train[curve.best_epoch],
         "validation_loss": curve.validation[curve.best_epoch],
         "best_epoch": curve.best_epoch + 1,
         "held_out_windows": len(scores),
-        "held_out_rmse": float(np.sqrt((held.residual**2).sum() / max(held.present.sum(), 1))),  # scaled units
+        "held_out_rmse": float(np.sqrt(squares / max(said.present.sum(), 1))),  # scaled units
         "held_out_above_threshold": float((scores > calibrated.calibration.threshold).mean()),
     }
     return {name: float(f"{value:.6g}") for name, value in figures.items()}

@@ -7,41 +7,33 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from detector.store import DECODER, GOLDEN, MODEL
 from schemas.config import Training
+from schemas.manifest import Choice, PartName, Scoring
 from trainer import calibrate, export, folds
+from trainer.choose import NAMES, Bench, Sum, choose, said_of
 from trainer.covariance import drift_weights
 from trainer.decoder import export_decoder
-from trainer.fit import Scaled, fit
-from trainer.fitted import Curve, Example, Fitted
-from trainer.graph import Graph, compare, scored_rows
+from trainer.evidence import Evidence, standardised, standards
+from trainer.fitted import Example, Fitted
+from trainer.graph import Graph
 from trainer.history import History
-from trainer.losses import squares
 from trainer.manifest import Calibrated, build_manifest
+from trainer.members import Member, fit_member, say_of
+from trainer.parts import Parts, Standard
 from trainer.prepare import Prepared, prepare
-from trainer.preprocess import Preprocess, Scaling, fit_scaling
+from trainer.preprocess import Scaling
 from trainer.progress import Progressing, Silent
+from trainer.rehearsal import rehearse
 
-Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 LEAST_WINDOWS = 50  # fewer cannot tell what is normal
-STATISTICS_WINDOWS = 20_000  # enough for means and quartiles
 CHUNK = 8192  # windows at once, where nothing is learnt
 PARITY_WINDOWS = 256
 EXAMPLES = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """One fitted network with its own scaling."""
-
-    scaling: Scaling
-    preprocess: Preprocess
-    network: nn.Module
-    curve: Curve
 
 
 def train(
@@ -68,36 +60,33 @@ def _train(
     prepared = prepare(history, training)
 
     # 2. The model itself: fitted on the earlier part of each chunk of time, stopped early on the rest.
+    names = _names(training)
     split = folds.validation(prepared.replay, np.arange(len(prepared.replay)), training.validation_share)
     parts = folds.blocked(prepared.replay, training.folds) if training.folds > 1 else []
     folds.check_sizes(prepared.replay, [split, *parts], LEAST_WINDOWS, history.source)
-    member = fit_member("model", prepared, split, None, say)
+    member = fit_member("model", prepared, split, None, say, names)
 
     # 3. Residuals of windows that the network at hand never saw: block by block, or of the validation part.
-    curves = [member.curve]
-    blocks = [] if parts else [_residuals(prepared, member, split.held, member.scaling, 0)]
+    others = []
     for number, part in enumerate(parts):
         inner = folds.validation(prepared.replay, part.rest, training.validation_share)
-        other = fit_member(f"fold {number + 1}", prepared, inner, member.scaling, say)
-        curves.append(other.curve)
-        blocks.append(_residuals(prepared, other, part.held, member.scaling, number))
+        others.append(fit_member(f"fold {number + 1}", prepared, inner, member.scaling, say, names))
+    judges = list(zip(others, parts, strict=True)) or [(member, split)]
+    blocks = [_held_out(prepared, one, part.held, member.scaling, n) for n, (one, part) in enumerate(judges)]
     held = calibrate.join(blocks)
 
-    # 4. Calibration: residual sizes, the scoring chain, the threshold.
-    sizes = calibrate.error_sizes(held, member.scaling.constant)
-    errors = calibrate.standard_errors(held, sizes)
-    raw = (
-        errors
-        if training.score == "mahalanobis"
-        else calibrate.window_scores(held, sizes / member.scaling.weight, training.loss)
-    )
-    still = drift_weights([asset.values.astype(np.float64) for asset in prepared.history.assets])
-    scoring, scores = calibrate.calibrate_chain(held, raw, still * member.scaling.weight, training)
-    calibration = calibrate.calibrate_threshold(scores, training.threshold)
-    calibrated = Calibrated(held, scoring, calibration, scores)
+    # 4. Calibration: residual sizes, the scoring chain (chosen, where it is left to choose), the threshold.
+    sizes = standards(held.said, member.scaling.constant)
+    errors = calibrate.standard_errors(held.said, sizes["residual"])
+    chain = _chain(prepared, others or [member], member.scaling, held, sizes)
+    calibration = calibrate.calibrate_threshold(chain.scores, training.threshold)
+    calibrated = Calibrated(held, chain.scoring, chain.choice, calibration, chain.scores)
 
     # 5. Export: one ONNX graph that gives what torch gives, and golden windows to prove it elsewhere.
-    graph = Graph(member.preprocess, member.network, torch.from_numpy(sizes), training.score, training.loss)
+    columns = tuple(part.name for part in chain.scoring.parts)
+    told = Parts(member.aside.only(columns), columns, sizes) if columns else None
+    size = torch.from_numpy(sizes["residual"].size)
+    graph = Graph(member.preprocess, member.network, size, training.score, training.loss, told)
     exported = export.export_graph(graph, training.window, len(prepared.settings))
     sample = prepared.replay.windows(folds.thinned(held.windows, PARITY_WINDOWS))
     cases = export.golden_windows(sample, np.nanstd(sample, axis=(0, 1)), training.fill_limit)
@@ -107,15 +96,51 @@ def _train(
         files[DECODER] = export_decoder(graph, export.run_torch(graph, sample)[3])
 
     # 6. The manifest, and what the report shows.
+    curves = (member.curve, *(other.curve for other in others))
     return Fitted(
         manifest=build_manifest(model, parent, prepared, member.curve, calibrated, files),
         files=files,
-        curves=tuple(curves),
-        scores=scores,
+        curves=curves,
+        scores=chain.scores,
         sensor_errors=errors,
         examples=_examples(prepared, graph, calibrated),
-        notes=(*history.notes, *_notes(prepared, member.scaling)),
+        notes=(*history.notes, *_notes(prepared, member.scaling), *chain.notes),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Chain:
+    """How the score came about."""
+
+    scoring: Scoring
+    scores: Doubles  # (window,) held-out
+    choice: Choice | None = None
+    notes: tuple[str, ...] = ()
+
+
+def _names(training: Training) -> tuple[PartName, ...]:
+    """The parts that members must be able to give; the residual always, since the graph says it whatever the score."""
+    wanted = {"residual", *(part.name for part in training.parts)}
+    if training.score == "auto":
+        wanted |= {*NAMES} - ({"forecast"} if training.window < 2 else set())
+    return tuple(name for name in NAMES if name in wanted)
+
+
+def _chain(
+    prepared: Prepared, members: list[Member], final: Scaling, held: calibrate.HeldOut, sizes: dict[PartName, Standard]
+) -> _Chain:
+    training = prepared.training
+    weights = drift_weights([asset.values.astype(np.float64) for asset in prepared.history.assets])
+    if training.score not in {"auto", "sum"}:
+        errors = calibrate.standard_errors(held.said, sizes["residual"])
+        windows = calibrate.window_scores(held.said, sizes["residual"], training.loss)
+        raw = errors if training.score == "mahalanobis" else windows
+        return _Chain(*calibrate.calibrate_chain(held, raw, weights, training))
+    bench = Bench(Evidence(held.slots, held.fresh, held.block, standardised(held.said, sizes)), weights)
+    if training.score == "sum":
+        return _Chain(*bench.scoring(Sum(training.parts, training.score_alpha)))
+    chosen, choice = choose(bench, training, rehearse(prepared, members, final, held, sizes))
+    return _Chain(*bench.scoring(chosen), choice, said_of(choice))
 
 
 @contextmanager
@@ -129,56 +154,16 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def fit_member(name: str, prepared: Prepared, part: folds.Part, whole: Scaling | None, say: Progressing) -> Member:
-    """Scales and fits on `part.rest`, stops early on `part.held`. whole: the model's scaling, for a fold."""
-    training = prepared.training
-    chosen = folds.thinned(part.rest, training.max_windows)
-    windows = prepared.replay.windows(chosen)
-    known = windows[folds.thinned(np.arange(len(windows)), STATISTICS_WINDOWS)]
-    scaling = fit_scaling(known, training, prepared.settings, whole)
-    preprocess = Preprocess(scaling)
-    data = scaled(preprocess, windows)
-    validation = scaled(preprocess, prepared.replay.windows(folds.thinned(part.held, training.max_windows)))
-    say.begin(name, training.epochs)
-    network, curve = fit(name, data, validation, training, say.epoch)
-    say.done(name, curve.best_epoch, curve.validation[curve.best_epoch])
-    return Member(scaling, preprocess, network, curve)
-
-
-@torch.no_grad()
-def scaled(preprocess: Preprocess, windows: Floats) -> Scaled:
-    """Windows (window, row, sensor) in engineering units as a network sees them."""
-    parts = [preprocess(torch.from_numpy(windows[b : b + CHUNK])) for b in range(0, len(windows), CHUNK)]
-    values = torch.cat([values for values, _ in parts])
-    return Scaled(values, preprocess.shown(values), torch.cat([present for _, present in parts]), preprocess.hidden())
-
-
-@torch.no_grad()
-def _residuals(prepared: Prepared, member: Member, held: Ints, final: Scaling, block: int) -> calibrate.HeldOut:
-    """What a member gets wrong on windows it never saw, in the final scaling's units."""
-    ratio = member.scaling.scale / final.scale
-    rows, squared = scored_rows(prepared.training.score), squares(prepared.training.loss)
-    last, there, spread, count, doubt = [], [], [], [], []
-    for begin in range(0, len(held), CHUNK):
-        windows = torch.from_numpy(prepared.replay.windows(held[begin : begin + CHUNK]))
-        found = compare(member.preprocess, member.network, windows, rows)
-        wrong = found.residual.numpy() * ratio
-        last.append(wrong[:, -1])
-        there.append(found.present[:, -1].numpy())
-        spread.append((wrong**2 if squared else np.abs(wrong)).sum(axis=1))
-        count.append(found.present.sum(dim=(1, 2)).numpy())
-        doubt.append(np.zeros(len(wrong)) if found.doubt is None else found.doubt.sum(dim=(1, 2)).double().numpy())
+def _held_out(prepared: Prepared, member: Member, held: Ints, final: Scaling, block: int) -> calibrate.HeldOut:
+    """What a member makes of windows it never saw."""
     whole = prepared.replay
+    batches = (whole.windows(held[begin : begin + CHUNK]) for begin in range(0, len(held), CHUNK))
     return calibrate.HeldOut(
         windows=held,
         slots=whole.slots[held],
         fresh=whole.fresh[held] | np.r_[True, np.diff(held) > 1],
         block=np.full(len(held), block),
-        residual=np.concatenate(last),
-        present=np.concatenate(there),
-        spread=np.concatenate(spread),
-        count=np.concatenate(count),
-        doubt=np.concatenate(doubt),
+        said=say_of(member, prepared.training, final, batches),
     )
 
 

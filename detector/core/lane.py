@@ -1,6 +1,5 @@
 """One model and the assets it watches: quality, window, score, verdict, incident, drift, for all assets at once."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -230,10 +229,9 @@ class Lane:
     def _score(self, advance: Advance, fresh: NDArray[np.bool_], stale: Ints) -> tuple[Doubles, Doubles]:
         """Scores of the windows that are full; a window without a finite score loses its place among them."""
         count, size = len(advance.scored), self._settings.limits.batch_windows
-        ask: Callable[[Floats], Floats] = self.scorer.sensor_error if self.chain.wants_errors else self.scorer.score
-        parts = [ask(advance.windows(b, min(b + size, count))) for b in range(0, count, size)]
-        width = len(self.manifest.sensors) if self.chain.wants_errors else 1
-        raw = np.concatenate(parts).reshape(count, width) if parts else np.empty((0, width), np.float32)
+        starts, width = range(0, count, size), self.chain.width
+        parts = [self.chain.ask(self.scorer, advance.windows(b, min(b + size, count))) for b in starts]
+        raw = np.concatenate(parts) if parts else np.empty((0, width), np.float32)
         finite = np.isfinite(raw).sum(axis=1) == width
         if not finite.all():
             advance.screened.flags[advance.scored[~finite]] |= RowFlag.NO_SCORE
@@ -334,9 +332,8 @@ class Lane:
             part = fresh[begin : begin + size]
             windows = np.concatenate([advance.windows(e.scored, e.scored + 1) for e in part])
             said = self.scorer.explain(windows)
-            smoothed = vectors[[e.scored for e in part]]
-            weights = smoothed if self.chain.wants_errors else said.sensor_error.astype(np.float64)
-            shares = self.chain.contributions(weights)
+            errors = said.sensor_error.astype(np.float64)
+            shares = self.chain.contributions(vectors[[e.scored for e in part]], errors)
             for i, event in enumerate(part):
                 window = windows[i]
                 gone = np.isnan(window).all(axis=0)

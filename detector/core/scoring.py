@@ -1,7 +1,8 @@
 """From the graph's outputs to one score per window, with memory per asset where the bundle asks for it.
 
 The chain, as `Scoring` in the manifest states it: sensor error (standardised residual of the last row) -> EWMA of the
-vector -> Mahalanobis distance -> EWMA of the score. The EWMA of a residual vector before a Mahalanobis distance is the
+vector -> Mahalanobis distance -> EWMA of the score. A sum does the same for several vectors side by side, and adds up
+what each comes to. The EWMA of a residual vector before a Mahalanobis distance is the
 multivariate EWMA chart of Lowry, Woodall, Champ & Rigdon (1992). The daemon, `backtest`, `evaluate` and the trainer's
 calibration all call this one module.
 """
@@ -46,6 +47,10 @@ class Scorer(Protocol):
         """Signed standardised residual of each window's last row, (batch, sensor); 0 where missing."""
         ...
 
+    def parts(self, windows: Floats) -> Floats:
+        """The vectors that a sum is of, side by side, (batch, column); asked of bundles whose score is a sum."""
+        ...
+
     def explain(self, windows: Floats) -> Explanation:
         """What the model expected at each window's last row."""
         ...
@@ -62,15 +67,43 @@ def significant(values: Doubles, digits: int = SCORE_DIGITS) -> Doubles:
     return np.asarray(np.rint(values * up / down) / up * down, np.float64)
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A part of a sum, or the one vector of the Mahalanobis method, and where its columns are."""
+
+    columns: slice
+    center: Doubles  # (column,); empty: the single column is the distance
+    precision: Doubles
+    scale: float
+
+    def distance(self, vectors: Doubles) -> Doubles:
+        """Of smoothed vectors (row, all columns), (row,)."""
+        mine = vectors[:, self.columns]
+        if not len(self.center):
+            return mine[:, 0]
+        off = mine - self.center
+        return np.asarray(np.sqrt(np.maximum(np.einsum("ij,ij->i", off @ self.precision, off), 0.0)))
+
+    def contributions(self, vectors: Doubles) -> Doubles:
+        """Signed shares by sensor, (row, column), absolute values summing to 1.
+
+        How much of the distance a change of that sensor alone would explain, (Px)_i^2 / P_ii (reconstruction-based
+        contributions, Alcala & Qin 2009); terms of the quadratic form smear over neighbours.
+        """
+        pull = (vectors[:, self.columns] - self.center) @ self.precision
+        return _shares(pull**2 / np.diag(self.precision) * np.sign(pull))
+
+
 class Chain:
-    """The scoring memory of many assets: `vector` (slot, sensor) and `level` (slot,), NaN = nothing yet."""
+    """The scoring memory of many assets: `vector` (slot, column) and `level` (slot,), NaN = nothing yet."""
 
     def __init__(self, scoring: Scoring, sensors: int, capacity: int = 64) -> None:
         self.scoring = scoring
-        self.vector: Doubles = np.zeros((capacity, sensors))
+        self._parts = _layout(scoring)
+        widths = [part.width for part in scoring.parts]
+        self._alpha: Doubles = np.repeat([part.vector_alpha for part in scoring.parts], widths)
+        self.vector: Doubles = np.zeros((capacity, sum(widths) or sensors))
         self.level: Doubles = np.full(capacity, np.nan)
-        self._center = np.asarray(scoring.center, np.float64)
-        self._precision = np.asarray(scoring.precision, np.float64)
 
     def grow(self, capacity: int) -> None:
         """Makes room for slots below `capacity`."""
@@ -85,24 +118,28 @@ class Chain:
         self.level[slots] = np.nan
 
     @property
-    def wants_errors(self) -> bool:
-        """Whether the graph's `sensor_error` is asked for (else its `score`)."""
-        return self.scoring.method == "mahalanobis"
+    def width(self) -> int:
+        """Columns of what the graph is asked for."""
+        return 1 if self.scoring.method == "graph" else self.vector.shape[1]
+
+    def ask(self, scorer: Scorer, windows: Floats) -> Floats:
+        """What `advance` takes of windows, (batch, column)."""
+        if self.scoring.method == "sum":
+            return scorer.parts(windows)
+        return scorer.sensor_error(windows) if self.scoring.method == "mahalanobis" else scorer.score(windows)[:, None]
 
     def advance(self, slots: Ints, raw: Floats, fresh: NDArray[np.bool_]) -> tuple[Doubles, Doubles]:
         """Scores of windows sorted by slot, in time order within a slot.
 
-        raw: (row, sensor) sensor errors, or (row, 1) graph scores; fresh: rows before which memory is emptied.
-        Gives (scores (row,), smoothed vectors (row, sensor) or raw where the method has none).
+        raw: (row, column) as `ask` gives it; fresh: rows before which memory is emptied.
+        Gives (scores (row,), smoothed vectors (row, column) or raw where the method has none).
         """
-        if self.wants_errors:
-            errors: Doubles = np.asarray(np.round(np.asarray(raw, np.float64), ERROR_DECIMALS), np.float64)
-            vectors = _ewma(self.vector, slots, errors, fresh, self.scoring.vector_alpha, start=0.0)
-            off = vectors - self._center
-            distance: Doubles = np.sqrt(np.maximum(np.einsum("ij,ij->i", off @ self._precision, off), 0.0))
+        vectors = np.asarray(raw, np.float64)
+        if self.scoring.method == "graph":
+            distance: Doubles = vectors[:, 0]
         else:
-            vectors = np.asarray(raw, np.float64)
-            distance = vectors[:, 0]
+            vectors = self._smoothed(slots, np.asarray(np.round(vectors, ERROR_DECIMALS), np.float64), fresh)
+            distance = sum((part.distance(vectors) / part.scale for part in self._parts), np.zeros(len(vectors)))
         scores = significant(distance)
         if self.scoring.score_alpha < 1:
             level: Doubles = self.level[:, None]
@@ -111,25 +148,56 @@ class Chain:
             scores = significant(scores)
         return scores, vectors
 
-    def contributions(self, vectors: Doubles) -> Doubles:
+    def contributions(self, vectors: Doubles, errors: Doubles) -> Doubles:
         """Signed shares of the score by sensor, (row, sensor), absolute values summing to 1.
 
-        For the Mahalanobis distance: how much of it a change of that sensor alone would explain, (Px)_i^2 / P_ii
-        (reconstruction-based contributions, Alcala & Qin 2009); terms of the quadratic form smear over neighbours.
+        vectors: as `advance` gives them; errors: (row, sensor) the graph's `sensor_error`, which speaks where no part
+        of the score has a column a sensor. A part of a sum counts for as much as it adds.
         """
-        if not self.wants_errors:
-            weight = vectors**2 * np.sign(vectors)
-        else:
-            pull = (vectors - self._center) @ self._precision
-            weight = pull**2 / np.diag(self._precision) * np.sign(pull)
-        total = np.abs(weight).sum(axis=1, keepdims=True)
-        return np.asarray(weight / np.where(total > 0, total, 1.0))
+        known = [part for part in self._parts if len(part.center)]
+        if not known:
+            return _shares(errors**2 * np.sign(errors))
+        if len(known) == 1:
+            return known[0].contributions(vectors)
+        added = (part.contributions(vectors) * (part.distance(vectors) / part.scale)[:, None] for part in known)
+        return _shares(sum(added, np.zeros_like(errors)))
+
+    def _smoothed(self, slots: Ints, raw: Doubles, fresh: NDArray[np.bool_]) -> Doubles:
+        """The EWMA of the vectors; columns that no part wants smoothed have no memory."""
+        if self.scoring.method == "mahalanobis":
+            return _ewma(self.vector, slots, raw, fresh, self.scoring.vector_alpha, start=0.0)
+        kept = np.flatnonzero(self._alpha < 1)
+        if len(kept):
+            memory = self.vector[:, kept]
+            raw[:, kept] = _ewma(memory, slots, raw[:, kept], fresh, self._alpha[kept], start=0.0)
+            self.vector[:, kept] = memory
+        return raw
+
+
+def _layout(scoring: Scoring) -> tuple[_Part, ...]:
+    if scoring.method == "mahalanobis":
+        whole = slice(0, len(scoring.center))
+        return (_Part(whole, np.asarray(scoring.center), np.asarray(scoring.precision), 1.0),)
+    parts, begin = [], 0
+    for part in scoring.parts:
+        columns = slice(begin, begin + part.width)
+        parts.append(_Part(columns, np.asarray(part.center), np.asarray(part.precision), part.scale))
+        begin += part.width
+    return tuple(parts)
+
+
+def _shares(weight: Doubles) -> Doubles:
+    """Rows scaled so that absolute values sum to 1; rows of nothing stay 0."""
+    total = np.abs(weight).sum(axis=1, keepdims=True)
+    return np.asarray(weight / np.where(total > 0, total, 1.0))
 
 
 def _ewma(
-    memory: Doubles, slots: Ints, inputs: Doubles, fresh: NDArray[np.bool_], alpha: float, start: float
+    memory: Doubles, slots: Ints, inputs: Doubles, fresh: NDArray[np.bool_], alpha: float | Doubles, start: float
 ) -> Doubles:
     """Runs x <- x + alpha * (input - x) along each slot's rows, all slots in step; updates `memory` in place.
+
+    alpha: one for all, or one a column.
 
     A memory of NaN takes its first input; `start` is what a fresh row begins from. Step by step and not by a filter
     over blocks: the result must not depend on how rows fell into polls. Inputs are finite.
@@ -163,19 +231,20 @@ def _ewma(
     return out
 
 
-def _blend(block: Doubles, before: Doubles, alpha: float) -> None:
+def _blend(block: Doubles, before: Doubles, alpha: float | Doubles) -> None:
     """Replaces inputs by `before + alpha * (input - before)`, without a temporary: it is called for every step."""
     block -= before
     block *= alpha
     block += before
 
 
-def _follow(rows: Doubles, before: Doubles, alpha: float) -> None:
+def _follow(rows: Doubles, before: Doubles, alpha: float | Doubles) -> None:
     """The same for what is left of the longest segment: plain floats are faster than arrays of one row."""
-    for column in range(rows.shape[1]):
+    alphas = np.broadcast_to(alpha, before.shape).tolist()
+    for column, share in enumerate(alphas):
         now = float(before[column])
         inputs = rows[:, column].tolist()
         for row, given in enumerate(inputs):
-            now += (given - now) * alpha
+            now += (given - now) * share
             inputs[row] = now
         rows[:, column] = inputs

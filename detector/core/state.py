@@ -49,7 +49,7 @@ class AssetState(msgspec.Struct):
     run: Offset
     late: Count
     history: bytes  # float32 (window - 1, sensor)
-    vector: bytes  # float64 (sensor,)
+    vector: bytes  # float64 (column,) as the score's memory has them
     level: Finite | None
     last: bytes  # float32 (sensor,)
     runs: bytes  # int32 (condition, sensor)
@@ -199,7 +199,7 @@ def import_asset(lane: Lane, partition: int, state: AssetState, clock: float) ->
         lane.windows.run[slot] = state.run
         lane.windows.history[slot] = _array(state.history, np.float32, (state.window - 1, sensors))
     if state.model_version == lane.manifest.model_version:
-        lane.chain.vector[slot] = _array(state.vector, np.float64, (sensors,), missing=False)
+        lane.chain.vector[slot] = _array(state.vector, np.float64, lane.chain.vector.shape[1:], missing=False)
         lane.chain.level[slot] = np.nan if state.level is None else state.level
         _import_drift(lane, slot, state)
 

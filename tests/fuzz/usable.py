@@ -33,6 +33,9 @@ class LargeScorer:
     def sensor_error(self, windows: Floats) -> Floats:
         return self._inner.sensor_error(windows)
 
+    def parts(self, windows: Floats) -> Floats:
+        return self._inner.parts(windows)
+
     def explain(self, windows: Floats) -> Explanation:
         return self._inner.explain(windows)
 

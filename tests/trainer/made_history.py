@@ -18,7 +18,7 @@ LOADINGS = np.array([2.0, -1.5, 4.0, 0.8])
 LEVELS = np.array([50.0, 8.0, 120.0, 60.0])
 NOISE = np.array([0.2, 0.15, 0.4, 0.08])
 START = 1_760_000_000.0
-QUICK = {"epochs": 25, "patience": 5, "hidden": (24,), "batch": 128}
+QUICK = {"epochs": 25, "patience": 5, "hidden": (24,), "batch": 128, "score": "mahalanobis"}
 
 
 def made_values(rows: int, seed: int) -> NDArray[np.float32]:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from schemas.config import Threshold, Training
-from trainer.calibrate import LEAST_THRESHOLD, HeldOut, calibrate_chain, calibrate_threshold
+from trainer.calibrate import LEAST_THRESHOLD, HeldOut, calibrate_chain, calibrate_threshold, join
 from trainer.covariance import drift_weights, independent_rows, shrunk_covariance
+from trainer.members import Said
 
 
 def test_percentile_is_the_promised_rate() -> None:
@@ -46,17 +47,8 @@ def held_out(rows: int, sensors: int) -> HeldOut:
     zeros = np.zeros((rows, sensors))
     fresh = np.arange(rows) == 0
     block = np.arange(rows) * 3 // rows
-    return HeldOut(
-        np.arange(rows),
-        np.zeros(rows, np.int64),
-        fresh,
-        block,
-        zeros,
-        zeros == 0,
-        zeros,
-        np.ones(rows, np.int64),
-        np.zeros(rows),
-    )
+    said = Said(zeros == 0, zeros, np.ones(rows, np.int64), np.zeros(rows), {"residual": zeros})
+    return HeldOut(np.arange(rows), np.zeros(rows, np.int64), fresh, block, said)
 
 
 def test_a_block_is_judged_by_the_others() -> None:
@@ -64,7 +56,7 @@ def test_a_block_is_judged_by_the_others() -> None:
     rng = np.random.default_rng(0)
     errors = rng.normal(size=(900, 3)).astype(np.float32)
     errors[600:, 0] += 3.0
-    scoring, scores = calibrate_chain(held_out(900, 3), errors, np.ones(3), Training())
+    scoring, scores = calibrate_chain(held_out(900, 3), errors, np.ones(3), Training(score="mahalanobis"))
     assert scores[650:].mean() > 3 * scores[:550].mean()
     assert scoring.center[0] == pytest.approx(1.0, abs=0.3)
 
@@ -72,10 +64,10 @@ def test_a_block_is_judged_by_the_others() -> None:
 def test_one_held_out_part_is_judged_by_halves() -> None:
     """With folds 0 there is one block; its halves judge each other."""
     held = held_out(400, 2)
-    single = replace(held, block=np.zeros(400, np.int64))
+    single = join([replace(held, block=np.zeros(400, np.int64))])
     errors = np.random.default_rng(0).normal(size=(400, 2)).astype(np.float32)
     errors[200:] += 2.0
-    _, scores = calibrate_chain(single, errors, np.ones(2), Training())
+    _, scores = calibrate_chain(single, errors, np.ones(2), Training(score="mahalanobis"))
     assert scores[250:].mean() > 2.0
 
 

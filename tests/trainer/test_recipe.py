@@ -21,7 +21,7 @@ from trainer.publish import publish
 from trainer.recipe import train
 
 CASES = [*((family, 8, "mahalanobis") for family in FAMILIES), ("dense", 1, "window"), ("conv", 8, "last_row")]
-CASES += [("variational", 8, "window")]
+CASES += [("variational", 8, "window"), ("dense", 8, "auto"), ("dense", 1, "auto")]
 
 
 @pytest.fixture(params=CASES, ids=lambda case: "-".join(map(str, case)))
@@ -41,9 +41,8 @@ def final_scores(fitted: Fitted, values: np.ndarray) -> np.ndarray:
     scorer = OnnxScorer(fitted.manifest, fitted.graph)
     chain = Chain(fitted.manifest.scoring, len(SENSORS))
     windows = windows_of(values, fitted.manifest.window)
-    raw = scorer.sensor_error(windows) if chain.wants_errors else scorer.score(windows)[:, None]
     fresh = np.arange(len(windows)) == 0
-    return chain.advance(np.zeros(len(windows), np.int64), raw, fresh)[0]
+    return chain.advance(np.zeros(len(windows), np.int64), chain.ask(scorer, windows), fresh)[0]
 
 
 def test_bundle_is_accepted_by_the_detector(fitted: Fitted, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from trainer.networks.contractive import Contraction
 from trainer.networks.conv import ConvAutoencoder
 from trainer.networks.denoising import Restoring
 from trainer.networks.dense import DenseAutoencoder
+from trainer.networks.forecaster import Forecaster
 from trainer.networks.linear import LinearAutoencoder
 from trainer.networks.plan import Plan
 from trainer.networks.recurrent import RecurrentAutoencoder
@@ -48,5 +49,13 @@ FAMILIES: dict[str, Family] = {
 def build(plan: Plan) -> tuple[nn.Module, nn.Module]:
     """A new network and its objective."""
     family = FAMILIES[plan.training.family]
-    network = family.network(plan)
-    return Bounded(network) if plan.training.loss == "bce" else network, family.objective(plan)
+    return _within(family.network(plan), plan), family.objective(plan)
+
+
+def build_forecaster(plan: Plan) -> tuple[nn.Module, nn.Module]:
+    """A new forecaster, which stands beside any family, and its objective."""
+    return _within(Forecaster(plan), plan), Rebuilding(plan)
+
+
+def _within(network: nn.Module, plan: Plan) -> nn.Module:
+    return Bounded(network) if plan.training.loss == "bce" else network

@@ -18,10 +18,11 @@ from trainer import folds
 from trainer.fit import loss_over
 from trainer.graph import compare
 from trainer.history import History
+from trainer.members import Member, fit_member, scaled
 from trainer.metrics import area_under_roc
 from trainer.prepare import Prepared, prepare
 from trainer.progress import Silent
-from trainer.recipe import LEAST_WINDOWS, Member, fit_member, one_thread, scaled
+from trainer.recipe import LEAST_WINDOWS, one_thread
 
 Floats = NDArray[np.float32]
 

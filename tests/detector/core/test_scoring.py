@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from detector.core.scoring import Chain, significant
-from schemas.manifest import Scoring
+from schemas.manifest import Part, Scoring
 
 IDENTITY = ((1.0, 0.0), (0.0, 1.0))
 MAHALANOBIS = Scoring(
@@ -61,8 +61,46 @@ def test_a_fresh_row_begins_anew() -> None:
 def test_contributions_are_signed_shares() -> None:
     """A sensor that reads high gets a positive share, one that reads low a negative one; shares sum to one."""
     chain = Chain(Scoring(method="mahalanobis", center=(0.0, 0.0), precision=IDENTITY), 2)
-    shares = chain.contributions(np.array([[3.0, -1.0]]))
+    shares = chain.contributions(np.array([[3.0, -1.0]]), np.zeros((1, 2)))
     assert shares.tolist() == [[0.9, -0.1]]
+
+
+SUM = Scoring(
+    method="sum",
+    score_alpha=0.4,
+    parts=(
+        Part(name="values", width=2, center=(0.1, -0.2), precision=((2.0, 0.5), (0.5, 1.0)), scale=3.0),
+        Part(name="distance", width=1, scale=0.5),
+        Part(name="values", width=2, vector_alpha=0.3, center=(0.1, -0.2), precision=IDENTITY, scale=1.5),
+    ),
+)
+
+
+def test_a_sum_adds_what_its_parts_come_to() -> None:
+    """Each part's distance by its own scale, fast and slow vectors side by side, in polls of any size."""
+    raw = np.random.default_rng(1).normal(size=(30, 5)).astype(np.float32)
+    slow, level, expected = np.zeros(2), None, []
+    for row in np.round(raw.astype(float), 4):
+        slow = slow + 0.3 * (row[3:] - slow)
+        fast, calm = row[:2] - (0.1, -0.2), slow - (0.1, -0.2)
+        first = np.sqrt(fast @ np.array(((2.0, 0.5), (0.5, 1.0))) @ fast) / 3.0
+        total = first + row[2] / 0.5 + np.sqrt(calm @ calm) / 1.5
+        level = total if level is None else level + 0.4 * (total - level)
+        expected.append(level)
+    chain, got = Chain(SUM, 2), []
+    for begin, end in ((0, 1), (1, 9), (9, 30)):
+        got += chain.advance(np.zeros(end - begin, np.int64), raw[begin:end], np.zeros(end - begin, bool))[0].tolist()
+    assert chain.width == 5
+    assert got == pytest.approx(expected, rel=1e-4, abs=1e-4)
+
+
+def test_a_sensor_leads_a_sum_as_far_as_its_parts_add() -> None:
+    """Shares of a sum are those of its parts, weighed by what each adds; where none has sensors the errors speak."""
+    shares = Chain(SUM, 2).contributions(np.array([[4.0, 0.0, 9.0, 3.0, 0.0]]), np.zeros((1, 2)))
+    assert shares[0, 0] > 0.8
+    assert np.abs(shares).sum() == pytest.approx(1.0)
+    alone = Scoring(method="sum", parts=(Part(name="distance", width=1, scale=0.5),))
+    assert Chain(alone, 2).contributions(np.array([[9.0]]), np.array([[3.0, -1.0]])).tolist() == [[0.9, -0.1]]
 
 
 @given(hnp.arrays(np.float64, st.integers(1, 20), elements=st.floats(-1e30, 1e30)))

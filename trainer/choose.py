@@ -1,0 +1,160 @@
+"""`score: auto`: which parts, at which time scales, a score is a sum of; chosen on normal data with anomalies made up.
+
+Held-out windows are spoiled (trainer/anomalies.py) and judged by the networks that never saw them, exactly as they will
+be judged later: each candidate's figure is the average precision with which it finds the spoiled rows, the mean over
+the kinds of anomaly. Networks are fitted once; all candidates are sums of the same parts. No label is read.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.config import SumPart, Training
+from schemas.manifest import Choice, PartName, Scoring, Tried
+from trainer.anomalies import ANOMALOUS, KINDS, NORMAL
+from trainer.evidence import Evidence, Gauge, gauge
+from trainer.metrics import area_under_pr
+
+Doubles = NDArray[np.float64]
+Bytes = NDArray[np.int8]
+
+NAMES: tuple[PartName, ...] = ("values", "residual", "forecast", "distance")
+MIXTURES: tuple[tuple[PartName, ...], ...] = (
+    ("values",),  # the chain without a model
+    ("residual",),
+    ("forecast",),
+    ("values", "residual"),
+    ("values", "forecast"),
+    ("residual", "forecast"),
+    ("values", "residual", "forecast"),
+    ("values", "distance"),
+    ("forecast", "distance"),
+    ("residual", "forecast", "distance"),
+)
+PRICE = 0.002  # what a part must find more of, to be worth its time per record and its share of chance
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """A candidate."""
+
+    parts: tuple[SumPart, ...]
+    score_alpha: float
+
+    @property
+    def names(self) -> tuple[PartName, ...]:
+        """Its parts' names, each once."""
+        return tuple(dict.fromkeys(part.name for part in self.parts))
+
+    @property
+    def words(self) -> str:
+        """For people."""
+        said = [part.name + ("" if part.vector_alpha == 1 else f" (slow {part.vector_alpha:g})") for part in self.parts]
+        return " + ".join(said) + (f", smoothed {self.score_alpha:g}" if self.score_alpha < 1 else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Spoiled:
+    """Held-out windows with one kind of anomaly in them, and what each of their last rows is."""
+
+    kind: str
+    evidence: Evidence
+    marks: Bytes  # (window,)
+
+
+class Bench:
+    """The parts of all candidates, each measured once."""
+
+    def __init__(self, held: Evidence, weights: Doubles) -> None:
+        self._held = held
+        self._weights = weights
+        self._gauges: dict[tuple[PartName, float], Gauge] = {}
+
+    def gauge(self, part: SumPart) -> Gauge:
+        """What a part is judged by."""
+        key = part.name, part.vector_alpha
+        if key not in self._gauges:
+            self._gauges[key] = gauge(self._held, *key, self._weights)
+        return self._gauges[key]
+
+    def scoring(self, chosen: Sum) -> tuple[Scoring, Doubles]:
+        """The chain's numbers, and the held-out scores (window,) that the threshold is set on."""
+        gauges = [self.gauge(part) for part in chosen.parts]
+        parts = tuple(each.part() for each in gauges)
+        scores = self._held.levels(sum((each.usual for each in gauges), np.zeros(1)), chosen.score_alpha)
+        return Scoring(method="sum", parts=parts, score_alpha=chosen.score_alpha), scores
+
+    def found(self, candidates: list[Sum], spoiled: list[Spoiled]) -> list[dict[str, float]]:
+        """How well each candidate finds each kind."""
+        found: list[dict[str, list[float]]] = [{kind: [] for kind in KINDS} for _ in candidates]
+        for case in spoiled:
+            known: dict[tuple[PartName, float], Doubles] = {}
+            for candidate, precision in zip(candidates, found, strict=True):
+                for part in candidate.parts:
+                    key = part.name, part.vector_alpha
+                    if key not in known:
+                        known[key] = self.gauge(part).measure(case.evidence)
+                total = sum((known[p.name, p.vector_alpha] for p in candidate.parts), np.zeros(1))
+                precision[case.kind].append(_precision(case, case.evidence.levels(total, candidate.score_alpha)))
+        return [{kind: float(np.mean(each or [0.0])) for kind, each in one.items()} for one in found]
+
+
+def candidates(training: Training) -> list[Sum]:
+    """Every mixture fast, slow and both, each with and without smoothing of the score."""
+    made = []
+    for names in MIXTURES:
+        if training.window < 2 and "forecast" in names:
+            continue
+        for parts in _paces(names, training.vector_alpha):
+            made += [Sum(parts, alpha) for alpha in dict.fromkeys((training.score_alpha, 1.0))]
+    return made
+
+
+def choose(bench: Bench, training: Training, spoiled: list[Spoiled]) -> tuple[Sum, Choice]:
+    """The best candidate, and how each mixture did at its best pace."""
+    tried = candidates(training)
+    found = bench.found(tried, spoiled)
+    worth = [np.mean(list(one.values())) - PRICE * len(sum_.parts) for sum_, one in zip(tried, found, strict=True)]
+    best = int(np.argmax(worth))
+    leaders: dict[tuple[PartName, ...], int] = {}
+    for number, candidate in enumerate(tried):
+        if worth[number] > worth[leaders.setdefault(candidate.names, number)]:
+            leaders[candidate.names] = number
+    table = tuple(_tried(tried[number], found[number], chosen=number == best) for number in leaders.values())
+    return tried[best], Choice(kinds=tuple(KINDS), tried=table)
+
+
+def _paces(names: tuple[PartName, ...], slow: float) -> Iterator[tuple[SumPart, ...]]:
+    """At which time scales the vectors are judged: a distance has none of its own."""
+    vectors = [name for name in names if name != "distance"]
+    rest = tuple(SumPart(name="distance") for name in names if name == "distance")
+    fast = tuple(SumPart(name=name) for name in vectors)
+    yield fast + rest
+    if slow < 1:
+        calm = tuple(SumPart(name=name, vector_alpha=slow) for name in vectors)
+        yield calm + rest
+        yield fast + calm + rest
+
+
+def _precision(case: Spoiled, scores: Doubles) -> float:
+    known = (case.marks == NORMAL) | (case.marks == ANOMALOUS)
+    return area_under_pr(case.marks[known] == ANOMALOUS, scores[known]) or 0.0
+
+
+def _tried(candidate: Sum, found: dict[str, float], *, chosen: bool) -> Tried:
+    figures = {kind: round(value, 4) for kind, value in found.items()}
+    mean = round(float(np.mean(list(found.values()))), 4)
+    return Tried(score=candidate.words, parts=candidate.names, found=figures, mean=mean, chosen=chosen)
+
+
+def said_of(choice: Choice) -> tuple[str, ...]:
+    """What was chosen, for people; a network that does not beat the chain without a model says so."""
+    (chosen,) = (one for one in choice.tried if one.chosen)
+    without = next(one for one in choice.tried if one.parts == ("values",))
+    said = f"the score was chosen on made-up anomalies: {chosen.score} (it finds {chosen.mean:.3f}"
+    if chosen is without:
+        best = max((one for one in choice.tried if one is not without), key=lambda one: one.mean)
+        return (f"{said}); no network is in it: the best with one, {best.score}, finds {best.mean:.3f}",)
+    return (f"{said}; the chain without a model {without.mean:.3f})",)

@@ -1,0 +1,136 @@
+"""A member: one fitted network, what stands aside of it, and their scaling; and what it makes of windows."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from schemas.config import Training
+from schemas.manifest import PartName
+from trainer import folds
+from trainer.centres import centres
+from trainer.fit import Make, Scaled, fit
+from trainer.fitted import Curve
+from trainer.graph import compare, scored_rows
+from trainer.losses import squares
+from trainer.networks import build, build_forecaster
+from trainer.parts import Aside
+from trainer.prepare import Prepared
+from trainer.preprocess import Preprocess, Scaling, fit_scaling
+from trainer.progress import Progressing
+
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+STATISTICS_WINDOWS = 20_000  # enough for means and quartiles
+CHUNK = 8192  # windows at once, where nothing is learnt
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One fitted network with its own scaling."""
+
+    scaling: Scaling
+    preprocess: Preprocess
+    network: nn.Module
+    aside: Aside
+    curve: Curve
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a member makes of windows, in the final scaling's units."""
+
+    present: Bools  # (window, sensor) of the last row
+    spread: Doubles  # (window, sensor) sum over the scored rows of squared (mse) or absolute (mae) residuals
+    count: Ints  # (window,) present cells among the scored rows
+    doubt: Doubles  # (window,) sum over the scored rows of the network's doubt
+    parts: dict[PartName, Doubles]  # (window, sensor) or (window, 1) each, of the last row, not yet standardised
+
+    def at(self, chosen: Ints) -> "Said":
+        """Of some of the windows."""
+        cells = {field.name: getattr(self, field.name)[chosen] for field in fields(Said) if field.name != "parts"}
+        return Said(**cells, parts={name: vectors[chosen] for name, vectors in self.parts.items()})
+
+
+def fit_member(
+    name: str, prepared: Prepared, part: folds.Part, whole: Scaling | None, say: Progressing,
+    names: tuple[PartName, ...] = ("residual",),
+) -> Member:  # fmt: skip
+    """Scales and fits on `part.rest`, stops early on `part.held`. whole: the model's scaling, for a fold.
+
+    names: the parts that the score may be a sum of.
+    """
+    training = prepared.training
+    windows = prepared.replay.windows(folds.thinned(part.rest, training.max_windows))
+    cells = windows[folds.thinned(np.arange(len(windows)), STATISTICS_WINDOWS)].reshape(-1, windows.shape[2])
+    scaling = fit_scaling(cells, training, prepared.settings, whole)
+    preprocess = Preprocess(scaling)
+    data = scaled(preprocess, windows)
+    validation = scaled(preprocess, prepared.replay.windows(folds.thinned(part.held, training.max_windows)))
+
+    def learn(title: str, make: Make, lessons: Scaled, judged: Scaled) -> tuple[nn.Module, Curve]:
+        say.begin(title, training.epochs)
+        network, curve = fit(title, lessons, judged, training, say.epoch, make)
+        say.done(title, curve.best_epoch, curve.validation[curve.best_epoch])
+        return network, curve
+
+    network, curve = learn(name, build, data, validation)
+    forecaster = None
+    if "forecast" in names:
+        forecaster, _ = learn(f"{name}, forecaster", build_forecaster, data.ahead(), validation.ahead())
+    typical = centres(data.values, training.seed) if "distance" in names else None
+    return Member(scaling, preprocess, network, Aside(names, forecaster, typical), curve)
+
+
+@torch.no_grad()
+def scaled(preprocess: Preprocess, windows: Floats) -> Scaled:
+    """Windows (window, row, sensor) in engineering units as a network sees them."""
+    parts = [preprocess(torch.from_numpy(windows[b : b + CHUNK])) for b in range(0, len(windows), CHUNK)]
+    values = torch.cat([values for values, _ in parts])
+    return Scaled(values, preprocess.shown(values), torch.cat([present for _, present in parts]), preprocess.hidden())
+
+
+def say_of(member: Member, training: Training, final: Scaling, batches: Iterable[Floats]) -> Said:
+    """What a member makes of windows, given in batches (batch, window, sensor), engineering units."""
+    said = [_say(member, training, final, windows) for windows in batches]
+    return joined(said)
+
+
+def joined(said: list[Said]) -> Said:
+    """What was said of some windows and of others, one after the other."""
+    names = [field.name for field in fields(Said) if field.name != "parts"]
+    return Said(
+        **{name: np.concatenate([getattr(one, name) for one in said]) for name in names},
+        parts={name: np.concatenate([one.parts[name] for one in said]) for name in said[0].parts},
+    )
+
+
+@torch.no_grad()
+def _say(member: Member, training: Training, final: Scaling, windows: Floats) -> Said:
+    ratio = member.scaling.scale / final.scale
+    found = compare(member.preprocess, member.network, torch.from_numpy(windows), scored_rows(training.score))
+    wrong = found.residual.numpy() * ratio
+    sizes = wrong**2 if squares(training.loss) else np.abs(wrong)
+    doubt = np.zeros(len(wrong)) if found.doubt is None else found.doubt.sum(dim=(1, 2)).double().numpy()
+    raw = zip(member.aside.names, member.aside(found), strict=True)
+    return Said(
+        present=found.present[:, -1].numpy(),
+        spread=sizes.sum(axis=1),
+        count=found.present.sum(dim=(1, 2)).numpy(),
+        doubt=doubt,
+        parts={name: _in_units(name, vectors.double().numpy(), member.scaling, final) for name, vectors in raw},
+    )
+
+
+def _in_units(name: PartName, vectors: Doubles, own: Scaling, final: Scaling) -> Doubles:
+    """A part's raw vector, of a member's own scaling, as the final scaling would have it."""
+    if name == "distance":
+        return vectors
+    moved = vectors * (own.scale / final.scale)
+    return moved + (own.shift - final.shift) / final.scale if name == "values" else moved

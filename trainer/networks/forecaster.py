@@ -1,0 +1,27 @@
+"""The forecaster: a window's last row from the rows before it. It rebuilds nothing; it stands beside a family.
+
+What follows from its own past is expected, whatever the autoencoder makes of it, so its residual is a second opinion.
+"""
+
+from torch import Tensor, nn
+
+from trainer.networks.dense import tower
+from trainer.networks.plan import Plan
+
+
+class Forecaster(nn.Module):
+    """hidden: widths from the rows towards the forecast."""
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__()
+        widths = ((plan.window - 1) * plan.sensors, *plan.hidden)
+        self.before = nn.Sequential(*tower(widths, plan.dropout))
+        self.last = nn.Linear(widths[-1], plan.sensors)
+
+    def encode(self, rows: Tensor) -> Tensor:
+        """(batch, window - 1, sensor) -> (batch, hidden)."""
+        return self.before(rows.flatten(1))  # type: ignore[no-any-return]
+
+    def decode(self, code: Tensor) -> Tensor:
+        """(batch, hidden) -> (batch, 1, sensor), the last row."""
+        return self.last(code).unsqueeze(1)  # type: ignore[no-any-return]

@@ -1,0 +1,107 @@
+"""What a score can be a sum of, as torch modules: the part of the graph beside the network.
+
+values: the last row's values themselves, scaled. residual: what the network does not rebuild of them. forecast: what a
+forecaster does not expect of them from the rows before. distance: from the window to the nearest of some typical ones.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from schemas.manifest import PartName
+from trainer.networks.seam import Network
+
+Doubles = NDArray[np.float64]
+
+ERROR_LIMIT = 20.0  # standard deviations: a wild cell is far out, and still forgotten by an EWMA in time
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Windows beside what the network makes of them. Rows: those asked for."""
+
+    residual: Tensor  # (batch, rows, sensor) scaled units, 0 where missing; less where the network is less sure
+    present: Tensor  # (batch, rows, sensor) bool
+    doubt: Tensor | None  # (batch, rows, sensor) see Belief, 0 where missing
+    rebuilt: Tensor  # (batch, window, sensor) scaled
+    code: Tensor  # (batch, latent)
+    scaled: Tensor  # (batch, window, sensor)
+    shown: Tensor  # (batch, window, sensor) the same as far as a network may see it
+
+
+@dataclass(frozen=True, slots=True)
+class Standard:
+    """What a part's raw vector is measured by on held-out rows, (sensor,) each, scaled units."""
+
+    shift: Doubles
+    size: Doubles
+
+
+class Aside(nn.Module):
+    """The parts of a score in their raw form. Fitted beside a network, and exported as far as they are chosen."""
+
+    def __init__(self, names: tuple[PartName, ...], forecaster: nn.Module | None, centres: Tensor | None) -> None:
+        super().__init__()
+        self.names = names
+        self.forecaster = forecaster
+        self.centres: Tensor | None
+        self.register_buffer("centres", centres)  # (centre, window * sensor) scaled units
+
+    def only(self, names: tuple[PartName, ...]) -> "Aside":
+        """The same without what these parts do not need: onnxruntime runs every node, whatever is asked for."""
+        forecaster = self.forecaster if "forecast" in names else None
+        return Aside(tuple(dict.fromkeys(names)), forecaster, self.centres if "distance" in names else None)
+
+    def forward(self, found: Compared) -> list[Tensor]:
+        """(batch, sensor) scaled units, or (batch, 1), of each part; what is missing counts as it was filled."""
+        return [self._raw(name, found) for name in self.names]
+
+    def _raw(self, name: PartName, found: Compared) -> Tensor:
+        if name == "values":
+            return found.scaled[:, -1]
+        if name == "residual":
+            return found.residual[:, -1]
+        return self._surprise(found) if name == "forecast" else self._distance(found.scaled)
+
+    def _surprise(self, found: Compared) -> Tensor:
+        assert self.forecaster is not None
+        network: Network = self.forecaster  # type: ignore[assignment]
+        return found.scaled[:, -1] - network.decode(network.encode(found.shown[:, :-1]))[:, -1]
+
+    def _distance(self, scaled: Tensor) -> Tensor:
+        """Root mean square over the window's cells."""
+        assert self.centres is not None
+        cells = scaled.flatten(1)
+        squares = cells.square().sum(dim=1, keepdim=True) - 2 * cells @ self.centres.T
+        nearest = (squares + self.centres.square().sum(dim=1)).amin(dim=1, keepdim=True)
+        return (nearest.clamp(min=0) / cells.shape[1]).sqrt()
+
+
+class Parts(nn.Module):
+    """The graph's `parts`: each part's vector in its own standard deviations, side by side.
+
+    columns: the parts in their order; one that is judged at two time scales stands there twice.
+    """
+
+    def __init__(self, aside: Aside, columns: tuple[PartName, ...], standards: dict[PartName, Standard]) -> None:
+        super().__init__()
+        self.aside = aside
+        self._columns = columns
+        for name in {*columns} & {*standards}:
+            self.register_buffer(f"{name}_shift", torch.tensor(standards[name].shift, dtype=torch.float32))
+            self.register_buffer(f"{name}_size", torch.tensor(standards[name].size, dtype=torch.float32))
+
+    def forward(self, found: Compared) -> Tensor:
+        """(batch, column); 0 where a sensor is missing."""
+        raw = zip(self.aside.names, self.aside(found), strict=True)
+        told = {name: self._standard(name, vectors, found.present[:, -1]) for name, vectors in raw}
+        return torch.cat([told[name] for name in self._columns], dim=1)
+
+    def _standard(self, name: PartName, vectors: Tensor, present: Tensor) -> Tensor:
+        if name == "distance":
+            return vectors
+        standard = (vectors - self.get_buffer(f"{name}_shift")) / self.get_buffer(f"{name}_size")
+        return torch.where(present, standard, 0.0).clamp(-ERROR_LIMIT, ERROR_LIMIT)
