@@ -243,7 +243,7 @@ class Threshold(Contract):
     )
     k: float = Field(default=2.0, gt=0, description="mean_sigma: mean + k standard deviations")
     margin: float = Field(
-        default=1.25,
+        default=1.1,
         gt=0,
         description="factor on the threshold found; one row in a thousand is ten rows a week at one a minute",
     )
@@ -308,8 +308,15 @@ class Training(Contract):
         description="windows a network is fitted on; more are thinned evenly (neighbours share most of their rows)",
     )
     seed: int = 0
+    trim_percentile: float | None = Field(
+        default=None,
+        gt=0,
+        lt=100,
+        description="fit again on the windows whose error is at or below this percentile, say 75: for a history with "
+        "faults in it; null: once, on all",
+    )
     score: Literal["auto", "sum", "mahalanobis", "last_row", "window"] = Field(
-        default="auto",
+        default="mahalanobis",
         description="auto: a sum whose parts and smoothing are chosen on the history, with made-up anomalies in it; "
         "sum: of `parts`; mahalanobis: of the smoothed residual; last_row, window: the mean error "
         "(docs/choosing-a-model.md)",

@@ -102,14 +102,10 @@ class Bench:
 
 
 def candidates(training: Training) -> list[Sum]:
-    """Every mixture fast, slow and both, each with and without smoothing of the score."""
-    made = []
-    for names in MIXTURES:
-        if training.window < 2 and "forecast" in names:
-            continue
-        for parts in _paces(names, training.vector_alpha):
-            made += [Sum(parts, alpha) for alpha in dict.fromkeys((training.score_alpha, 1.0))]
-    return made
+    """Every mixture at every pace. The more there are, the more often one looks best by chance alone."""
+    mixtures = [names for names in MIXTURES if training.window > 1 or "forecast" not in names]
+    paces = (parts for names in mixtures for parts in _paces(names, training.vector_alpha))
+    return [Sum(parts, training.score_alpha) for parts in paces]
 
 
 def choose(bench: Bench, training: Training, spoiled: list[Spoiled]) -> tuple[Sum, Choice]:
@@ -127,15 +123,15 @@ def choose(bench: Bench, training: Training, spoiled: list[Spoiled]) -> tuple[Su
 
 
 def _paces(names: tuple[PartName, ...], slow: float) -> Iterator[tuple[SumPart, ...]]:
-    """At which time scales the vectors are judged: a distance has none of its own."""
-    vectors = [name for name in names if name != "distance"]
-    rest = tuple(SumPart(name="distance") for name in names if name == "distance")
-    fast = tuple(SumPart(name=name) for name in vectors)
-    yield fast + rest
-    if slow < 1:
-        calm = tuple(SumPart(name=name, vector_alpha=slow) for name in vectors)
-        yield calm + rest
-        yield fast + calm + rest
+    """At which time scales the vectors are judged: fast or slow; one that is alone also at both."""
+    fast = tuple(SumPart(name=name) for name in names)
+    yield fast
+    if slow == 1 or "distance" in names:  # a distance has no vector that could be slow
+        return
+    calm = tuple(SumPart(name=name, vector_alpha=slow) for name in names)
+    yield calm
+    if len(names) == 1:
+        yield fast + calm
 
 
 def _precision(case: Spoiled, scores: Doubles) -> float:

@@ -1,9 +1,9 @@
 """What a score is made of, window by window: the parts' standardised vectors, and how far off each of them is.
 
-A part's vector is judged in two ways at once: by its Mahalanobis distance, which knows how the sensors move together,
-and by each sensor alone. The first finds broken correlations; the second still holds when the correlations of the
-history were accidents of it. Either is divided by its own 95th percentile on held-out windows, and their squares are
-added: that is one quadratic form again, so the detector knows nothing of it.
+The values are judged by their Mahalanobis distance, which knows how the sensors move together. A network's residuals
+are judged in two ways at once, since it has taken out how they move together and what is left of it may be an accident
+of the history: by that distance and by each sensor alone. Either is divided by its own 95th percentile on held-out
+windows, and their squares are added: that is one quadratic form again, so the detector knows nothing of it.
 """
 
 from dataclasses import dataclass
@@ -119,12 +119,12 @@ def gauge(evidence: Evidence, name: PartName, alpha: float, weights: Doubles) ->
     known = {block: _statistics(vectors[evidence.block != block], alpha) for block in blocks}
     known[-1] = _statistics(vectors, alpha)
     forms: dict[int, list[Form]] = {block: [] for block in known}
-    for kind in (joint, apart):
+    for kind in (joint,) if name == "values" else (joint, apart):
         said = {block: (center, kind(covariance, weights)) for block, (center, covariance) in known.items()}
         usual = _usual(_by_block(evidence, vectors, said))
         for block, (center, precision) in said.items():
             forms[block].append((center, precision / usual**2))
-    added = {block: (first[0], first[1] + second[1]) for block, (first, second) in forms.items()}
+    added = {block: (found[0][0], np.sum([form for _, form in found], axis=0)) for block, found in forms.items()}
     whole = added.pop(-1)
     return _scaled(name, alpha, added, whole, _by_block(evidence, vectors, added))
 

@@ -36,6 +36,10 @@ class Scaled:
         """Some of the windows, shown as they are."""
         return Lesson(self.shown[chosen], self.values[chosen], self.present[chosen], self.fill)
 
+    def at(self, chosen: Tensor) -> "Scaled":
+        """Some of the windows."""
+        return Scaled(self.values[chosen], self.shown[chosen], self.present[chosen], self.fill)
+
     def ahead(self) -> "Scaled":
         """The forecaster's task: shown all rows but the last, it is to give the last."""
         return Scaled(self.values[:, -1:], self.shown[:, :-1], self.present[:, -1:], self.fill)
@@ -121,6 +125,19 @@ def _epoch(
 def _absolute(network: nn.Module) -> Tensor:
     """The sum of all weights' absolute values; biases and norms are free."""
     return torch.stack([weight.abs().sum() for weight in network.parameters() if weight.dim() > 1]).sum()
+
+
+@torch.no_grad()
+def ordinary(network: nn.Module, data: Scaled, percentile: float, size: int = 4096) -> Tensor:
+    """The windows that are rebuilt best, (window,) bool: error at or below a percentile of all."""
+    trusted: Network = network  # type: ignore[assignment]
+    errors = []
+    for begin in range(0, len(data), size):
+        lesson = data.lesson(slice(begin, begin + size))
+        wrong = torch.where(lesson.present, trusted.decode(trusted.encode(lesson.given)) - lesson.wanted, 0.0)
+        errors.append(wrong.square().sum(dim=(1, 2)) / lesson.present.sum(dim=(1, 2)).clamp(min=1))
+    error = torch.cat(errors)
+    return error <= torch.quantile(error, percentile / 100)
 
 
 @torch.no_grad()

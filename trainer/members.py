@@ -12,7 +12,7 @@ from schemas.config import Training
 from schemas.manifest import PartName
 from trainer import folds
 from trainer.centres import centres
-from trainer.fit import Make, Scaled, fit
+from trainer.fit import Make, Scaled, fit, ordinary
 from trainer.fitted import Curve
 from trainer.graph import compare, scored_rows
 from trainer.losses import squares
@@ -81,6 +81,9 @@ def fit_member(
         return network, curve
 
     network, curve = learn(name, build, data, validation)
+    if training.trim_percentile is not None:
+        data = data.at(ordinary(network, data, training.trim_percentile))
+        network, curve = learn(f"{name}, trimmed", build, data, validation)
     forecaster = None
     if "forecast" in names:
         forecaster, _ = learn(f"{name}, forecaster", build_forecaster, data.ahead(), validation.ahead())

@@ -37,7 +37,7 @@ def test_the_choice_is_the_best_of_what_was_tried() -> None:
 
 def test_a_window_of_one_row_forecasts_nothing() -> None:
     """No candidate asks for what a single row cannot give."""
-    assert all("forecast" not in candidate.names for candidate in candidates(Training(window=1)))
+    assert all("forecast" not in candidate.names for candidate in candidates(Training(window=1, score="auto")))
     assert any("forecast" in candidate.names for candidate in candidates(Training()))
 
 

@@ -7,7 +7,7 @@ import torch
 
 from schemas.config import Training
 from tests.trainer.made_windows import made_windows
-from trainer.fit import Scaled, fit, loss_over
+from trainer.fit import Scaled, fit, loss_over, ordinary
 from trainer.fitted import Curve
 from trainer.networks import FAMILIES
 from trainer.networks.plan import WIDE
@@ -109,3 +109,16 @@ def test_cross_entropy_keeps_cells_between_0_and_1() -> None:
     rebuilt = network.decode(network.encode(3 * unit))  # type: ignore[operator]
     assert 0 <= rebuilt.min() <= rebuilt.max() <= 1
     assert curve.validation[curve.best_epoch] < 0.98 * curve.validation[0]
+
+
+def test_ordinary_windows_leave_out_the_faults() -> None:
+    """Of a history with a fault in a tenth of its windows, the best rebuilt three quarters hold none of it."""
+    data = made_windows(400, 0)
+    values = data.values.clone()
+    values[::10] += 8.0 * torch.randn(values[::10].shape, generator=torch.Generator().manual_seed(2))
+    spoiled = Scaled(values, values, data.present, data.fill)
+    training = Training.model_validate({"window": 4, "hidden": (16,), "epochs": 12, "latent": 2})
+    network, _ = fit("model", spoiled, spoiled, training, lambda *_: None)
+    kept = ordinary(network, spoiled, 75.0)
+    assert int(kept.sum()) == 300
+    assert not kept[::10].any()
