@@ -77,7 +77,8 @@ def _labelled(data: Path, most: int) -> list[Series]:
 
 
 def _measure(family: str, chosen: list[Series]) -> Row:
-    training = Training.model_validate({"family": family})
+    # The network alone: what `auto` would choose may have other parts in it, or no network at all.
+    training = Training.model_validate({"family": family, "score": "mahalanobis"})
     judged: list[Judged] = []
     fit_s, speeds, sizes = [], [], []
     for each in chosen:

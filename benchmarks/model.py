@@ -22,6 +22,7 @@ TRAINING = {
     "period_s": 1.0,
     "epochs": 15,
     "folds": 2,
+    "score": "mahalanobis",
     "threshold": {"percentile": 100.0, "margin": 1.5},
 }
 

@@ -243,7 +243,7 @@ class Threshold(Contract):
     )
     k: float = Field(default=2.0, gt=0, description="mean_sigma: mean + k standard deviations")
     margin: float = Field(
-        default=1.1,
+        default=1.2,
         gt=0,
         description="factor on the threshold found; one row in a thousand is ten rows a week at one a minute",
     )
@@ -316,7 +316,7 @@ class Training(Contract):
         "faults in it; null: once, on all",
     )
     score: Literal["auto", "sum", "mahalanobis", "last_row", "window"] = Field(
-        default="mahalanobis",
+        default="auto",
         description="auto: a sum whose parts and smoothing are chosen on the history, with made-up anomalies in it; "
         "sum: of `parts`; mahalanobis: of the smoothed residual; last_row, window: the mean error "
         "(docs/choosing-a-model.md)",

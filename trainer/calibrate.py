@@ -68,9 +68,9 @@ def standard_errors(said: Said, by: Standard) -> Floats:
     return np.asarray(np.clip(said.parts["residual"] / by.size, -ERROR_LIMIT, ERROR_LIMIT), np.float32)
 
 
-def window_scores(said: Said, by: Standard, loss: str) -> Floats:
-    """What the graph's `score` would be, (window, 1)."""
-    unit = by.size**2 if squares(loss) else by.size
+def window_scores(said: Said, sizes: Doubles, loss: str) -> Floats:
+    """What the graph's `score` would be, (window, 1). sizes: (sensor,) that residuals are divided by."""
+    unit = sizes**2 if squares(loss) else sizes
     total = (said.spread / unit).sum(axis=1) + said.doubt
     return np.asarray(total / np.maximum(said.count, 1), np.float32)[:, None]
 

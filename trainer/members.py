@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from schemas.config import Training
 from schemas.manifest import PartName
@@ -17,7 +17,7 @@ from trainer.fitted import Curve
 from trainer.graph import compare, scored_rows
 from trainer.losses import squares
 from trainer.networks import build, build_forecaster
-from trainer.parts import Aside
+from trainer.parts import Aside, usual_values
 from trainer.prepare import Prepared
 from trainer.preprocess import Preprocess, Scaling, fit_scaling
 from trainer.progress import Progressing
@@ -68,8 +68,8 @@ def fit_member(
     """
     training = prepared.training
     windows = prepared.replay.windows(folds.thinned(part.rest, training.max_windows))
-    cells = windows[folds.thinned(np.arange(len(windows)), STATISTICS_WINDOWS)].reshape(-1, windows.shape[2])
-    scaling = fit_scaling(cells, training, prepared.settings, whole)
+    known = windows[folds.thinned(np.arange(len(windows)), STATISTICS_WINDOWS)]
+    scaling = fit_scaling(known, training, prepared.settings, whole)
     preprocess = Preprocess(scaling)
     data = scaled(preprocess, windows)
     validation = scaled(preprocess, prepared.replay.windows(folds.thinned(part.held, training.max_windows)))
@@ -88,7 +88,7 @@ def fit_member(
     if "forecast" in names:
         forecaster, _ = learn(f"{name}, forecaster", build_forecaster, data.ahead(), validation.ahead())
     typical = centres(data.values, training.seed) if "distance" in names else None
-    return Member(scaling, preprocess, network, Aside(names, forecaster, typical), curve)
+    return Member(scaling, preprocess, network, Aside(names, preprocess, forecaster, typical), curve)
 
 
 @torch.no_grad()
@@ -117,7 +117,8 @@ def joined(said: list[Said]) -> Said:
 @torch.no_grad()
 def _say(member: Member, training: Training, final: Scaling, windows: Floats) -> Said:
     ratio = member.scaling.scale / final.scale
-    found = compare(member.preprocess, member.network, torch.from_numpy(windows), scored_rows(training.score))
+    given = torch.from_numpy(windows)
+    found = compare(member.preprocess, member.network, given, scored_rows(training.score))
     wrong = found.residual.numpy() * ratio
     sizes = wrong**2 if squares(training.loss) else np.abs(wrong)
     doubt = np.zeros(len(wrong)) if found.doubt is None else found.doubt.sum(dim=(1, 2)).double().numpy()
@@ -127,13 +128,13 @@ def _say(member: Member, training: Training, final: Scaling, windows: Floats) ->
         spread=sizes.sum(axis=1),
         count=found.present.sum(dim=(1, 2)).numpy(),
         doubt=doubt,
-        parts={name: _in_units(name, vectors.double().numpy(), member.scaling, final) for name, vectors in raw},
+        parts={name: _in_units(name, vectors.double().numpy(), given, final, ratio) for name, vectors in raw},
     )
 
 
-def _in_units(name: PartName, vectors: Doubles, own: Scaling, final: Scaling) -> Doubles:
+def _in_units(name: PartName, vectors: Doubles, windows: Tensor, final: Scaling, ratio: Doubles) -> Doubles:
     """A part's raw vector, of a member's own scaling, as the final scaling would have it."""
-    if name == "distance":
-        return vectors
-    moved = vectors * (own.scale / final.scale)
-    return moved + (own.shift - final.shift) / final.scale if name == "values" else moved
+    if name == "values":  # nothing of them is learnt but the scaling
+        preprocess = Preprocess(final)
+        return usual_values(preprocess, preprocess(windows)[0]).double().numpy()
+    return vectors if name == "distance" else vectors * ratio

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from schemas.manifest import PartName
 from trainer.networks.seam import Network
+from trainer.preprocess import Preprocess
 
 Doubles = NDArray[np.float64]
 
@@ -43,9 +44,12 @@ class Standard:
 class Aside(nn.Module):
     """The parts of a score in their raw form. Fitted beside a network, and exported as far as they are chosen."""
 
-    def __init__(self, names: tuple[PartName, ...], forecaster: nn.Module | None, centres: Tensor | None) -> None:
+    def __init__(
+        self, names: tuple[PartName, ...], preprocess: Preprocess, forecaster: nn.Module | None, centres: Tensor | None
+    ) -> None:
         super().__init__()
         self.names = names
+        self.preprocess = preprocess
         self.forecaster = forecaster
         self.centres: Tensor | None
         self.register_buffer("centres", centres)  # (centre, window * sensor) scaled units
@@ -53,7 +57,8 @@ class Aside(nn.Module):
     def only(self, names: tuple[PartName, ...]) -> "Aside":
         """The same without what these parts do not need: onnxruntime runs every node, whatever is asked for."""
         forecaster = self.forecaster if "forecast" in names else None
-        return Aside(tuple(dict.fromkeys(names)), forecaster, self.centres if "distance" in names else None)
+        kept = tuple(dict.fromkeys(names))
+        return Aside(kept, self.preprocess, forecaster, self.centres if "distance" in names else None)
 
     def forward(self, found: Compared) -> list[Tensor]:
         """(batch, sensor) scaled units, or (batch, 1), of each part; what is missing counts as it was filled."""
@@ -61,7 +66,7 @@ class Aside(nn.Module):
 
     def _raw(self, name: PartName, found: Compared) -> Tensor:
         if name == "values":
-            return found.scaled[:, -1]
+            return usual_values(self.preprocess, found.scaled)
         if name == "residual":
             return found.residual[:, -1]
         return self._surprise(found) if name == "forecast" else self._distance(found.scaled)
@@ -69,7 +74,8 @@ class Aside(nn.Module):
     def _surprise(self, found: Compared) -> Tensor:
         assert self.forecaster is not None
         network: Network = self.forecaster  # type: ignore[assignment]
-        return found.scaled[:, -1] - network.decode(network.encode(found.shown[:, :-1]))[:, -1]
+        expected = network.decode(network.encode(found.shown[:, :-1]))[:, -1]
+        return self.preprocess.heed(found.scaled[:, -1] - expected)
 
     def _distance(self, scaled: Tensor) -> Tensor:
         """Root mean square over the window's cells."""
@@ -78,6 +84,11 @@ class Aside(nn.Module):
         squares = cells.square().sum(dim=1, keepdim=True) - 2 * cells @ self.centres.T
         nearest = (squares + self.centres.square().sum(dim=1)).amin(dim=1, keepdim=True)
         return (nearest.clamp(min=0) / cells.shape[1]).sqrt()
+
+
+def usual_values(preprocess: Preprocess, scaled: Tensor) -> Tensor:
+    """How far the last row's values are from their usual level, (batch, sensor), as far as it counts."""
+    return preprocess.heed(scaled[:, -1] - preprocess.missing)
 
 
 class Parts(nn.Module):

@@ -130,10 +130,11 @@ def _chain(
     prepared: Prepared, members: list[Member], final: Scaling, held: calibrate.HeldOut, sizes: dict[PartName, Standard]
 ) -> _Chain:
     training = prepared.training
-    weights = drift_weights([asset.values.astype(np.float64) for asset in prepared.history.assets])
+    still = drift_weights([asset.values.astype(np.float64) for asset in prepared.history.assets])
+    weights = still * final.weight
     if training.score not in {"auto", "sum"}:
         errors = calibrate.standard_errors(held.said, sizes["residual"])
-        windows = calibrate.window_scores(held.said, sizes["residual"], training.loss)
+        windows = calibrate.window_scores(held.said, sizes["residual"].size / final.weight, training.loss)
         raw = errors if training.score == "mahalanobis" else windows
         return _Chain(*calibrate.calibrate_chain(held, raw, weights, training))
     bench = Bench(Evidence(held.slots, held.fresh, held.block, standardised(held.said, sizes)), weights)

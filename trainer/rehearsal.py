@@ -19,8 +19,8 @@ Ints = NDArray[np.int64]
 # So many windows tell two scores apart, and more only take longer: of a long history some stretches are taken.
 WINDOWS = 4000
 STRETCH = 400
-ENOUGH = 1600  # fewer windows are spoiled several times, each time otherwise
-MOST_TIMES = 4
+ENOUGH = 8000  # fewer windows are spoiled several times, each time otherwise
+MOST_TIMES = 6
 
 
 def rehearse(

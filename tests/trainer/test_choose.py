@@ -6,7 +6,7 @@ import pytest
 from schemas.config import SumPart, Training
 from tests.trainer.made_history import fitted_model, made_history, made_values, quick_training
 from trainer.anomalies import AFTER, ANOMALOUS, KINDS, NORMAL, Usual, spoil
-from trainer.choose import candidates
+from trainer.choose import beats, candidates
 from trainer.recipe import train
 
 
@@ -28,7 +28,8 @@ def test_the_choice_is_the_best_of_what_was_tried() -> None:
     assert manifest.choice is not None
     (chosen,) = (tried for tried in manifest.choice.tried if tried.chosen)
     assert tuple(dict.fromkeys(part.name for part in manifest.scoring.parts)) == chosen.parts
-    assert chosen.mean >= max(tried.mean for tried in manifest.choice.tried) - 0.02
+    best = max(tried.mean for tried in manifest.choice.tried)
+    assert chosen.mean >= best - 0.01 or chosen.parts == ("values",)
     assert any(tried.parts == ("values",) for tried in manifest.choice.tried)
     assert set(chosen.found) == set(KINDS)
     notes = fitted_model("dense", 8, "auto").notes
@@ -48,3 +49,11 @@ def test_a_sum_by_hand_is_the_sum_that_was_asked_for() -> None:
     told = [(part.name, part.vector_alpha, part.width) for part in fitted.manifest.scoring.parts]
     assert told == [("forecast", 1.0, 4), ("values", 0.3, 4), ("distance", 1.0, 1)]
     assert fitted.manifest.choice is None
+
+
+def test_a_lead_by_chance_is_no_reason_for_a_network() -> None:
+    """What is as often worse as better does not replace the chain without a model; what is better every time does."""
+    rng = np.random.default_rng(0)
+    without = rng.uniform(0.4, 0.8, 24)
+    assert not beats(without + rng.normal(0.01, 0.1, 24), without)
+    assert beats(without + rng.normal(0.05, 0.02, 24), without)
