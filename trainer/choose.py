@@ -121,21 +121,23 @@ def choose(bench: Bench, training: Training, spoiled: list[Spoiled]) -> tuple[Su
     # Both paces where there are two: of one alone nobody knows on normal data which faults it will pass over.
     plain = max((n for n, one in enumerate(tried) if one.names == PLAIN), key=lambda n: len(tried[n].parts))
     best = int(np.argmax(worth))
-    taken = best if beats(found[best], found[plain]) else plain
+    kinds = np.array([case.kind for case in spoiled])
+    taken = best if beats(found[best], found[plain], kinds) else plain
     leaders: dict[tuple[PartName, ...], int] = {PLAIN: plain, tried[taken].names: taken}
     for number, candidate in enumerate(tried):
         first = leaders.setdefault(candidate.names, number)
         if first not in (plain, taken) and worth[number] > worth[first]:
             leaders[candidate.names] = number
-    kinds = np.array([case.kind for case in spoiled])
     table = tuple(_tried(tried[n], found[n], kinds, chosen=n == taken) for n in leaders.values())
     return tried[taken], Choice(kinds=tuple(KINDS), tried=table)
 
 
-def beats(found: Doubles, other: Doubles) -> bool:
-    """Whether a lead, case by case (case,), is more than chance."""
+def beats(found: Doubles, other: Doubles, kinds: NDArray[np.str_]) -> bool:
+    """Whether a lead, case by case (case,), is more than the chance of how cases of one kind were drawn."""
     lead = found - other
-    return len(lead) > 1 and float(lead.mean()) > SURE * float(lead.std(ddof=1)) / np.sqrt(len(lead))
+    drawn = [lead[kinds == kind] for kind in np.unique(kinds)]
+    chance = [one.var(ddof=1) for one in drawn if len(one) > 1]
+    return bool(chance) and float(lead.mean()) > SURE * float(np.sqrt(np.mean(chance) / len(lead)))
 
 
 def _paces(names: tuple[PartName, ...], slow: float) -> Iterator[tuple[SumPart, ...]]:

@@ -19,8 +19,9 @@ Ints = NDArray[np.int64]
 # So many windows tell two scores apart, and more only take longer: of a long history some stretches are taken.
 WINDOWS = 4000
 STRETCH = 400
-ENOUGH = 8000  # fewer windows are spoiled several times, each time otherwise
-MOST_TIMES = 6
+# They are spoiled several times, each time otherwise: how the draws scatter tells a lead from luck.
+ENOUGH = 8000
+LEAST_TIMES, MOST_TIMES = 2, 6
 
 
 def rehearse(
@@ -31,7 +32,7 @@ def rehearse(
     usual, stretches = Usual.of(values), _stretches(held)
     if not len(usual.live):
         return []
-    times = int(np.clip(ENOUGH // sum(map(len, stretches)), 1, MOST_TIMES))
+    times = int(np.clip(ENOUGH // sum(map(len, stretches)), LEAST_TIMES, MOST_TIMES))
     cases = []
     for time in range(times):
         for number, kind in enumerate(KINDS):
