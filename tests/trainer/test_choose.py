@@ -8,6 +8,7 @@ from tests.trainer.made_history import fitted_model, made_history, made_values, 
 from trainer.anomalies import AFTER, ANOMALOUS, KINDS, NORMAL, Usual, spoil
 from trainer.choose import beats, candidates
 from trainer.recipe import train
+from trainer.report import write_report
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -33,6 +34,9 @@ def test_the_choice_is_the_best_of_what_was_tried() -> None:
     assert set(chosen.found) == set(KINDS)
     notes = fitted_model("dense", 8, "auto").notes
     assert any(chosen.score in note for note in notes)
+    page = write_report(fitted_model("dense", 8, "auto")).decode()
+    assert all(f"<td>{tried.score}</td>" in page for tried in manifest.choice.tried)
+    assert page.count("<td>taken</td>") == 1
 
 
 def test_a_window_of_one_row_forecasts_nothing() -> None:
