@@ -226,6 +226,24 @@ class SensorSettings(Contract):
         default=0.0, ge=0, description="engineering units; a deviation counts by what it goes beyond this"
     )
     weight: float = Field(default=1.0, ge=0.01, le=100, description="of the sensor's deviation in the score")
+    categories: tuple[float, ...] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=19,
+        description="the values of a sensor that tells a state, as numbers; any other value is an unknown category",
+    )
+
+    @model_validator(mode="after")
+    def _is_a_number_or_a_state(self) -> "SensorSettings":
+        if self.categories is None:
+            return self
+        if self.log1p or self.difference or self.min_deviation or self.direction != "both" or self.scaling:
+            raise ValueError(
+                "a sensor with categories is no quantity: leave out log1p, scaling, difference and the like"
+            )
+        if len(set(self.categories)) < len(self.categories):
+            raise ValueError("categories has a value twice")
+        return self
 
     @model_validator(mode="after")
     def _has_one_unit(self) -> "SensorSettings":
@@ -364,7 +382,7 @@ class Training(Contract):
         if self.loss != "mse" and self.family in {"linear", "variational"}:
             raise ValueError(f"family: {self.family} takes loss: mse alone")
         sensors = (self.sensors or {"": SensorSettings()}).values()
-        if self.loss == "bce" and any((sensor.scaling or self.scaling) != "minmax" for sensor in sensors):
+        if self.loss == "bce" and any((s.scaling or self.scaling) != "minmax" for s in sensors if not s.categories):
             raise ValueError("loss: bce needs values from 0 to 1: set scaling: minmax, for every sensor")
         return self
 

@@ -11,6 +11,7 @@ from schemas.config import Training
 from trainer.fitted import Curve
 from trainer.losses import measure
 from trainer.networks import build
+from trainer.networks.coded import Columns
 from trainer.networks.plan import Plan, plan
 from trainer.networks.seam import Lesson, Network, Solvable, rebuilding
 
@@ -43,6 +44,11 @@ class Scaled:
     def ahead(self) -> "Scaled":
         """The forecaster's task: shown all rows but the last, it is to give the last."""
         return Scaled(self.values[:, -1:], self.shown[:, :-1], self.present[:, -1:], self.fill)
+
+    def through(self, columns: Columns) -> "Scaled":
+        """The same with categorical sensors as columns of their own."""
+        values, shown, fill = columns.expand(self.values), columns.expand(self.shown), columns.expand(self.fill)
+        return Scaled(values, shown, columns.repeat(self.present), fill)
 
 
 Epoch = Callable[[int, float, float], None]  # epoch, training loss, validation loss

@@ -25,7 +25,8 @@ def compare(preprocess: Preprocess, network: nn.Module, window: Tensor, rows: sl
         residual = residual * belief.weight[:, rows]
     doubt = None if belief.doubt is None else torch.where(present, belief.doubt[:, rows], 0.0)
     residual = torch.where(present, residual, 0.0)
-    return Compared(residual, present, doubt, belief.rebuilt, belief.code, scaled, shown)
+    rebuilt = belief.rebuilt if belief.told is None else belief.told
+    return Compared(residual, present, doubt, rebuilt, belief.code, scaled, shown)
 
 
 def scored_rows(score: str) -> slice:

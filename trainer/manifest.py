@@ -83,7 +83,8 @@ def _sensor(prepared: Prepared, column: int) -> Sensor:
     settings = prepared.settings[column]
     return Sensor(
         name=prepared.history.sensors[column], unit=settings.unit, low=settings.low, high=settings.high,
-        stuck_rows=stuck_rows(prepared.history.assets, column),
+        # A state may well last longer than it ever did in the history.
+        stuck_rows=None if settings.categories else stuck_rows(prepared.history.assets, column),
     )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from trainer.fitted import Curve
 from trainer.graph import compare, scored_rows
 from trainer.losses import squares
 from trainer.networks import build, build_forecaster
+from trainer.networks.coded import Coded, Columns
 from trainer.parts import Aside, usual_values
 from trainer.prepare import Prepared
 from trainer.preprocess import Preprocess, Scaling, fit_scaling
@@ -80,10 +81,15 @@ def fit_member(
         say.done(title, curve.best_epoch, curve.validation[curve.best_epoch])
         return network, curve
 
-    network, curve = learn(name, build, data, validation)
+    columns = Columns(tuple(map(len, scaling.categories)))
+    lessons, judged = data.through(columns), validation.through(columns)
+    network, curve = learn(name, build, lessons, judged)
     if training.trim_percentile is not None:
-        data = data.at(ordinary(network, data, training.trim_percentile))
-        network, curve = learn(f"{name}, trimmed", build, data, validation)
+        usual = ordinary(network, lessons, training.trim_percentile)
+        data, lessons = data.at(usual), lessons.at(usual)
+        network, curve = learn(f"{name}, trimmed", build, lessons, judged)
+    if any(scaling.categories):
+        network = Coded(network, columns).eval()
     forecaster = None
     if "forecast" in names:
         forecaster, _ = learn(f"{name}, forecaster", build_forecaster, data.ahead(), validation.ahead())

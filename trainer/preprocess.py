@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from schemas.config import SensorSettings, Training
+from trainer.categories import Categories
 from trainer.neighbours import Neighbours, typical_rows
 
 Floats = NDArray[np.float32]
@@ -39,6 +40,7 @@ class Scaling:
     sign: NDArray[np.int64]  # 1: only more than expected counts, -1: only less, 0: both
     ignored: Doubles  # scaled deviation that does not count yet
     weight: Doubles  # of the sensor in the score
+    categories: tuple[tuple[float, ...], ...]  # of each sensor; empty: a quantity
     kin: Doubles | None  # (kept, sensor) scaled rows that missing cells are filled from
 
 
@@ -58,23 +60,27 @@ def fit_scaling(
     fill = np.asarray(middle(values, axis=(0, 1)), np.float64)
     log, difference = np.array([s.log1p for s in settings]), np.array([s.difference for s in settings])
     values = _changes(np.where(log, _log1p(values), values), difference).reshape(-1, len(settings))
+    categories = tuple(s.categories or () for s in settings)
+    coded, unknown = np.array([bool(c) for c in categories]), np.array([float(len(c)) for c in categories])
     shift, scale = np.empty(len(settings)), np.empty(len(settings))
     for column, sensor in enumerate(settings):
         shift[column], scale[column] = _location(values[:, column], sensor.scaling or training.scaling)
     size = np.nanmax(np.abs(values), axis=0)
     constant = np.nanstd(values, axis=0) <= SAME * np.maximum(size, SAME)
-    scale = np.where(constant, 1.0, scale)
+    constant &= ~coded
+    shift, scale = np.where(coded, 0.0, shift), np.where(constant | coded, 1.0, scale)
     scaled = np.clip((values - shift) / scale, -CLIP, CLIP)
     level = np.where(difference, middle(values, axis=0), np.where(log, _log1p(fill), fill))
     return Scaling(
         fill, log, difference, shift, scale, constant,
-        low=np.nanmin(scaled, axis=0),
-        high=np.nanmax(scaled, axis=0),
-        missing=np.clip((level - shift) / scale, -CLIP, CLIP),
+        low=np.where(coded, 0.0, np.nanmin(scaled, axis=0)),
+        high=np.where(coded, unknown, np.nanmax(scaled, axis=0)),
+        missing=np.where(coded, unknown, np.clip((level - shift) / scale, -CLIP, CLIP)),
         sign=np.array([SIGNS[s.direction] for s in settings]),
         ignored=np.array([s.min_deviation for s in settings]) / scale,
         weight=np.array([s.weight for s in settings]),
-        kin=typical_rows(scaled) if training.imputation == "knn" else None,
+        categories=categories,
+        kin=typical_rows(np.where(coded, 0.0, scaled)) if training.imputation == "knn" else None,
     )  # fmt: skip
 
 
@@ -130,6 +136,7 @@ class Preprocess(nn.Module):
         for name in ("log", "difference", "sign"):
             self.register_buffer(name, torch.tensor(getattr(scaling, name)))
         self._kin = None if scaling.kin is None else Neighbours(scaling.kin)
+        self._coded = None if not any(scaling.categories) else Categories(scaling.categories)
 
     def forward(self, window: Tensor) -> tuple[Tensor, Tensor]:
         """(batch, window, sensor) engineering units, NaN = missing -> scaled values and where they were present.
@@ -142,10 +149,14 @@ class Preprocess(nn.Module):
             values = torch.where(_along(self.difference, window), changes, values)
         present = ~torch.isnan(values)
         scaled = (values - _along(self.shift, window)) / _along(self.scale, window)
+        if self._coded is not None:
+            numbers, coded = self._coded(window).flatten(1), _along(self._coded.coded, window)
+            scaled = torch.where(coded, numbers, scaled)
         scaled = torch.where(present, scaled.clamp(-CLIP, CLIP), _along(self.missing, window))
         if self._kin is not None:
-            rows = scaled.reshape(-1, window.shape[2]), present.reshape(-1, window.shape[2])
-            scaled = self._kin(*rows)
+            rows, there = scaled.reshape(-1, window.shape[2]), present.reshape(-1, window.shape[2])
+            plain = ~self._coded.coded if self._coded is not None else torch.ones_like(there[:1])
+            scaled = torch.where(plain, self._kin(rows, there & plain), rows)
         return _rows(scaled, window), _rows(present, window)
 
     def shown(self, scaled: Tensor) -> Tensor:
@@ -178,7 +189,8 @@ class Preprocess(nn.Module):
             # Past the clip nothing is known, and expm1 would overflow.
             grown = torch.sign(values) * torch.expm1(values.abs().clamp(max=80.0))
             values = torch.where(_along(self.log, scaled), grown, values)
-        return _rows(values, scaled)
+        restored = _rows(values, scaled)
+        return restored if self._coded is None else self._coded.restore(restored)
 
     def _logged(self, cells: Tensor, window: Tensor) -> Tensor:
         """Cells (batch, window * sensor), log1p'd where asked for."""

@@ -34,6 +34,7 @@ class Belief:
     rebuilt: Tensor  # (batch, window, sensor) scaled values
     weight: Tensor | None = None  # (batch, window, sensor) LEAST_SD / the cell's own standard deviation, at most 1
     doubt: Tensor | None = None  # (batch, window, sensor) >= 0: added to a cell's squared standardised residual
+    told: Tensor | None = None  # (batch, window, sensor) what a person is shown as rebuilt; None: `rebuilt`
 
 
 @runtime_checkable
