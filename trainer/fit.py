@@ -29,6 +29,7 @@ class Scaled:
     shown: Tensor  # (window, row, sensor) the same as far as the network may see it
     present: Tensor  # (window, row, sensor) bool
     fill: Tensor  # (sensor,) what a missing cell is shown as
+    owner: Tensor | None = None  # (column,) whose column it is, where a sensor has several: they are hidden together
 
     def __len__(self) -> int:
         return len(self.values)
@@ -48,7 +49,7 @@ class Scaled:
     def through(self, columns: Columns) -> "Scaled":
         """The same with categorical sensors as columns of their own."""
         values, shown, fill = columns.expand(self.values), columns.expand(self.shown), columns.expand(self.fill)
-        return Scaled(values, shown, columns.repeat(self.present), fill)
+        return Scaled(values, shown, columns.repeat(self.present), fill, columns.owner)
 
 
 Epoch = Callable[[int, float, float], None]  # epoch, training loss, validation loss
@@ -118,6 +119,7 @@ def _epoch(
     for chosen in torch.split(torch.randperm(len(data)), size):
         lesson = data.lesson(chosen)
         hide = torch.rand(len(chosen), 1, len(data.fill)) < HIDDEN_SHARE
+        hide = hide if data.owner is None else hide[..., data.owner]
         loss = objective(network, replace(lesson, given=torch.where(hide, data.fill, lesson.given)), wrong)
         if training.l1:
             loss = loss + training.l1 * _absolute(network)

@@ -24,6 +24,9 @@ class Columns(nn.Module):
         self.coded: Tensor
         self.register_buffer("coded", torch.tensor([count > 0 for count in counts]))
         order = [*self._plain, *self._coded]
+        self.owner: Tensor  # (column,)
+        owners = [*self._plain, *(s for s, width in zip(self._coded, self._widths, strict=True) for _ in range(width))]
+        self.register_buffer("owner", torch.tensor(owners))
         self._back = [order.index(sensor) for sensor in range(len(counts))]
 
     def expand(self, sensors: Tensor) -> Tensor:
