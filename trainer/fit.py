@@ -40,7 +40,7 @@ class Scaled:
 
     def at(self, chosen: Tensor) -> "Scaled":
         """Some of the windows."""
-        return Scaled(self.values[chosen], self.shown[chosen], self.present[chosen], self.fill)
+        return replace(self, values=self.values[chosen], shown=self.shown[chosen], present=self.present[chosen])
 
     def ahead(self) -> "Scaled":
         """The forecaster's task: shown all rows but the last, it is to give the last."""
@@ -48,6 +48,8 @@ class Scaled:
 
     def through(self, columns: Columns) -> "Scaled":
         """The same with categorical sensors as columns of their own."""
+        if not columns.coded.any():
+            return self
         values, shown, fill = columns.expand(self.values), columns.expand(self.shown), columns.expand(self.fill)
         return Scaled(values, shown, columns.repeat(self.present), fill, columns.owner)
 
