@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from schemas.config import Training
 from trainer import folds
+from trainer.anomalies import KINDS, SHORTEST, Usual
 from trainer.fit import loss_over
 from trainer.graph import compare
 from trainer.history import History
@@ -27,9 +28,8 @@ from trainer.recipe import LEAST_WINDOWS, one_thread
 Floats = NDArray[np.float32]
 
 MOST_WINDOWS = 2000  # held-out windows of a fold that are judged
-SIZES = (1.0, 2.0, 4.0)  # of an anomaly, in the sensor's own standard deviations
-KINDS = ("shift", "drift", "noise", "flat", "other time")
-LONGEST = 10  # rows
+KIND = [kind for kind in KINDS if kind != "spikes"]  # of which few reach the last row
+LONGEST = 40  # rows
 LEAST_FOLDS = 2
 
 
@@ -65,7 +65,7 @@ def _judge_fold(prepared: Prepared, part: folds.Part, number: int) -> Judged:
     # Sizes of normal residuals come from the part that only ended the fit: the judged windows stay unseen.
     known = prepared.replay.windows(folds.thinned(inner.held, MOST_WINDOWS))
     sizes = np.maximum(np.sqrt((_residuals(member, known) ** 2).mean(axis=0)), 1e-3)
-    spoiled = spoil(windows, np.nanstd(known, axis=(0, 1)), np.random.default_rng(training.seed + number))
+    spoiled = spoil(windows, Usual.of(known[:, -1]), np.random.default_rng(training.seed + number))
     both = np.concatenate([_residuals(member, windows), _residuals(member, spoiled)]) / sizes
     labels = np.arange(len(both)) >= len(windows)
     area = area_under_roc(labels, (both.astype(np.float64) ** 2).mean(axis=1))
@@ -80,32 +80,16 @@ def _residuals(member: Member, windows: Floats) -> Floats:
     return np.asarray(found.residual[:, -1].numpy())
 
 
-def spoil(windows: Floats, spread: Floats, random: np.random.Generator) -> Floats:
-    """Each window with one anomaly in one sensor of its last rows. spread: (sensor,) engineering units."""
-    count, rows, sensors = windows.shape
-    spoiled, others = windows.copy(), random.permutation(count)
-    columns: list[int] = random.integers(sensors, size=(count,)).tolist()
-    kinds: list[str] = random.choice(KINDS, size=(count,)).tolist()
-    signs = random.choice([-1.0, 1.0], size=(count,))
-    sizes: list[float] = (random.choice(SIZES, size=(count,)) * signs).tolist()
-    lengths: list[int] = random.integers(1, LONGEST + 1, size=(count,)).tolist()  # rows, whatever the window is
-    for number in range(count):
-        kind, place = kinds[number], (slice(-min(lengths[number], rows), None), columns[number])
-        size = float(sizes[number] * spread[columns[number]])
-        spoiled[number][place] = _spoilt(kind, windows[number][place], size, windows[others[number]][place], random)
+def spoil(windows: Floats, usual: Usual, rng: np.random.Generator) -> Floats:
+    """Each window with an anomaly that has lasted to its last row, as long and as large whatever the window is."""
+    rows, spoiled = windows.shape[1], windows.copy()
+    for number, window in enumerate(windows):
+        length = int(rng.integers(SHORTEST, LONGEST + 1))
+        before = np.repeat(window[:1], max(length - rows, 0), axis=0)  # what came before a short window is not known
+        whole = np.concatenate([before, window])
+        whole[-length:] = KINDS[KIND[number % len(KIND)]](whole[-length:], usual, rng)
+        spoiled[number] = whole[-rows:]
     return spoiled
-
-
-def _spoilt(kind: str, values: Floats, size: float, other: Floats, random: np.random.Generator) -> Floats | float:
-    if kind == "shift":
-        return values + np.float32(size)
-    if kind == "drift":
-        return np.asarray(values + size * np.linspace(1 / len(values), 1, len(values)), np.float32)
-    if kind == "noise":
-        return np.asarray(values + size * random.choice([-1.0, 1.0], size=len(values)), np.float32)
-    if kind == "flat":
-        return float(values[0] + size / 2)
-    return other  # correlation with the other sensors is broken
 
 
 def _mean(seen: list[Judged]) -> Judged:
