@@ -37,8 +37,8 @@ MIXTURES: tuple[tuple[PartName, ...], ...] = (
     ("forecast", "distance"),
     ("residual", "forecast", "distance"),
 )
-# Standard errors by which a lead over the chain without a model is no chance. Many, for twenty candidates are tried, and
-# what is drawn is not all that is uncertain: a short history is one draw itself.
+# Standard errors by which a lead over the chain without a model is no chance. Many, for twenty candidates are tried,
+# and a short history is one draw itself.
 SURE = 5.0
 PRICE = 0.002  # what a part must find more of, to be worth its time per record and its share of chance
 
