@@ -5,7 +5,6 @@ from typing import Any
 
 import structlog
 from kafka import KafkaConsumer, KafkaProducer
-from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.errors import (
     AuthorizationError,
     FencedInstanceIdError,
@@ -20,6 +19,7 @@ from kafka.errors import (
 
 from detector.errors import BrokerError, Interrupted
 from detector.shell.connection import client_options
+from detector.shell.membership import Claims
 from detector.shell.refusals import lacking, unreachable
 from schemas.config import Settings
 
@@ -79,7 +79,7 @@ class Clients:
             isolation_level="read_committed" if committed else "read_uncommitted",
         )
 
-    def consumer(self) -> KafkaConsumer:
+    def consumer(self, claims: Claims) -> KafkaConsumer:
         """The group's member. It never resets an offset by itself: a jump would be silent."""
         limits, kafka = self._settings.limits, self._settings.kafka
         session_ms = int(kafka.session_timeout_s * 1000)
@@ -87,8 +87,7 @@ class Clients:
             **self._options,
             group_id=kafka.group,
             group_instance_id=kafka.instance,
-            # Those who keep their partitions go on watching while others move.
-            partition_assignment_strategy=(CooperativeStickyAssignor,),
+            partition_assignment_strategy=(claims,),
             enable_auto_commit=False,
             auto_offset_reset="none",
             max_poll_records=limits.poll_records,

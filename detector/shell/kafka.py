@@ -28,7 +28,7 @@ from kafka.structs import ConsumerGroupMetadata
 from detector.errors import BrokerError, DataError, Interrupted
 from detector.shell.clients import Clients, fault
 from detector.shell.deliveries import Deliveries
-from detector.shell.membership import Changes, Notes
+from detector.shell.membership import Changes, Claims, Notes
 from detector.shell.rights import demand_rights
 from detector.shell.transport import ControlRecord, Message, Polled
 from schemas.config import Settings
@@ -36,6 +36,7 @@ from schemas.config import Settings
 _LOST_PARTITION = (CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError)
 _READ_MS = 200
 _CONTROL_EVERY_S = 0.25
+_STALL_S = 15.0
 _CORRUPT_TRIES = 3  # a broken wire mends itself, a broken disk does not
 _PLACE = re.compile(r"partition=(\d+)\D+offset (\d+)")
 
@@ -53,14 +54,16 @@ class KafkaTransport:
         ] = {}  # offsets that a rebalance kept from being committed
         self._corrupt: dict[tuple[int, int], int] = {}  # place of a batch -> how often it was corrupt
         self._control_at = 0.0
+        self._fed_at = time.monotonic()
         self._reader = clients.first_reader()
         demand_rights(settings)
         self._check_topics()
         self._uncommitted = clients.reader(committed=False) if settings.delivery == "exactly_once" else None
         self._deliveries = Deliveries(settings, clients)
         self._control = clients.reader()
-        self._consumer: KafkaConsumer = clients.consumer()
-        self._notes = Notes(lambda: int(self._consumer.group_metadata().generation_id))
+        claims = Claims()
+        self._consumer: KafkaConsumer = clients.consumer(claims)
+        self._notes = Notes(lambda: int(self._consumer.group_metadata().generation_id), claims)
         self._member: ConsumerGroupMetadata = self._consumer.group_metadata()
         self._consumer.subscribe([self._topics.input], listener=self._notes)
         self._follow_control()
@@ -75,7 +78,8 @@ class KafkaTransport:
         found, gaps = self._fetch(timeout_s, most)
         # In this order: a rebalance in between makes the membership too old, which is refused, never too new.
         self._member = self._consumer.group_metadata()
-        changes = self._notes.take(self._member.generation_id)
+        self._look_after(bool(found))
+        changes = self._notes.take(self._member, self._next)
         records: list[Any] = []
         for place, part in found.items():
             if place.partition in self._next and not _moved(place.partition, changes):
@@ -193,6 +197,16 @@ class KafkaTransport:
             return {}, self._retry_corrupt(str(error))
         except KafkaError as error:
             raise fault("polling", error) from error
+
+    def _look_after(self, fed: bool) -> None:
+        """A client that gives nothing for long has nothing to give, or has forgotten to ask: now it asks again."""
+        now = time.monotonic()
+        if fed or now - self._fed_at < _STALL_S:
+            self._fed_at = now if fed else self._fed_at
+            return
+        self._fed_at = now
+        self._notes.compare(self._next, {place.partition for place in self._consumer.assignment()})
+        self._rewind()
 
     def _pass_over(self, wanted: Mapping[TopicPartition, int]) -> dict[int, tuple[int, int]]:
         """Retention took records before they were read: goes on with the oldest that is there."""
