@@ -261,7 +261,7 @@ class Threshold(Contract):
     )
     k: float = Field(default=2.0, gt=0, description="mean_sigma: mean + k standard deviations")
     margin: float = Field(
-        default=1.2,
+        default=1.25,
         gt=0,
         description="factor on the threshold found; one row in a thousand is ten rows a week at one a minute",
     )
