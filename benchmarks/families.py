@@ -17,7 +17,8 @@ import typer
 
 from detector.bundle import OnnxScorer
 from detector.errors import ConfigError, DataError, WatchkeeperError
-from schemas.config import Limits, Training
+from schemas.config import Limits
+from schemas.training import Training
 from trainer.evaluate import MODEL, said_of
 from trainer.fitted import Fitted
 from trainer.judge import Judged, judge

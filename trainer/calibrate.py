@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.core.scoring import Chain
-from schemas.config import Threshold, Training
 from schemas.manifest import Calibration, Scoring
+from schemas.training import Threshold, Training
 from trainer.covariance import shrunk_covariance
 from trainer.evidence import joint, short
 from trainer.losses import squares

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.config import SumPart, Training
 from schemas.manifest import Choice, PartName, Scoring, Tried
+from schemas.training import SumPart, Training
 from trainer.anomalies import ANOMALOUS, KINDS, NORMAL
 from trainer.evidence import Evidence, Gauge, gauge
 from trainer.metrics import area_under_pr

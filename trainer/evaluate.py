@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from detector.bundle import OnnxScorer
 from detector.core.rows import Rows
 from detector.core.watch import Watch
-from schemas.config import Drift, ScoresOut, Settings, Training, WatchRule
+from schemas.config import Drift, ScoresOut, Settings, WatchRule
+from schemas.training import Training
 from trainer.baselines import BASELINES, say
 from trainer.events import rules
 from trainer.fitted import Fitted

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from schemas.config import Training
+from schemas.training import Training
 from trainer.evaluate import OURS, Judgement
 from trainer.evaluation_figures import Mark, course, scale
 from trainer.figures import style

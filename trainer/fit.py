@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from schemas.config import Training
+from schemas.training import Training
 from trainer.fitted import Curve
 from trainer.losses import measure
 from trainer.networks import build

@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from schemas.config import Training
 from schemas.manifest import PartName
+from schemas.training import Training
 from trainer import folds
 from trainer.centres import centres
 from trainer.fit import Make, Scaled, fit, ordinary

@@ -6,7 +6,7 @@ import numpy as np
 
 from detector.core.windows import WindowShape
 from detector.errors import DataError
-from schemas.config import SensorSettings, Training
+from schemas.training import SensorSettings, Training
 from trainer.history import History, median_step
 from trainer.replay import Replay, replay, withhold
 

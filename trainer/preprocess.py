@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from schemas.config import SensorSettings, Training
+from schemas.training import SensorSettings, Training
 from trainer.categories import Categories
 from trainer.neighbours import Neighbours, typical_rows
 

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from detector.store import DECODER, GOLDEN, MODEL
-from schemas.config import Training
 from schemas.manifest import Choice, PartName, Scoring
+from schemas.training import Training
 from trainer import calibrate, export, folds
 from trainer.choose import NAMES, Bench, Sum, choose, said_of
 from trainer.covariance import drift_weights

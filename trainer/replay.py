@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from detector.core.windows import Advance, Windows, WindowShape
 from detector.errors import DataError
-from schemas.config import SensorSettings
+from schemas.training import SensorSettings
 from trainer.history import History
 
 Floats = NDArray[np.float32]

@@ -11,8 +11,9 @@ from detector.core.watch import match
 from detector.errors import DataError
 from detector.shell.tail import read_topic
 from detector.store import Store
-from schemas.config import Settings, Training
+from schemas.config import Settings
 from schemas.control import ModelPublished, ModelRejected, RetrainRequest
+from schemas.training import Training
 from trainer import gate
 from trainer.exclusions import false_positives, incident_spans, left_out
 from trainer.history import History, gather

@@ -138,7 +138,7 @@ class Lane:
         verdicts = self.quality.advance(k_slots, kept_values)
         withheld = np.where(verdicts.bad, np.nan, kept_values) if verdicts.bad.any() else kept_values
         advance = self.windows.slide(screened, withheld)
-        fresh, stale = _fresh(advance)
+        fresh, stale = advance.memory()
         scores, vectors = self._score(advance, fresh, stale)
         events, open_rows = self._judge(advance, scores, fresh, offsets)
         events += self._judge_quality(k_slots, k_times, k_offsets, kept_values, verdicts)
@@ -397,20 +397,3 @@ def process_rules(manifest: Manifest, settings: Settings) -> Rules:
         major_factor=alarms.major_factor,
         critical_factor=alarms.critical_factor,
     )
-
-
-def _fresh(advance: Advance) -> tuple[NDArray[np.bool_], Ints]:
-    """Scored rows with a reset since the scored row before them, and slots with a reset after their last one."""
-    slots, scored = advance.screened.slots, advance.scored
-    if not len(advance.resets):
-        return np.zeros(len(scored), bool), np.empty(0, np.int64)
-    resets = np.zeros(len(slots) + 1, np.int64)
-    resets[advance.resets + 1] = 1
-    seen = np.cumsum(resets)  # resets among the rows before a position
-    begin = np.searchsorted(slots, slots[scored])
-    same = np.r_[False, slots[scored][1:] == slots[scored][:-1]]
-    since = np.where(same, np.r_[0, scored[:-1] + 1], begin)
-    fresh = seen[scored + 1] > seen[since]
-    newest = {int(slots[row]): int(row) for row in scored}
-    stale = [int(slots[row]) for row in advance.resets if newest.get(int(slots[row]), -1) < row]
-    return fresh, np.unique(np.array(stale, np.int64))

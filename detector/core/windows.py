@@ -70,6 +70,22 @@ class Advance:
         )
         return flat[self._starts[begin:end]].reshape(-1, self._window, sensors)
 
+    def memory(self) -> tuple[NDArray[np.bool_], Ints]:
+        """Scored rows with a reset since the scored row before them, and slots with a reset after their last one."""
+        slots, scored = self.screened.slots, self.scored
+        if not len(self.resets):
+            return np.zeros(len(scored), bool), np.empty(0, np.int64)
+        resets = np.zeros(len(slots) + 1, np.int64)
+        resets[self.resets + 1] = 1
+        seen = np.cumsum(resets)  # resets among the rows before a position
+        begin = np.searchsorted(slots, slots[scored])
+        same = np.r_[False, slots[scored][1:] == slots[scored][:-1]]
+        since = np.where(same, np.r_[0, scored[:-1] + 1], begin)
+        fresh = seen[scored + 1] > seen[since]
+        newest = {int(slots[row]): int(row) for row in scored}
+        stale = [int(slots[row]) for row in self.resets if newest.get(int(slots[row]), -1) < row]
+        return fresh, np.unique(np.array(stale, np.int64))
+
 
 class Windows:
     """Windows of many assets. Memory: about `4 * (window - 1) * sensors + 24` bytes an asset."""

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from schemas.config import Training
+from schemas.training import Training
 from trainer.fitted import Fitted
 from trainer.history import AssetHistory, History
 from trainer.recipe import train

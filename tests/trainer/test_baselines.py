@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from schemas.config import Training
+from schemas.training import Training
 from tests.trainer.made_history import SENSORS, START, made_values
 from trainer.baselines import BASELINES, say
 from trainer.history import AssetHistory, History

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from schemas.config import Threshold, Training
+from schemas.training import Threshold, Training
 from trainer.calibrate import LEAST_THRESHOLD, HeldOut, calibrate_chain, calibrate_threshold, join
 from trainer.covariance import drift_weights, independent_rows, shrunk_covariance
 from trainer.members import Said

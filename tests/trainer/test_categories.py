@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from detector.bundle import OnnxScorer
 from detector.core.scoring import Chain
-from schemas.config import SensorSettings
+from schemas.training import SensorSettings
 from tests.trainer.made_history import START, quick_training
 from trainer.export import open_session
 from trainer.fitted import Fitted

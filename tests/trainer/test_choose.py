@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from schemas.config import SumPart, Training
+from schemas.training import SumPart, Training
 from tests.trainer.made_history import fitted_model, made_history, made_values, quick_training
 from trainer.anomalies import AFTER, ANOMALOUS, KINDS, NORMAL, Usual, spoil
 from trainer.choose import beats, candidates

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from schemas.config import SensorSettings
+from schemas.training import SensorSettings
 from tests.trainer.made_history import SENSORS, made_values, quick_training
 from trainer.decoder import export_decoder
 from trainer.export import open_session, run_torch

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from schemas.config import Training
+from schemas.training import Training
 from tests.trainer.test_baselines import made_series
 from trainer.baselines import BASELINES, say
 from trainer.evaluate import OURS, Judgement

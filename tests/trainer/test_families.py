@@ -15,8 +15,8 @@ from torch.nn.functional import gaussian_nll_loss
 
 from detector.config import load_settings
 from detector.errors import ConfigError
-from schemas.config import Training
 from schemas.families import FamilyName
+from schemas.training import Training
 from tests.trainer.made_windows import made_windows
 from trainer.fit import fit
 from trainer.losses import measure

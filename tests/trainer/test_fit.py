@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from schemas.config import Training
+from schemas.training import Training
 from tests.trainer.made_windows import made_windows
 from trainer.fit import Scaled, fit, loss_over, ordinary
 from trainer.fitted import Curve

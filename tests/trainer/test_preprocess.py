@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from schemas.config import SensorSettings, Training
+from schemas.training import SensorSettings, Training
 from trainer.preprocess import CLIP, Preprocess, fit_scaling
 
 CELLS = np.random.default_rng(0).gamma(2.0, 3.0, size=(4000, 3)).astype(np.float32)

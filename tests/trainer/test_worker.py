@@ -10,8 +10,9 @@ import pytest
 from detector.bundle import load_bundle
 from detector.errors import DataError
 from detector.store import DECISIONS, Store
-from schemas.config import Files, Settings, Training, WatchRule, Worker
+from schemas.config import Files, Settings, WatchRule, Worker
 from schemas.control import DriftFigure, IncidentMark, MarkKind, ModelPublished, ModelRejected, RetrainRequest, Trigger
+from schemas.training import Training
 from trainer.exclusions import IncidentSpan, false_positives, left_out
 from trainer.gate import CHUNKS, JUDGED, split
 from trainer.history import AssetHistory, History

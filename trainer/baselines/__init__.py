@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from schemas.config import Training
+from schemas.training import Training
 from trainer.baselines.chain import chain
 from trainer.baselines.forest import forest
 from trainer.baselines.kmeans import kmeans

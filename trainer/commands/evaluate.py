@@ -16,7 +16,8 @@ import typer
 from detector.commands.options import ConfigOption, JsonOption
 from detector.config import load_settings
 from detector.errors import ConfigError, DataError
-from schemas.config import Settings, Training
+from schemas.config import Settings
+from schemas.training import Training
 from trainer.evaluate import Judgement, evaluate_series
 from trainer.judge import Judged
 from trainer.protocols import MANIFEST, as_tsb_ad, train_rows

@@ -10,7 +10,7 @@ import typer
 from detector.commands.options import ConfigOption, JsonOption
 from detector.config import load_settings, read_document
 from detector.errors import DataError, WatchkeeperError
-from schemas.config import Training
+from schemas.training import Training
 from trainer.commands.chosen import chosen_model
 from trainer.sources import read_history
 

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from schemas.config import Training
+from schemas.training import Training
 
 WIDE = {"sparse", "winner_take_all"}  # their codes are wide and mostly silent
 

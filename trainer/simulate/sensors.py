@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.config import SensorSettings
+from schemas.training import SensorSettings
 
 
 @dataclass(frozen=True, slots=True)

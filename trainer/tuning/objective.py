@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from schemas.config import Training
+from schemas.training import Training
 from trainer import folds
 from trainer.anomalies import KINDS, SHORTEST, Usual
 from trainer.fit import loss_over

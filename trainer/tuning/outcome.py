@@ -12,7 +12,7 @@ import yaml
 from matplotlib.axes import Axes
 from optuna.trial import FrozenTrial, TrialState
 
-from schemas.config import Training
+from schemas.training import Training
 from trainer.figures import BLUE, GREY, ORANGE, as_uri, draw, style
 from trainer.page import render
 from trainer.tuning.space import read

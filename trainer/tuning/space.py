@@ -12,7 +12,7 @@ import optuna
 from pydantic import ValidationError
 
 from detector.errors import ConfigError
-from schemas.config import Training
+from schemas.training import Training
 from schemas.tuning import Axis
 
 # What mattered most in the families' comparison, and costs no more than a fit of some seconds a trial.

@@ -23,7 +23,7 @@ from optuna.trial import FrozenTrial, TrialState
 from pydantic import ValidationError
 
 from detector.errors import ConfigError, DataError, WatchkeeperError
-from schemas.config import Training
+from schemas.training import Training
 from schemas.tuning import Axis
 from trainer.history import History
 from trainer.tuning.objective import Judged, judge

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from detector.config import load_settings
-from schemas.config import Training
+from schemas.training import Training
 from tests.detector.commands.invoke import Ran, invoke
 from tests.trainer.made_history import SENSORS, START, made_history, made_values, quick_training
 from trainer.anomalies import Usual

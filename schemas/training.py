@@ -1,0 +1,197 @@
+"""The configuration's section `training`: one entry a model, and what it says of sensors, score and threshold."""
+
+from typing import Literal, get_args
+
+from pydantic import Field, PositiveInt, model_validator
+
+from schemas.base import Contract
+from schemas.families import (
+    Adversarial,
+    Contractive,
+    Denoising,
+    FamilyName,
+    Sparse,
+    Transformer,
+    Variational,
+    WinnerTakeAll,
+)
+from schemas.manifest import PartName
+
+
+class SensorSettings(Contract):
+    """What is known of a sensor beyond its data."""
+
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+    log1p: bool = False
+    scaling: Literal["standard", "minmax", "robust"] | None = Field(default=None, description="null: the model's")
+    difference: bool = Field(
+        default=False, description="the network sees the change from row to row: for levels that wander"
+    )
+    direction: Literal["both", "high", "low"] = Field(
+        default="both", description="high: only more than expected counts; low: only less"
+    )
+    min_deviation: float = Field(
+        default=0.0, ge=0, description="engineering units; a deviation counts by what it goes beyond this"
+    )
+    weight: float = Field(default=1.0, ge=0.01, le=100, description="of the sensor's deviation in the score")
+    categories: tuple[float, ...] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=19,
+        description="the values of a sensor that tells a state, as numbers; any other value is an unknown category",
+    )
+
+    @model_validator(mode="after")
+    def _is_a_number_or_a_state(self) -> "SensorSettings":
+        if self.categories is None:
+            return self
+        if self.log1p or self.difference or self.min_deviation or self.direction != "both" or self.scaling:
+            raise ValueError(
+                "a sensor with categories is no quantity: leave out log1p, scaling, difference and the like"
+            )
+        if len(set(self.categories)) < len(self.categories):
+            raise ValueError("categories has a value twice")
+        return self
+
+    @model_validator(mode="after")
+    def _has_one_unit(self) -> "SensorSettings":
+        if self.log1p and self.min_deviation:
+            raise ValueError("min_deviation is in engineering units, and log1p has none: leave one of them out")
+        return self
+
+
+class Threshold(Contract):
+    """How the threshold is set from the scores of held-out normal windows."""
+
+    method: Literal["percentile", "mean_sigma"] = "percentile"
+    percentile: float = Field(
+        default=99.9, gt=0, le=100, description="of held-out scores; of a short history this is about their largest"
+    )
+    k: float = Field(default=2.0, gt=0, description="mean_sigma: mean + k standard deviations")
+    margin: float = Field(
+        default=1.25,
+        gt=0,
+        description="factor on the threshold found; one row in a thousand is ten rows a week at one a minute",
+    )
+    hysteresis: float = Field(default=0.8, gt=0, le=1, description="lower threshold / threshold")
+    on_delay_s: float | None = Field(default=None, ge=0, description="null: 5 periods")
+    off_delay_s: float | None = Field(default=None, ge=0, description="null: 10 periods")
+
+
+class SumPart(Contract):
+    """One part of a score that is a sum."""
+
+    name: PartName = Field(
+        description="values: the last row's values themselves; residual: what the network does not rebuild of them; "
+        "forecast: what a forecaster does not expect of them; distance: from the nearest of some typical windows"
+    )
+    vector_alpha: float = Field(default=1.0, gt=0, le=1, description="EWMA of the part's vector; 1: none")
+
+
+class Training(Contract):
+    """How a model is fitted. The defaults suit some thousand rows of a handful of sensors."""
+
+    family: FamilyName = Field(default="dense", description="docs/families.md says what each is for")
+    sensors: dict[str, SensorSettings] | None = Field(default=None, description="null: every numeric column")
+    window: int = Field(default=10, ge=1, le=4096, description="rows; 1 is the plain tabular autoencoder")
+    stride: int = Field(default=1, ge=1)
+    period_s: float | None = Field(default=None, gt=0, description="null: the median step of the data")
+    max_gap_s: float | None = Field(default=None, gt=0, description="null: 10 periods")
+    fill_limit: float = Field(default=0.25, ge=0, le=1)
+    imputation: Literal["mean", "median", "knn"] = Field(
+        default="mean", description="knn: from the most similar rows of the history, by the sensors that are there"
+    )
+    scaling: Literal["standard", "minmax", "robust"] = "standard"
+    hidden: tuple[PositiveInt, ...] = Field(
+        default=(64,), min_length=1, description="widths of the encoder's hidden layers (channels for conv)"
+    )
+    decoder: tuple[PositiveInt, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="the same of the decoder, from the code on; null: the encoder's mirrored",
+    )
+    latent: int | None = Field(
+        default=None,
+        ge=1,
+        description="null: the square root of the sensors, at least 2; "
+        "for sparse and winner_take_all the last of `hidden`",
+    )
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    l2: float = Field(default=1e-5, ge=0)
+    l1: float = Field(default=0.0, ge=0, description="weight of the sum of all weights' absolute values")
+    loss: Literal["mse", "mae", "huber", "bce"] = Field(
+        default="mse", description="mae also scores by absolute residuals; bce (cross-entropy) needs scaling: minmax"
+    )
+    epochs: int = Field(default=60, ge=1)
+    patience: int = Field(default=8, ge=1, description="epochs without a better validation loss before stopping")
+    batch: int = Field(default=512, ge=1, description="at most; an epoch has at least 8 steps")
+    learning_rate: float = Field(default=2e-3, gt=0)
+    validation_share: float = Field(default=0.2, gt=0, lt=0.9, description="last part of the history, in time")
+    folds: int = Field(default=3, ge=0, le=20, description="blocked folds for held-out scores; 0: the validation part")
+    max_windows: int = Field(
+        default=20_000,
+        ge=100,
+        description="windows a network is fitted on; more are thinned evenly (neighbours share most of their rows)",
+    )
+    seed: int = 0
+    trim_percentile: float | None = Field(
+        default=None,
+        gt=0,
+        lt=100,
+        description="fit again on the windows whose error is at or below this percentile, say 75: for a history with "
+        "faults in it; null: once, on all",
+    )
+    score: Literal["auto", "sum", "mahalanobis", "last_row", "window"] = Field(
+        default="auto",
+        description="auto: a sum whose parts and smoothing are chosen on the history, with made-up anomalies in it; "
+        "sum: of `parts`; mahalanobis: of the smoothed residual; last_row, window: the mean error "
+        "(docs/choosing-a-model.md)",
+    )
+    parts: tuple[SumPart, ...] = Field(default=(), description="of score: sum")
+    vector_alpha: float = Field(default=0.35, gt=0, le=1, description="EWMA of the residual vector; 1: none")
+    score_alpha: float = Field(default=0.2, gt=0, le=1, description="EWMA of the score; 1: none")
+    threshold: Threshold = Threshold()
+    sparse: Sparse | None = None
+    denoising: Denoising | None = None
+    contractive: Contractive | None = None
+    variational: Variational | None = None
+    winner_take_all: WinnerTakeAll | None = None
+    adversarial: Adversarial | None = None
+    transformer: Transformer | None = None
+
+    @model_validator(mode="after")
+    def _suits_the_family(self) -> "Training":
+        for section in get_args(FamilyName):
+            if section != self.family and getattr(self, section, None) is not None:
+                raise ValueError(f"the section {section} is for family: {section}, and family is {self.family}")
+        if self.family == "linear" and (self.dropout or self.l1 or self.decoder):
+            raise ValueError("family: linear is solved, not trained: leave dropout, l1 and decoder out")
+        heads = (self.transformer or Transformer()).heads
+        if self.family == "transformer" and self.hidden[0] % heads:
+            raise ValueError(f"transformer.heads ({heads}) must divide the first of hidden ({self.hidden[0]})")
+        return self
+
+    @model_validator(mode="after")
+    def _suits_the_window(self) -> "Training":
+        if self.window == 1 and any(sensor.difference for sensor in (self.sensors or {}).values()):
+            raise ValueError("difference needs a window of at least 2 rows")
+        return self
+
+    @model_validator(mode="after")
+    def _has_its_parts(self) -> "Training":
+        if bool(self.parts) != (self.score == "sum"):
+            raise ValueError("score: sum needs parts, and no other score takes them")
+        if self.window < 2 and any(part.name == "forecast" for part in self.parts):
+            raise ValueError("a forecast needs a window of at least 2 rows")
+        return self
+
+    @model_validator(mode="after")
+    def _suits_the_loss(self) -> "Training":
+        if self.loss != "mse" and self.family in {"linear", "variational"}:
+            raise ValueError(f"family: {self.family} takes loss: mse alone")
+        sensors = (self.sensors or {"": SensorSettings()}).values()
+        if self.loss == "bce" and any((s.scaling or self.scaling) != "minmax" for s in sensors if not s.categories):
+            raise ValueError("loss: bce needs values from 0 to 1: set scaling: minmax, for every sensor")
+        return self
