@@ -10,6 +10,7 @@ from deploy.demo.jars import JavaMissingError, fetch_libs, require_java
 from tests.kafka_client import Cluster
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook: marked later, they would be ignored
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks every test that asks for a broker, so that `-m "not kafka"` leaves them out.
 
