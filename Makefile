@@ -25,7 +25,7 @@ format: setup  ## lets ruff put the code in form
 	$(BIN)/ruff format .
 
 test: lint  ## lint and every test, those against a real Apache Kafka included
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 demo: setup  ## a simulated plant: train, watch, alarms, drift, retraining, report
 	$(BIN)/python -m deploy.demo

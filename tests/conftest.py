@@ -10,18 +10,11 @@ from deploy.demo.jars import JavaMissingError, fetch_libs, require_java
 from tests.kafka_client import Cluster
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook: marked later, they would be ignored
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks every test that asks for a broker, so that `-m "not kafka"` leaves them out.
-
-    Where tests are dealt out to several processes, these stay in two: those that share a healthy broker, and the
-    faults, which have a broker of their own to harm.
-    """
+    """Marks every test that asks for a broker, so that `-m "not kafka"` leaves them out."""
     for item in items:
-        wanted = set(getattr(item, "fixturenames", ()))
-        if {"kafka_tools", "broker", "cluster", "bench"} & wanted:
+        if {"kafka_tools", "broker", "cluster", "bench"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("kafka")
-            item.add_marker(pytest.mark.xdist_group("faults" if "bench" in wanted else "kafka"))
 
 
 @pytest.fixture(scope="session")
@@ -38,7 +31,7 @@ def kafka_tools() -> None:
 
 @pytest.fixture(scope="session")
 def broker(kafka_tools: None) -> Iterator[Broker]:
-    """A broker that all tests share; a test that kills one starts its own."""
+    """A broker that all tests of a process share; a test that kills one starts its own."""
     with Broker() as running:
         yield running
 
