@@ -61,6 +61,10 @@ class Interrupted(BrokerError):
     """What was sent may or may not have arrived. State is restored and the records since it are read again."""
 
 
+class PartitionsLost(Interrupted):
+    """The group gave our partitions to others before we had committed: they do it again. No fault of the broker."""
+
+
 class BadInputLimit(WatchkeeperError):
     """The feed gives more dead letters than limits.bad_share of limits.bad_of_last records."""
 

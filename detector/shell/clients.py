@@ -7,22 +7,27 @@ import structlog
 from kafka import KafkaConsumer, KafkaProducer
 from kafka.errors import (
     AuthorizationError,
+    CommitFailedError,
     FencedInstanceIdError,
+    IllegalGenerationError,
     KafkaConfigurationError,
     KafkaError,
     KafkaTimeoutError,
     MessageSizeTooLargeError,
+    RebalanceInProgressError,
     RecordListTooLargeError,
     SaslAuthenticationFailedError,
+    UnknownMemberIdError,
     UnsupportedVersionError,
 )
 
-from detector.errors import BrokerError, Interrupted
+from detector.errors import BrokerError, Interrupted, PartitionsLost
 from detector.shell.connection import client_options
 from detector.shell.membership import Claims
 from detector.shell.refusals import lacking, unreachable
 from schemas.config import Settings
 
+LOST_PARTITION = (CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError)
 _SAY_WAITING_S = 5.0
 # Trying again changes nothing: a person must act.
 _FINAL = (
@@ -137,4 +142,6 @@ def fault(doing: str, error: BaseException, operation: str = "Read") -> BrokerEr
         return lacking(doing, error, operation) or BrokerError(
             problem, "check it with 'watchkeeper check'; nothing that was not confirmed is committed"
         )
+    if isinstance(error, LOST_PARTITION):
+        return PartitionsLost(problem, "this mends itself: another member goes on from the last checkpoint")
     return Interrupted(problem, "check the broker with 'watchkeeper check'; nothing unconfirmed is committed")

@@ -15,7 +15,7 @@ from types import FrameType
 import structlog
 
 from detector.config import load_settings
-from detector.errors import BrokerError, ConfigError
+from detector.errors import BrokerError, ConfigError, Interrupted, PartitionsLost
 from detector.shell.files import FileTransport
 from detector.shell.http import Health, HttpServer
 from detector.shell.kafka import KafkaTransport
@@ -94,16 +94,27 @@ def _drain(loop: Loop, transport: Transport, health: Health, notifier: Notifier)
     health.stopping = True
     notifier.send("STOPPING=1")
     budget = loop.settings.limits.drain_s
-    if not loop.interrupted:
-        loop.commit(budget / 4)
+    left = _last_commit(loop, budget / 4)
     transport.close(max(budget - (time.monotonic() - begun), 0.5))
-    if loop.interrupted:
+    if left is not None and not isinstance(left, PartitionsLost):
         problem = "stopped while the broker did not confirm deliveries"
         raise BrokerError(problem, "nothing is lost: the next start reads again from the last checkpoint")
     took = time.monotonic() - begun
     if took > budget:
         raise BrokerError(f"draining took {took:.1f} s of {budget:.1f} s", "raise limits.drain_s")
     structlog.get_logger().info("stopped", drained_s=round(took, 3))
+
+
+def _last_commit(loop: Loop, within_s: float) -> Interrupted | None:
+    """Commits, or says what was in the way."""
+    if loop.interrupted is not None:
+        return loop.interrupted
+    try:
+        loop.commit(within_s)
+    except PartitionsLost as lost:
+        structlog.get_logger().warning("not committed", reason=lost.problem, remedy=lost.remedy)
+        return lost
+    return None
 
 
 def _reload(loop: Loop, path: Path | None, metrics: Metrics) -> None:

@@ -13,30 +13,24 @@ from typing import Any
 import structlog
 from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.errors import (
-    CommitFailedError,
     CorruptRecordError,
-    IllegalGenerationError,
     IllegalStateError,
     KafkaError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
-    RebalanceInProgressError,
-    UnknownMemberIdError,
 )
 from kafka.structs import ConsumerGroupMetadata
 
 from detector.errors import BrokerError, DataError, Interrupted
-from detector.shell.clients import Clients, fault
+from detector.shell.clients import LOST_PARTITION, Clients, fault
 from detector.shell.deliveries import Deliveries
 from detector.shell.membership import Changes, Claims, Notes
 from detector.shell.rights import demand_rights
 from detector.shell.transport import ControlRecord, Message, Polled
 from schemas.config import Settings
 
-_LOST_PARTITION = (CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError)
 _READ_MS = 200
 _CONTROL_EVERY_S = 0.25
-_STALL_S = 15.0
 _CORRUPT_TRIES = 3  # a broken wire mends itself, a broken disk does not
 _PLACE = re.compile(r"partition=(\d+)\D+offset (\d+)")
 
@@ -54,7 +48,6 @@ class KafkaTransport:
         ] = {}  # offsets that a rebalance kept from being committed
         self._corrupt: dict[tuple[int, int], int] = {}  # place of a batch -> how often it was corrupt
         self._control_at = 0.0
-        self._fed_at = time.monotonic()
         self._reader = clients.first_reader()
         demand_rights(settings)
         self._check_topics()
@@ -78,7 +71,6 @@ class KafkaTransport:
         found, gaps = self._fetch(timeout_s, most)
         # In this order: a rebalance in between makes the membership too old, which is refused, never too new.
         self._member = self._consumer.group_metadata()
-        self._look_after(bool(found))
         changes = self._notes.take(self._member, self._next)
         records: list[Any] = []
         for place, part in found.items():
@@ -147,7 +139,7 @@ class KafkaTransport:
             return
         try:
             self._consumer.commit(self._unmarked, timeout_ms=int(timeout_s * 1000))
-        except _LOST_PARTITION:
+        except LOST_PARTITION:
             return  # in the middle of a rebalance: what is ours after it is marked the next time
         except KafkaError as error:
             raise fault("committing offsets", error) from error
@@ -197,16 +189,6 @@ class KafkaTransport:
             return {}, self._retry_corrupt(str(error))
         except KafkaError as error:
             raise fault("polling", error) from error
-
-    def _look_after(self, fed: bool) -> None:
-        """A client that gives nothing for long has nothing to give, or has forgotten to ask: now it asks again."""
-        now = time.monotonic()
-        if fed or now - self._fed_at < _STALL_S:
-            self._fed_at = now if fed else self._fed_at
-            return
-        self._fed_at = now
-        self._notes.compare(self._next, {place.partition for place in self._consumer.assignment()})
-        self._rewind()
 
     def _pass_over(self, wanted: Mapping[TopicPartition, int]) -> dict[int, tuple[int, int]]:
         """Retention took records before they were read: goes on with the oldest that is there."""

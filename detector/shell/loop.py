@@ -10,7 +10,7 @@ import structlog
 from detector.bundle import OnnxScorer
 from detector.core import checkpoint
 from detector.core.watch import Outcome, Watch
-from detector.errors import BadInputLimit, DataError, Interrupted
+from detector.errors import BadInputLimit, DataError, Interrupted, PartitionsLost
 from detector.shell.control import parse_control
 from detector.shell.http import Health
 from detector.shell.messages import outcome_messages
@@ -69,7 +69,7 @@ class Loop:
         self._positions: dict[int, int] = {}  # assigned partition -> next offset
         self._committed: dict[int, int] = {}
         self._transactional = settings.delivery == "exactly_once"
-        self.interrupted = False  # a delivery failed and work has not begun again
+        self.interrupted: Interrupted | None = None  # what failed, until work has begun again
         self._pause_s = 0.0  # what the last interruption waited; longer each time, until a commit succeeds
         self._checkpoint_at = time.monotonic() + settings.limits.checkpoint_s
         self._recent: deque[tuple[int, int]] = deque()  # records and dead letters of recent polls
@@ -145,7 +145,7 @@ class Loop:
             self._let_go(partition)
         try:
             if polled.lost and self._transactional:
-                raise Interrupted("partitions were taken away within a transaction", "this mends itself")
+                raise PartitionsLost("partitions were taken away within a transaction", "this mends itself")
             if polled.revoked:
                 self.commit()  # what the next owner need not read again
         finally:
@@ -182,7 +182,7 @@ class Loop:
     def _wait_out(self, fault: Interrupted) -> None:
         """Says what failed and waits a moment: longer each time, until it can go on."""
         self._pause_s = min(max(2 * self._pause_s, 0.1), _LONGEST_PAUSE_S)
-        self.interrupted = self._health.interrupted = True
+        self.interrupted, self._health.interrupted = fault, True
         self._health.advanced = time.monotonic()  # waiting for a broker is life: a restart would not bring it back
         self._metrics.interruptions.inc()
         self._log.warning("interrupted", reason=fault.problem, remedy=fault.remedy, next_try_s=self._pause_s)
@@ -192,7 +192,7 @@ class Loop:
         self._transport.recover()
         for partition in sorted(self._positions):
             self._take_up(partition)
-        self.interrupted = self._health.interrupted = False
+        self.interrupted, self._health.interrupted = None, False
         self._metrics.recoveries.inc()
         self._log.info("recovered", partitions=len(self._positions))
 

@@ -60,12 +60,6 @@ class Notes(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python ha
             self._assigned -= _numbers(lost)
             self._lost |= _numbers(lost)
 
-    def compare(self, held: Collection[int], given: Collection[int]) -> None:
-        """Notes what no listener was told. held: what the loop works on; given: what the client says is ours."""
-        with self._lock:
-            self._assigned |= set(given) - set(held)
-            self._lost |= set(held) - set(given)
-
     def take(self, member: ConsumerGroupMetadata, held: Collection[int]) -> Changes:
         """What changed since the last call; what was given up in an earlier generation counts as lost.
 

@@ -2,16 +2,21 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from kafka.errors import CommitFailedError
 
 from detector.bundle import load_bundle
 from detector.core.state import MARKER, decode_marker
-from detector.errors import BadInputLimit, DataError, Interrupted
+from detector.errors import BadInputLimit, BrokerError, DataError, Interrupted, PartitionsLost
+from detector.shell.clients import fault
+from detector.shell.daemon import _drain
 from detector.shell.http import Health
 from detector.shell.loop import Loop
 from detector.shell.metrics import Metrics
+from detector.shell.notify import Notifier
 from detector.shell.transport import ControlRecord, Message, Polled, Stream
 from detector.store import Store
 from schemas.config import Drift, Limits, Settings, WatchRule
@@ -247,3 +252,30 @@ def test_a_malformed_control_message_is_refused_and_counted(store: Store, data: 
     transport.messages = [ControlRecord(data, "here")]
     assert over.tick()
     assert over._metrics.bad_control._value.get() == 1
+
+
+def test_a_stop_in_the_middle_of_a_rebalance_is_no_fault(store: Store) -> None:
+    """Partitions that others have got are theirs to go on with; deliveries that the broker kept back are a fault."""
+    for left, fails in ((PartitionsLost("moved", "wait"), False), (Interrupted("away", "look"), True)):
+        transport = FakeTransport([[]])
+        over = loop(store, transport)
+        over.tick()
+        over.interrupted, transport.calls = left, []
+        with pytest.raises(BrokerError, match="did not confirm") if fails else nullcontext():
+            _drain(over, transport, Health(), Notifier())
+        assert transport.calls == ["close"]
+
+
+def test_a_last_commit_that_a_rebalance_refuses_is_no_fault(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is lost by it: the next owner goes on from the last checkpoint."""
+
+    def refuse(offsets: Mapping[int, int], timeout_s: float) -> None:
+        raise fault("committing the transaction", CommitFailedError())
+
+    transport = FakeTransport([[line(0)]])
+    over = loop(store, transport, checkpoint_s=60)
+    over.tick()
+    over.tick()
+    monkeypatch.setattr(transport, "commit", refuse)
+    _drain(over, transport, Health(), Notifier())
+    assert transport.calls[-1] == "close"

@@ -39,13 +39,6 @@ def test_a_member_that_was_thrown_out_begins_anew_with_what_it_gets_again() -> N
     assert notes.take(member(5, "b"), {0, 1}) == changes(set(), set(), set())
 
 
-def test_what_listeners_were_not_told_is_found_by_comparing() -> None:
-    """The client's own view of what is ours counts."""
-    notes = Notes(lambda: 1, Claims())
-    notes.compare(held={0, 1}, given={1, 2})
-    assert notes.take(member(1, "a"), {0, 1}) == changes({2}, set(), {0})
-
-
 def test_a_member_that_was_thrown_out_claims_nothing() -> None:
     """Or the leader waits for it to give up what it has not, and nobody gets these partitions."""
     claims = Claims()
