@@ -171,7 +171,7 @@ def _element_of(annotation: Any) -> Any:
 
 
 def _nearest(key: str, known: list[str], path: tuple[str, ...]) -> str:
-    close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(key, known, n=1)
     if close:
         return f"did you mean {_dotted(*path, close[0])}?"
     return f"known keys here: {', '.join(sorted(known))}"

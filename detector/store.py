@@ -68,6 +68,17 @@ class Store:
                 f"the pointer {path} cannot be read", f"run: watchkeeper models promote {model} VERSION"
             ) from None
 
+    def in_use(self, model: str) -> str:
+        """The version that `current` points at. Raises BundleError where there is none."""
+        pointer = self.pointer(model)
+        if pointer is not None:
+            return pointer.model_version
+        versions = self.versions(model)
+        problem = f"no version of {model} is in use in the store {self.url}"
+        if versions:
+            raise BundleError(problem, f"run: watchkeeper models promote {model} {versions[-1]}")
+        raise BundleError(problem, f"run: watchkeeper train --model {model}, or correct 'store'")
+
     def read(self, model: str, version: str, name: str) -> bytes:
         """A file of a bundle."""
         self._refuse_open(model, version, name)

@@ -68,7 +68,7 @@ def show(
 ) -> None:
     """Show what a version was fitted on, how it is calibrated, and what it needs. Changes nothing."""
     store = Store.of(load_settings(config))
-    manifest, digest = load_manifest(store, model, version or _in_use(store, model))
+    manifest, digest = load_manifest(store, model, version or store.in_use(model))
     signature = store.signature(model, manifest.model_version)
     if as_json:
         added = {"manifest_sha256": digest, "signature": signature}
@@ -174,13 +174,6 @@ def _announce(settings: Settings, store: Store, model: str, version: str) -> Non
             f"{model} is at {version} in the store, but running daemons could not be told ({error.problem})",
             f"run it again when the broker is back: watchkeeper models promote {model} {version}",
         ) from None
-
-
-def _in_use(store: Store, model: str) -> str:
-    pointer = store.pointer(model)
-    if pointer is None:
-        raise BundleError(f"no version of {model} is in use in the store {store.url}", "run: watchkeeper models list")
-    return pointer.model_version
 
 
 def _fault(store: Store, model: str, version: str) -> str | None:

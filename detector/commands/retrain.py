@@ -5,11 +5,10 @@ from typing import Annotated
 
 import typer
 
+from detector.commands.chosen import chosen_model
 from detector.commands.options import ConfigOption, JsonOption
 from detector.config import load_settings
-from detector.errors import ConfigError
 from detector.shell.control import send_control
-from schemas.config import Settings
 from schemas.control import RetrainRequest, Trigger
 
 
@@ -27,7 +26,7 @@ def retrain(
     in use stays until the new one has passed the worker's gate and the daemon's checks.
     """
     settings = load_settings(config)
-    request = _request(_model(settings, model), reason, datetime.now(UTC))
+    request = _request(chosen_model(settings, model), reason, datetime.now(UTC))
     if not as_json:
         typer.echo(f"asking for a new version of {request.model} on {settings.topics.control}")
     send_control(settings, request)
@@ -37,18 +36,6 @@ def retrain(
     typer.echo(f"request {request.id} is sent")
     given = f" --config {config}" if config else ""
     typer.echo(f"next: a worker must be running (watchkeeper worker{given}); then see: watchkeeper models list{given}")
-
-
-def _model(settings: Settings, name: str | None) -> str:
-    """The model asked for, which must be one that the configuration uses."""
-    used = sorted({rule.model for rule in settings.watch} | set(settings.training))
-    if name is None and len(used) == 1:
-        return used[0]
-    if name is None:
-        raise ConfigError(f"the configuration uses {len(used)} models", f"name one of: {', '.join(used)}")
-    if name not in used:
-        raise ConfigError(f"the configuration uses no model {name[:80]!r}", f"name one of: {', '.join(used)}")
-    return name
 
 
 def _request(model: str, reason: str, at: datetime) -> RetrainRequest:

@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 
+from detector.commands.chosen import watched_model
 from detector.commands.options import ConfigOption
 from detector.config import load_settings
-from detector.errors import ConfigError, WatchkeeperError
+from detector.errors import WatchkeeperError
 from detector.shell.logs import configure_logs, say
-from schemas.config import Settings
 
 _INSTALL = 'pip install "watchkeeper[serve]"'
 
@@ -35,18 +35,7 @@ def serve(
     settings = load_settings(config)
     configure_logs(settings.logging)
     with listen(settings.serve) as listening:
-        served = load_served(settings, _model(settings, model), version)
+        served = load_served(settings, watched_model(settings, model), version)
         host, port = listening.getsockname()[:2]
         say(f"serving {served.scorer.manifest.model} {served.version} on http://{host}:{port}; stop with Ctrl-C")
         run_server(served, listening)
-
-
-def _model(settings: Settings, name: str | None) -> str:
-    watched = list(dict.fromkeys(rule.model for rule in settings.watch))
-    if name is not None:
-        return name
-    if len(watched) > 1:
-        raise ConfigError(
-            f"the configuration watches {len(watched)} models", f"choose with --model: {', '.join(watched)}"
-        )
-    return watched[0]

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from detector.bundle import OnnxDecoder, OnnxScorer, load_bundle, load_decoder
 from detector.core.rows import Rows
 from detector.core.watch import Watch
-from detector.errors import BundleError
 from detector.serving import bodies
 from detector.shell.models import check_feed
 from detector.store import Store
@@ -129,13 +128,7 @@ class Served:
 def load_served(settings: Settings, model: str, version: str | None) -> Served:
     """Loads and verifies a bundle; version: None takes the one in use now. Raises BundleError, ConfigError."""
     store = Store.of(settings)
-    if version is None:
-        pointer = store.pointer(model)
-        if pointer is None:
-            problem = f"the store {settings.store} has no current version of {model}"
-            raise BundleError(problem, f"name one with --version, or run: watchkeeper train --model {model}")
-        version = pointer.model_version
-    scorer = load_bundle(store, model, version)
+    scorer = load_bundle(store, model, version or store.in_use(model))
     check_feed(settings, scorer)
     return Served(settings, scorer, load_decoder(store, scorer.manifest))
 

@@ -70,17 +70,11 @@ def _models(settings: Settings) -> Iterator[Finding]:
 
 
 def _model(store: Store, subject: str, model: str) -> Finding:
-    pointer = store.pointer(model)
-    if pointer is None:
-        versions = store.versions(model)
-        problem = f"no version of it is in use in the store {store.url}"
-        if versions:
-            return Finding(Status.FAIL, subject, problem, f"run: watchkeeper models promote {model} {versions[-1]}")
-        return Finding(Status.FAIL, subject, problem, f"run: watchkeeper train --model {model}, or correct 'store'")
-    manifest = load_bundle(store, model, pointer.model_version).manifest
+    version = store.in_use(model)
+    manifest = load_bundle(store, model, version).manifest
     shape = f"{len(manifest.sensors)} sensors, window of {manifest.window} rows, period {manifest.period_s:g} s"
-    sound = f"version {manifest.model_version} is whole and passes its golden check"
-    return Finding(Status.OK, subject, f"{sound}: {shape}; signature: {store.signature(model, pointer.model_version)}")
+    sound = f"version {version} is whole and passes its golden check"
+    return Finding(Status.OK, subject, f"{sound}: {shape}; signature: {store.signature(model, version)}")
 
 
 def _files(settings: Settings) -> Iterator[Finding]:

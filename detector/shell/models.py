@@ -19,13 +19,7 @@ def load_current(settings: Settings) -> dict[str, OnnxScorer]:
     store = Store.of(settings)
     scorers: dict[str, OnnxScorer] = {}
     for model in dict.fromkeys(rule.model for rule in settings.watch):
-        pointer = store.pointer(model)
-        if pointer is None:
-            raise BundleError(
-                f"the store {settings.store} has no current version of {model}",
-                f"run: watchkeeper train --model {model} --data HISTORY",
-            )
-        scorers[model] = load_bundle(store, model, pointer.model_version)
+        scorers[model] = load_bundle(store, model, store.in_use(model))
         check_feed(settings, scorers[model])
     return scorers
 

@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 
 from detector.bundle import OnnxScorer, load_bundle
+from detector.commands.chosen import watched_model
 from detector.commands.options import ConfigOption, JsonOption
 from detector.config import load_settings
-from detector.errors import BundleError, ConfigError
+from detector.errors import ConfigError
 from detector.store import Store
 from schemas.config import Settings
 from trainer.explain import explain as look_into
@@ -68,13 +69,5 @@ def _scorer(settings: Settings, model: str | None, version: str | None, bundle: 
             raise ConfigError("--bundle and --model or --version are both given", "give one of them")
         place = bundle.resolve()
         return load_bundle(Store(str(place.parent.parent), settings.trust), place.parent.name, place.name)
-    watched = list(dict.fromkeys(rule.model for rule in settings.watch))
-    if model is None and len(watched) > 1:
-        raise ConfigError(
-            f"the configuration watches {len(watched)} models", f"choose with --model: {', '.join(watched)}"
-        )
-    store, name = Store.of(settings), model or watched[0]
-    pointer = store.pointer(name)
-    if version is None and pointer is None:
-        raise BundleError(f"no version of {name} is in use", f"run: watchkeeper models promote {name} VERSION")
-    return load_bundle(store, name, version or (pointer.model_version if pointer else ""))
+    store, name = Store.of(settings), watched_model(settings, model)
+    return load_bundle(store, name, version or store.in_use(name))

@@ -6,13 +6,13 @@ from typing import Annotated, Any
 
 import typer
 
+from detector.commands.chosen import chosen_model
 from detector.commands.options import ConfigOption, JsonOption
 from detector.config import load_settings
 from detector.errors import ConfigError
 from detector.store import Store
 from schemas.config import Settings
 from schemas.training import Training
-from trainer.commands.chosen import chosen_model
 from trainer.fitted import Fitted
 from trainer.history import History
 from trainer.progress import Silent, progress

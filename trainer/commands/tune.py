@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from detector.commands.chosen import chosen_model
 from detector.commands.options import ConfigOption, JsonOption
 from detector.config import load_settings, read_document
 from detector.errors import DataError, WatchkeeperError
 from schemas.training import Training
-from trainer.commands.chosen import chosen_model
 from trainer.sources import read_history
 
 _INSTALL = 'pip install "watchkeeper[tune]"'

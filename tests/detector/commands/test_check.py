@@ -86,7 +86,7 @@ def test_a_model_that_was_never_trained_fails_with_the_command_that_trains_it(co
     config.write_text(config.read_text().replace("model: pump", "model: fan"))
     result = run("--config", config)
     assert result.exit_code == 1
-    assert "FAIL  model fan: no version of it is in use" in result.stdout
+    assert "FAIL  model fan: no version of fan is in use" in result.stdout
     assert "watchkeeper train --model fan" in result.stdout
 
 

@@ -62,7 +62,7 @@ def test_without_a_known_model_nothing_is_sent(config: Path, arguments: tuple[st
     """Two models and no name, or a name that no rule uses: the line lists the names."""
     ran = invoke(retrain, *arguments, "--config", config)
     assert ran.code == 2
-    assert "name one of: fans, pumps" in ran.err
+    assert "name one of: pumps, fans" in ran.err
     assert _sent(config) == []
 
 

@@ -194,7 +194,7 @@ def test_what_keeps_it_from_serving_is_one_line(tmp_path: Path) -> None:
     tiny("v1").publish(Store(str(tmp_path / "models")))
     command = [sys.executable, "-m", "detector.cli", "serve", "--config"]
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        for port, code, word in ((0, 4, "has no current version"), (taken.getsockname()[1], 2, "cannot listen")):
+        for port, code, word in ((0, 4, "no version of pumps is in use"), (taken.getsockname()[1], 2, "cannot listen")):
             config = tmp_path / "watch.yaml"
             config.write_text(f"store: {tmp_path / 'models'}\nwatch: [{{model: pumps}}]\nserve: {{port: {port}}}\n")
             done = subprocess.run([*command, str(config)], capture_output=True, text=True, timeout=60, check=False)
