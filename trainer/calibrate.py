@@ -10,11 +10,10 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.core.scoring import Chain
 from schemas.manifest import Calibration, Scoring
 from schemas.training import Threshold, Training
 from trainer.covariance import shrunk_covariance
-from trainer.evidence import joint, short
+from trainer.evidence import advance, joint, short
 from trainer.losses import squares
 from trainer.members import Said, joined
 from trainer.parts import ERROR_LIMIT, Standard
@@ -82,14 +81,14 @@ def calibrate_chain(held: HeldOut, raw: Floats, weights: Doubles, training: Trai
     """
     if training.score != "mahalanobis":
         scoring = Scoring(method="graph", score_alpha=training.score_alpha)
-        return scoring, _advance(scoring, held, raw)[0]
+        return scoring, advance(scoring, held.slots, raw, held.fresh)[0]
     smooth = _scoring(np.zeros(raw.shape[1]), np.eye(raw.shape[1]), training)
-    vectors = _advance(smooth, held, raw)[1]
+    vectors = advance(smooth, held.slots, raw, held.fresh)[1]
     scores = np.empty(len(raw))
     for number in np.unique(held.block):
         mine = held.block == number
         others = _scatter(vectors[~mine], weights, training)
-        scores[mine] = _advance(others, held, raw)[0][mine]
+        scores[mine] = advance(others, held.slots, raw, held.fresh)[0][mine]
     return _scatter(vectors, weights, training), scores
 
 
@@ -132,12 +131,6 @@ def _scoring(center: Doubles, precision: Doubles, training: Training) -> Scoring
         precision=tuple(tuple(short(v) for v in row) for row in precision.tolist()),
         score_alpha=training.score_alpha,
     )
-
-
-def _advance(scoring: Scoring, held: HeldOut, raw: Floats) -> tuple[Doubles, Doubles]:
-    """Scores and smoothed vectors of all held-out windows, through the detector's own chain."""
-    chain = Chain(scoring, raw.shape[1], int(held.slots.max()) + 1)
-    return chain.advance(held.slots, raw, held.fresh)
 
 
 def _halves(slots: Ints) -> Ints:

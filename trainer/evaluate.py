@@ -1,6 +1,6 @@
 """Detection quality: every series trained on its own train rows and judged causally by the daemon's core."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,20 +9,18 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from detector.bundle import OnnxScorer
-from detector.core.rows import Rows
-from detector.core.watch import Watch
-from schemas.config import Drift, ScoresOut, Settings, WatchRule
 from schemas.training import Training
 from trainer.baselines import BASELINES, say
 from trainer.events import rules
 from trainer.fitted import Fitted
+from trainer.history import AssetHistory
 from trainer.judge import Judged, Said, judge
 from trainer.recipe import train
 from trainer.series import Series
+from trainer.watched import watched
 
 MODEL = "evaluate"
 OURS = "watchkeeper"
-POLL = 1000  # rows given at once; the outcome does not depend on it
 # Windows and smoothed scores begin on known ground: so many train rows go before the first test row.
 CONTEXT_WINDOWS, CONTEXT_ROWS = 2, 100
 
@@ -61,30 +59,14 @@ def said_of(series: Series, fitted: Fitted) -> Said:
 
 def score_series(series: Series, fitted: Fitted) -> Doubles:
     """The daemon's scores of the test rows, (row,); a row without a score keeps the one before it."""
-    settings = Settings(
-        watch=(WatchRule(model=MODEL),), drift=Drift(enabled=False), scores=ScoresOut(emit="all"), transport="files"
-    )
-    scorer = OnnxScorer(fitted.manifest, fitted.graph)
-    watch = Watch(settings, {MODEL: scorer}, by_feed=True, topic="evaluate")
     known = series.train.assets[0]
     before = CONTEXT_WINDOWS * fitted.manifest.window + CONTEXT_ROWS if series.follows else 0
     begins = max(len(known.times) - before, 0)
     times = np.concatenate([known.times[begins:], series.times])
     values = np.concatenate([known.values[begins:], series.values])
-    scores = np.full(len(times), np.nan)
-    for begin in range(0, len(times), POLL):
-        end = min(begin + POLL, len(times))
-        rows = Rows(
-            topic="evaluate",
-            partitions=np.zeros(end - begin, np.int64),
-            offsets=np.arange(begin, end),
-            assets=[series.name] * (end - begin),
-            times=times[begin:end],
-            values=values[begin:end],
-            sensors=series.train.sensors,
-        )
-        for block in watch.process_rows(rows, float(times[end - 1])).scores:
-            scores[block.offsets] = block.scores
+    asset = AssetHistory(series.name, times, values)
+    history = replace(series.train, assets=(asset,))
+    scores, _ = watched(OnnxScorer(fitted.manifest, fitted.graph), history)
     return _carried(scores)[-len(series.times) :]
 
 

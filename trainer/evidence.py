@@ -43,15 +43,12 @@ class Evidence:
         width = raw.shape[1]
         zeros, ones = (0.0,) * width, tuple(map(tuple, np.eye(width).tolist()))
         part = Part(name=name, width=width, vector_alpha=alpha, center=zeros, precision=ones, scale=1.0)
-        return self._advance(Scoring(method="sum", parts=(part,)), raw)[1]
+        return advance(Scoring(method="sum", parts=(part,)), self.slots, raw, self.fresh)[1]
 
     def levels(self, distances: Doubles, alpha: float) -> Doubles:
         """The EWMA of a score (window,)."""
-        return self._advance(Scoring(method="graph", score_alpha=alpha), np.asarray(distances[:, None], np.float32))[0]
-
-    def _advance(self, scoring: Scoring, raw: Floats) -> tuple[Doubles, Doubles]:
-        chain = Chain(scoring, raw.shape[1], int(self.slots.max()) + 1)
-        return chain.advance(self.slots, raw, self.fresh)
+        raw = np.asarray(distances[:, None], np.float32)
+        return advance(Scoring(method="graph", score_alpha=alpha), self.slots, raw, self.fresh)[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +77,12 @@ class Gauge:
             precision=tuple(tuple(map(short, row)) for row in precision.tolist()),
             scale=short(self.scale),
         )
+
+
+def advance(scoring: Scoring, slots: Ints, raw: Floats, fresh: Bools) -> tuple[Doubles, Doubles]:
+    """Scores (window,) and smoothed vectors (window, column) of windows, through the detector's own chain."""
+    chain = Chain(scoring, raw.shape[1], int(slots.max()) + 1)
+    return chain.advance(slots, raw, fresh)
 
 
 def standards(said: Said, constant: Bools) -> dict[PartName, Standard]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 Doubles = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -66,22 +67,14 @@ def area_under_pr(labels: Bools, scores: Doubles) -> float | None:
     """Average precision: the area under the precision-recall curve as a step sum; None without an anomalous row."""
     if not labels.any():
         return None
-    order = np.argsort(-scores, kind="stable")
-    hits, sorted_scores = np.cumsum(labels[order]), scores[order]
-    last = np.r_[np.flatnonzero(np.diff(sorted_scores)), len(scores) - 1]  # rows of one score stand or fall together
-    precision, recall = hits[last] / (last + 1), hits[last] / hits[-1]
-    return float(np.sum(np.diff(np.r_[0.0, recall]) * precision))
+    return float(average_precision_score(labels, scores))
 
 
 def area_under_roc(labels: Bools, scores: Doubles) -> float | None:
     """Chance that an anomalous row scores higher than a normal one, ties half; None without rows of both kinds."""
-    hits = int(labels.sum())
-    others = len(labels) - hits
-    if not hits or not others:
+    if labels.all() or not labels.any():
         return None
-    _, place, count = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = np.cumsum(count) - (count - 1) / 2  # the mean rank of equal scores
-    return float((ranks[place][labels].sum() - hits * (hits + 1) / 2) / (hits * others))
+    return float(roc_auc_score(labels, scores))
 
 
 def _share(part: int, whole: int) -> float:

@@ -20,7 +20,7 @@ from trainer.fitted import Example, Fitted
 from trainer.graph import Graph
 from trainer.history import History
 from trainer.manifest import Calibrated, build_manifest
-from trainer.members import Member, fit_member, say_of
+from trainer.members import CHUNK, Member, fit_member, say_of
 from trainer.parts import Parts, Standard
 from trainer.prepare import Prepared, prepare
 from trainer.preprocess import Scaling
@@ -31,7 +31,6 @@ Doubles = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 LEAST_WINDOWS = 50  # fewer cannot tell what is normal
-CHUNK = 8192  # windows at once, where nothing is learnt
 PARITY_WINDOWS = 256
 EXAMPLES = 4
 

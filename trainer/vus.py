@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer.events import spans
+
 Doubles = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -34,8 +36,7 @@ def volume_under_pr(labels: Bools, scores: Doubles, buffer: int = BUFFER) -> flo
     if not labels.any():
         return None
     sweep = _sweep(labels, scores)
-    edges = np.flatnonzero(np.diff(np.r_[False, labels, False]))
-    begins, ends = edges[::2], edges[1::2] - 1  # first and last row of each event
+    begins, ends = np.array(spans(labels)).T
     padded = np.r_[scores, -np.inf]
     areas = []
     for length in range(buffer + 1):

@@ -5,10 +5,10 @@ What a network must beat: everything else that the product does is here as well.
 
 import numpy as np
 
-from detector.core.scoring import Chain
 from schemas.manifest import Scoring
 from trainer.baselines.seam import Doubles, Score
 from trainer.covariance import drift_weights, shrunk_covariance
+from trainer.evidence import advance
 
 VECTOR_ALPHA, SCORE_ALPHA = 0.35, 0.2  # about the last 5 rows, and the last 10
 
@@ -38,7 +38,7 @@ def _advance(scoring: Scoring, rows: Doubles) -> tuple[Doubles, Doubles]:
     fresh = np.zeros(len(rows), bool)
     fresh[:1] = True
     slots = np.zeros(len(rows), np.int64)
-    return Chain(scoring, rows.shape[1], 1).advance(slots, rows.astype(np.float32), fresh)
+    return advance(scoring, slots, rows.astype(np.float32), fresh)
 
 
 def _nested(matrix: Doubles) -> tuple[tuple[float, ...], ...]:

@@ -6,14 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.bundle import OnnxScorer
-from detector.core.rows import Rows
-from detector.core.watch import Watch
 from detector.core.windows import WindowShape
 from schemas.alert import Alert, AlertKind
-from schemas.config import Alarms, Drift, ScoresOut, Settings, WatchRule
+from schemas.config import Alarms
 from trainer.folds import thinned
 from trainer.history import History
 from trainer.replay import Replay, replay
+from trainer.watched import watched
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -21,7 +20,6 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 CLOSELY = 2000  # windows looked at closely, evenly spread; a scatter of more is a blot
-POLL = 1000  # rows given at once
 MOST_SENSORS = 50  # that an alert may name
 
 
@@ -56,7 +54,8 @@ def look(scorer: OnnxScorer, history: History, alarms: Alarms) -> View:
     replayed = replay(history, shape)
     chosen = thinned(np.arange(len(replayed)), CLOSELY)
     windows = replayed.windows(chosen)
-    scores, alerts = _watched(scorer, history, alarms)
+    named = alarms.model_copy(update={"top_sensors": min(len(history.sensors), MOST_SENSORS)})
+    scores, alerts = watched(scorer, history, named)
     return View(
         scorer=scorer,
         history=history,
@@ -66,35 +65,8 @@ def look(scorer: OnnxScorer, history: History, alarms: Alarms) -> View:
         flat=_standard(windows),
         codes=scorer.reconstruct(windows)[1].astype(np.float64).reshape(len(windows), -1),
         scores=scores,
-        alerts=alerts,
+        alerts=[alert for alert in alerts if alert.data.kind is AlertKind.PROCESS],
     )
-
-
-def _watched(scorer: OnnxScorer, history: History, alarms: Alarms) -> tuple[Doubles, list[Alert]]:
-    """Scores of all rows and process alerts that name every sensor, asset after asset."""
-    model = scorer.manifest.model
-    named = alarms.model_copy(update={"top_sensors": min(len(history.sensors), MOST_SENSORS)})
-    settings = Settings(
-        watch=(WatchRule(model=model),), drift=Drift(enabled=False), scores=ScoresOut(emit="all"), transport="files",
-        alarms=named,
-    )  # fmt: skip
-    watch = Watch(settings, {model: scorer}, by_feed=True, topic="explain")
-    scores, alerts, first = np.full(history.rows, np.nan), [], 0
-    for asset in history.assets:
-        for begin in range(0, len(asset.times), POLL):
-            part = slice(begin, begin + POLL)
-            count = len(asset.times[part])
-            offsets = first + begin + np.arange(count)
-            rows = Rows(
-                "explain", np.zeros(count, np.int64), offsets, [asset.name] * count, asset.times[part],
-                asset.values[part], history.sensors,
-            )  # fmt: skip
-            outcome = watch.process_rows(rows, float(asset.times[part][-1]))
-            alerts += [alert for alert in outcome.alerts if alert.data.kind is AlertKind.PROCESS]
-            for block in outcome.scores:
-                scores[block.offsets] = block.scores
-        first += len(asset.times)
-    return scores, alerts
 
 
 def _standard(windows: Floats) -> Doubles:
