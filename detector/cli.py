@@ -46,7 +46,7 @@ def register(arguments: Sequence[str]) -> None:
     register_own(app)
     asked = arguments[0] if arguments else ""
     points = {point.name: point for point in entry_points(group=COMMANDS)}
-    if asked in _own_names():
+    if asked == "--version" or asked in _own_names():
         return
     for name, point in points.items():
         if find_spec("torch") is None:
