@@ -27,7 +27,7 @@ class Sensor(Contract):
     )
 
 
-PartName = Literal["values", "residual", "forecast", "distance"]
+PartName = Literal["values", "residual", "forecast", "distance", "latent_neighbours", "latent_centres"]
 
 
 class Part(Contract):

@@ -85,7 +85,9 @@ class SumPart(Contract):
 
     name: PartName = Field(
         description="values: the last row's values themselves; residual: what the network does not rebuild of them; "
-        "forecast: what a forecaster does not expect of them; distance: from the nearest of some typical windows"
+        "forecast: what a forecaster does not expect of them; distance: from the nearest of some typical windows; "
+        "latent_neighbours: of the window's code from the nearest codes of training windows; latent_centres: of the "
+        "code from the nearest of some typical codes"
     )
     vector_alpha: float = Field(default=1.0, gt=0, le=1, description="EWMA of the part's vector; 1: none")
 
