@@ -115,9 +115,10 @@ def load_manifest(store: Store, model: str, version: str, *, demand_signature: b
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"
+        newer = "upgrade watchkeeper if a newer one wrote it, " if first["type"] == "literal_error" else ""
         raise BundleError(
             f"the manifest of {model} {version} is not valid at {place} ({first['msg'][:120]})",
-            "train and publish the model again, or roll back",
+            f"{newer}train and publish the model again, or roll back",
         ) from None
     if (manifest.model, manifest.model_version) != (model, version):
         raise _refusal(manifest, f"the manifest stands in the folder of {model} {version}")

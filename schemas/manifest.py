@@ -27,7 +27,7 @@ class Sensor(Contract):
     )
 
 
-PartName = Literal["values", "residual", "forecast", "distance"]
+PartName = Literal["values", "residual", "forecast", "distance", "latent_neighbours", "latent_centres"]
 
 
 class Part(Contract):
@@ -106,11 +106,14 @@ class Choice(Contract):
     tried: tuple[Tried, ...]
 
 
+ThresholdMethod = Literal["percentile", "mean_sigma", "mad", "pot"]
+
+
 class Calibration(Contract):
     """The threshold and where it came from; scores at or below it are normal. All on normal windows never fitted on."""
 
-    method: Literal["percentile", "mean_sigma"]
-    parameters: dict[str, float]
+    method: ThresholdMethod
+    parameters: dict[str, float] = Field(description="what was asked for, and of mad and pot also what was found")
     threshold: Positive
     lower_threshold: Positive = Field(description="an incident closes below this (hysteresis)")
     windows: int = Field(ge=1, description="number of held-out windows")

@@ -15,7 +15,7 @@ from schemas.families import (
     Variational,
     WinnerTakeAll,
 )
-from schemas.manifest import PartName
+from schemas.manifest import PartName, ThresholdMethod
 
 
 class SensorSettings(Contract):
@@ -65,19 +65,51 @@ class SensorSettings(Contract):
 class Threshold(Contract):
     """How the threshold is set from the scores of held-out normal windows."""
 
-    method: Literal["percentile", "mean_sigma"] = "percentile"
+    method: ThresholdMethod = Field(
+        default="percentile",
+        description="mad: by the median, for histories with faults in them; pot: peaks over threshold, for a wanted "
+        "risk (docs/choosing-a-model.md)",
+    )
     percentile: float = Field(
         default=99.9, gt=0, le=100, description="of held-out scores; of a short history this is about their largest"
     )
-    k: float = Field(default=2.0, gt=0, description="mean_sigma: mean + k standard deviations")
+    k: float = Field(
+        default=2.0,
+        gt=0,
+        le=1e6,
+        description="mean_sigma: mean + k standard deviations; mad: median + k · 1.4826 · median absolute deviation",
+    )
+    risk: float = Field(
+        default=1e-4,
+        ge=1e-9,
+        lt=0.5,
+        description="pot: the share of normal rows that may lie above the threshold, before the margin",
+    )
+    tail_percentile: float = Field(
+        default=98.0,
+        ge=50,
+        lt=100,
+        description="pot: of held-out scores, where the tail begins that a Pareto distribution is fitted to",
+    )
     margin: float = Field(
         default=1.25,
         gt=0,
+        le=1e6,
         description="factor on the threshold found; one row in a thousand is ten rows a week at one a minute",
     )
     hysteresis: float = Field(default=0.8, gt=0, le=1, description="lower threshold / threshold")
     on_delay_s: float | None = Field(default=None, ge=0, description="null: 5 periods")
     off_delay_s: float | None = Field(default=None, ge=0, description="null: 10 periods")
+
+    @model_validator(mode="after")
+    def _is_of_the_tail(self) -> "Threshold":
+        tail = 1 - self.tail_percentile / 100
+        if self.method == "pot" and self.risk >= tail:
+            raise ValueError(
+                f"risk ({self.risk:g}) must be below the share of scores above tail_percentile ({tail:.3g}): "
+                "for so large a risk take method: percentile"
+            )
+        return self
 
 
 class SumPart(Contract):
@@ -85,7 +117,9 @@ class SumPart(Contract):
 
     name: PartName = Field(
         description="values: the last row's values themselves; residual: what the network does not rebuild of them; "
-        "forecast: what a forecaster does not expect of them; distance: from the nearest of some typical windows"
+        "forecast: what a forecaster does not expect of them; distance: from the nearest of some typical windows; "
+        "latent_neighbours: of the window's code from the nearest codes of training windows; latent_centres: of the "
+        "code from the nearest of some typical codes"
     )
     vector_alpha: float = Field(default=1.0, gt=0, le=1, description="EWMA of the part's vector; 1: none")
 

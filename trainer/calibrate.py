@@ -17,6 +17,7 @@ from trainer.evidence import advance, joint, short
 from trainer.losses import squares
 from trainer.members import Said, joined
 from trainer.parts import ERROR_LIMIT, Standard
+from trainer.thresholds import find_threshold
 
 Doubles = NDArray[np.float64]
 Floats = NDArray[np.float32]
@@ -93,24 +94,18 @@ def calibrate_chain(held: HeldOut, raw: Floats, weights: Doubles, training: Trai
 
 
 def calibrate_threshold(scores: Doubles, settings: Threshold) -> Calibration:
-    """The threshold by percentile or mean + k standard deviations, times the margin; and a sketch of the scores."""
-    mean, sd = float(scores.mean()), float(scores.std())
-    if settings.method == "percentile":
-        found = float(np.percentile(scores, settings.percentile))
-        parameters = {"percentile": settings.percentile, "margin": settings.margin}
-    else:
-        found = mean + settings.k * sd
-        parameters = {"k": settings.k, "margin": settings.margin}
+    """The threshold by the configured rule, times the margin; and a sketch of the scores."""
+    found, parameters = find_threshold(scores, settings)
     threshold = max(found * settings.margin, LEAST_THRESHOLD)
     return Calibration(
         method=settings.method,
-        parameters=parameters,
+        parameters={name: short(value) for name, value in parameters.items()} | {"margin": settings.margin},
         threshold=short(threshold),
         lower_threshold=short(threshold * settings.hysteresis),
         windows=len(scores),
         quantiles={f"{q:g}": short(float(np.quantile(scores, q))) for q in SKETCH},
-        mean=short(mean),
-        sd=short(sd),
+        mean=short(float(scores.mean())),
+        sd=short(float(scores.std())),
     )
 
 

@@ -19,11 +19,13 @@ from schemas.training import SumPart, Training
 from trainer.anomalies import ANOMALOUS, KINDS, NORMAL
 from trainer.evidence import Evidence, Gauge, gauge
 from trainer.metrics import area_under_pr
+from trainer.parts import DISTANCES
 
 Doubles = NDArray[np.float64]
 Bytes = NDArray[np.int8]
 
 PLAIN: tuple[PartName, ...] = ("values",)  # the chain without a model
+# What `auto` may take. Distances in latent space are not among it: of more that are tried, one looks better by chance.
 NAMES: tuple[PartName, ...] = ("values", "residual", "forecast", "distance")
 MIXTURES: tuple[tuple[PartName, ...], ...] = (
     PLAIN,
@@ -146,7 +148,7 @@ def _paces(names: tuple[PartName, ...], slow: float) -> Iterator[tuple[SumPart, 
     """At which time scales the vectors are judged: fast or slow; one that is alone also at both."""
     fast = tuple(SumPart(name=name) for name in names)
     yield fast
-    if slow == 1 or "distance" in names:  # a distance has no vector that could be slow
+    if slow == 1 or DISTANCES & {*names}:  # a distance has no vector that could be slow
         return
     calm = tuple(SumPart(name=name, vector_alpha=slow) for name in names)
     yield calm

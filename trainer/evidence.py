@@ -16,7 +16,7 @@ from schemas.manifest import Part, PartName, Scoring
 from trainer.covariance import shrunk_covariance
 from trainer.members import Said
 from trainer.networks.seam import LEAST_SD
-from trainer.parts import ERROR_LIMIT, Standard
+from trainer.parts import DISTANCES, ERROR_LIMIT, Standard
 
 Doubles = NDArray[np.float64]
 Floats = NDArray[np.float32]
@@ -90,7 +90,7 @@ def standards(said: Said, constant: Bools) -> dict[PartName, Standard]:
     count = np.maximum(said.present.sum(axis=0), 1)
     found: dict[PartName, Standard] = {}
     for name, raw in said.parts.items():
-        if name == "distance":
+        if name in DISTANCES:
             continue
         vectors = np.where(said.present, raw, 0.0)
         shift = vectors.sum(axis=0) / count if name == "values" else np.zeros(len(count))
@@ -116,7 +116,7 @@ def gauge(evidence: Evidence, name: PartName, alpha: float, weights: Doubles) ->
     """Judges a part on held-out windows. weights: (sensor,) of the sensors, for parts that have one column each."""
     vectors = evidence.smoothed(name, alpha)
     blocks = np.unique(evidence.block).tolist()
-    if name == "distance":
+    if name in DISTANCES:
         nothing = np.empty(0), np.empty((0, 0))
         return _scaled(name, alpha, dict.fromkeys(blocks, nothing), nothing, vectors[:, 0])
     known = {block: _statistics(vectors[evidence.block != block], alpha) for block in blocks}

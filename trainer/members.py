@@ -16,9 +16,11 @@ from trainer.fit import Make, Scaled, fit, ordinary
 from trainer.fitted import Curve
 from trainer.graph import compare, scored_rows
 from trainer.losses import squares
+from trainer.nearest import Nearest, code_centres, code_neighbours
 from trainer.networks import build, build_forecaster
 from trainer.networks.coded import Coded, Columns
-from trainer.parts import Aside, usual_values
+from trainer.networks.seam import Network
+from trainer.parts import DISTANCES, LATENT, Aside, usual_values
 from trainer.prepare import Prepared
 from trainer.preprocess import Preprocess, Scaling, fit_scaling
 from trainer.progress import Progressing
@@ -93,8 +95,28 @@ def fit_member(
     forecaster = None
     if "forecast" in names:
         forecaster, _ = learn(f"{name}, forecaster", build_forecaster, data.ahead(), validation.ahead())
-    typical = centres(data.values, training.seed) if "distance" in names else None
-    return Member(scaling, preprocess, network, Aside(names, preprocess, forecaster, typical), curve)
+    nearest = _nearest(names, network, data, training.seed)
+    return Member(scaling, preprocess, network, Aside(names, preprocess, forecaster, nearest), curve)
+
+
+def _nearest(names: tuple[PartName, ...], network: nn.Module, data: Scaled, seed: int) -> dict[PartName, nn.Module]:
+    """What measures the distances among the parts: from the windows that the network was fitted on."""
+    found: dict[PartName, nn.Module] = {}
+    if "distance" in names:
+        found["distance"] = Nearest(centres(data.values, seed))
+    codes = _codes(network, data.shown) if LATENT & {*names} else None
+    if codes is not None and "latent_neighbours" in names:
+        found["latent_neighbours"] = code_neighbours(codes)
+    if codes is not None and "latent_centres" in names:
+        found["latent_centres"] = code_centres(codes, seed)
+    return found
+
+
+@torch.no_grad()
+def _codes(network: nn.Module, shown: Tensor) -> Tensor:
+    """(window, row, sensor) -> (window, latent)."""
+    trusted: Network = network  # type: ignore[assignment]
+    return torch.cat([trusted.encode(windows) for windows in torch.split(shown, CHUNK)])
 
 
 @torch.no_grad()
@@ -143,4 +165,4 @@ def _in_units(name: PartName, vectors: Doubles, windows: Tensor, final: Scaling,
     if name == "values":  # nothing of them is learnt but the scaling
         preprocess = Preprocess(final)
         return usual_values(preprocess, preprocess(windows)[0]).double().numpy()
-    return vectors if name == "distance" else vectors * ratio
+    return vectors if name in DISTANCES else vectors * ratio

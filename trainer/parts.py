@@ -2,6 +2,7 @@
 
 values: the last row's values themselves, scaled. residual: what the network does not rebuild of them. forecast: what a
 forecaster does not expect of them from the rows before. distance: from the window to the nearest of some typical ones.
+latent_neighbours, latent_centres: from the window's code to the nearest codes of other windows, or to a typical code.
 """
 
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from trainer.preprocess import Preprocess
 
 Doubles = NDArray[np.float64]
 
+DISTANCES: frozenset[PartName] = frozenset({"distance", "latent_neighbours", "latent_centres"})  # one column each
+LATENT: frozenset[PartName] = DISTANCES - {"distance"}
 ERROR_LIMIT = 20.0  # standard deviations: a wild cell is far out, and still forgotten by an EWMA in time
 
 
@@ -42,23 +45,30 @@ class Standard:
 
 
 class Aside(nn.Module):
-    """The parts of a score in their raw form. Fitted beside a network, and exported as far as they are chosen."""
+    """The parts of a score in their raw form. Fitted beside a network, and exported as far as they are chosen.
+
+    nearest: what measures the distances among the parts, by name.
+    """
 
     def __init__(
-        self, names: tuple[PartName, ...], preprocess: Preprocess, forecaster: nn.Module | None, centres: Tensor | None
+        self,
+        names: tuple[PartName, ...],
+        preprocess: Preprocess,
+        forecaster: nn.Module | None,
+        nearest: dict[PartName, nn.Module],
     ) -> None:
         super().__init__()
         self.names = names
         self.preprocess = preprocess
         self.forecaster = forecaster
-        self.centres: Tensor | None
-        self.register_buffer("centres", centres)  # (centre, window * sensor) scaled units
+        self.nearest = nn.ModuleDict({name: nearest[name] for name in names if name in DISTANCES})
 
     def only(self, names: tuple[PartName, ...]) -> "Aside":
         """The same without what these parts do not need: onnxruntime runs every node, whatever is asked for."""
         forecaster = self.forecaster if "forecast" in names else None
         kept = tuple(dict.fromkeys(names))
-        return Aside(kept, self.preprocess, forecaster, self.centres if "distance" in names else None)
+        nearest = {name: self.nearest[name] for name in kept if name in DISTANCES}
+        return Aside(kept, self.preprocess, forecaster, nearest)
 
     def forward(self, found: Compared) -> list[Tensor]:
         """(batch, sensor) scaled units, or (batch, 1), of each part; what is missing counts as it was filled."""
@@ -69,21 +79,16 @@ class Aside(nn.Module):
             return usual_values(self.preprocess, found.scaled)
         if name == "residual":
             return found.residual[:, -1]
-        return self._surprise(found) if name == "forecast" else self._distance(found.scaled)
+        if name == "forecast":
+            return self._surprise(found)
+        distance: Tensor = self.nearest[name](found.code if name in LATENT else found.scaled.flatten(1))
+        return distance
 
     def _surprise(self, found: Compared) -> Tensor:
         assert self.forecaster is not None
         network: Network = self.forecaster  # type: ignore[assignment]
         expected = network.decode(network.encode(found.shown[:, :-1]))[:, -1]
         return self.preprocess.heed(found.scaled[:, -1] - expected)
-
-    def _distance(self, scaled: Tensor) -> Tensor:
-        """Root mean square over the window's cells."""
-        assert self.centres is not None
-        cells = scaled.flatten(1)
-        squares = cells.square().sum(dim=1, keepdim=True) - 2 * cells @ self.centres.T
-        nearest = (squares + self.centres.square().sum(dim=1)).amin(dim=1, keepdim=True)
-        return (nearest.clamp(min=0) / cells.shape[1]).sqrt()
 
 
 def usual_values(preprocess: Preprocess, scaled: Tensor) -> Tensor:
@@ -112,7 +117,7 @@ class Parts(nn.Module):
         return torch.cat([told[name] for name in self._columns], dim=1)
 
     def _standard(self, name: PartName, vectors: Tensor, present: Tensor) -> Tensor:
-        if name == "distance":
+        if name in DISTANCES:
             return vectors
         standard = (vectors - self.get_buffer(f"{name}_shift")) / self.get_buffer(f"{name}_size")
         return torch.where(present, standard, 0.0).clamp(-ERROR_LIMIT, ERROR_LIMIT)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 import torch
@@ -122,7 +123,7 @@ def _names(training: Training) -> tuple[PartName, ...]:
     wanted = {"residual", *(part.name for part in training.parts)}
     if training.score == "auto":
         wanted |= {*NAMES} - ({"forecast"} if training.window < 2 else set())
-    return tuple(name for name in NAMES if name in wanted)
+    return tuple(name for name in get_args(PartName) if name in wanted)
 
 
 def _chain(

@@ -256,6 +256,10 @@ def test_a_graph_that_fails_when_it_runs_is_refused(store: Store) -> None:
     _refused(store, "does not load|fails on its golden inputs")
 
 
+def _parts(name: str) -> Callable[[dict[str, Any]], object]:
+    return lambda d: d["scoring"].update(method="sum", parts=[{"name": name, "width": 1, "scale": 1.0}])
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -266,6 +270,12 @@ def test_a_graph_that_fails_when_it_runs_is_refused(store: Store) -> None:
         (lambda d: d.update(version=2), "upgrade watchkeeper"),
         (lambda d: d.update(colour="red"), "colour"),
         (lambda d: d["files"].pop(GOLDEN), "files must list"),
+        # What a newer trainer may have written: another part of a sum, another rule for the threshold.
+        (
+            _parts("latent_whatever"),
+            r"at scoring.parts.0.name \(Input should be 'values'.*upgrade watchkeeper if a newer",
+        ),
+        (lambda d: d["calibration"].update(method="oracle"), "calibration.method .*upgrade watchkeeper if a newer"),
         (lambda d: d["calibration"].update(threshold=-1), "threshold"),
         # The following load and then stop the daemon, or make it blind: counts of 65 bits, squares beyond a double.
         (lambda d: d["sensors"][0].update(stuck_rows=2**64), "stuck_rows"),
