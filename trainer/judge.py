@@ -1,6 +1,6 @@
 """What a method's scores are worth against a series' labels. Labels are read here, and shown to no method."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from trainer.vus import volume_under_pr
 Doubles = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
+FACTORS = tuple(2.0 ** (step / 2) for step in range(-6, 11))  # of the threshold, for what says ORACLE
 OLDEST_S = 1e8  # a time before 1973 is no time of day: the series counts rows
 
 
@@ -38,6 +39,7 @@ class Judged:
     labels: Bools | None  # (row,)
     alarms: tuple[Alarm, ...]
     days: float | None  # that the rows span; None where they carry no times of day
+    raised_at: tuple[tuple[Alarm, ...], ...] = ()  # at each of FACTORS times the threshold
     counts: Counts | None = None
     roc: float | None = None
     area: float | None = None
@@ -65,9 +67,14 @@ def judge(series: Series, said: Said) -> Judged:
         return Judged(*bare)
     return Judged(
         *bare,
+        raised_at=tuple(tuple(raised(series.times, scores, _times(said.rules, factor))) for factor in FACTORS),
         counts=count(labels, scores > threshold),
         roc=area_under_roc(labels, scores),
         area=area_under_pr(labels, scores),
         volume=volume_under_pr(labels, scores, series.buffer),
         events=match(labels, series.times, alarms),
     )
+
+
+def _times(rules: Rules, factor: float) -> Rules:
+    return replace(rules, threshold=factor * rules.threshold, lower=factor * rules.lower)

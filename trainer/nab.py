@@ -4,6 +4,8 @@ A window (a run of anomalous rows) earns up to 1 by its earliest alarmed row, th
 is missed; every alarmed row outside costs up to 0.11, little just behind a window. The sum is scaled so that silence is
 0 and a perfect detector 100; it can be negative. The published scoreboard sets each detector's one threshold where it
 is best on the labels: that is the ORACLE here, and no result.
+
+What counts as alarmed rows is the caller's: of a watch the rows in which it told somebody, one an alarm.
 """
 
 from collections.abc import Sequence
@@ -48,41 +50,21 @@ def worth(labels: Bools) -> Worth:
     return Worth(value, window, len(runs))
 
 
-def nab_score(series: Sequence[tuple[Worth, Doubles]], threshold: float = 1.0) -> float | None:
-    """The score of many series at one threshold of their scores (row,); None without a window."""
-    found = _totals(series)
-    if found is None:
-        return None
-    levels, totals = found
-    return float(totals[np.searchsorted(-levels, -threshold, side="left")])  # rows above it, not at it
-
-
-def nab_oracle(series: Sequence[tuple[Worth, Doubles]]) -> float | None:
-    """The best score that any one threshold gives: chosen on the labels, so never a result."""
-    found = _totals(series)
-    return None if found is None else float(found[1].max())
-
-
-def _totals(series: Sequence[tuple[Worth, Doubles]]) -> tuple[Doubles, Doubles] | None:
-    """Distinct scores, falling, and the scaled total of alarming 0, 1, 2, ... of these levels (one more entry)."""
+def nab_score(series: Sequence[tuple[Worth, Bools]]) -> float | None:
+    """The score of many series by their alarmed rows (row,) together; None without a window."""
     windows = sum(each.windows for each, _ in series)
     if not windows:
         return None
-    scores = np.concatenate([given for _, given in series])
-    before = np.cumsum([0, *(each.windows for each, _ in series)])
-    window = np.concatenate(
-        [np.where(w.window >= 0, w.window + n, -1) for (w, _), n in zip(series, before[:-1], strict=True)]
-    )
-    value = np.concatenate([each.value for each, _ in series])
-    order = np.argsort(-scores, kind="stable")
-    value, window = value[order], window[order]
-    gain = value.copy()
-    together = np.argsort(window, kind="stable")  # by window, and within one by falling score
-    for places in np.split(together, np.searchsorted(window[together], np.arange(windows)))[1:]:
-        gain[places] = np.diff(np.maximum.accumulate(value[places]), prepend=-1.0)
-    last = np.r_[np.flatnonzero(np.diff(scores[order])), len(scores) - 1]  # rows of one score stand or fall together
-    raw = np.r_[0.0, np.cumsum(gain)[last]] - windows
-    return scores[order][last], 100.0 * (raw + windows) / (2.0 * windows)
+    earned = sum(_earned(each, alarmed) for each, alarmed in series)
+    return 100.0 * (earned + windows) / (2.0 * windows)
+
+
+def _earned(known: Worth, alarmed: Bools) -> float:
+    """A series' windows by the best of their alarmed rows, or -1 each; and what the alarmed rows outside cost."""
+    best = np.full(known.windows, -1.0)
+    inside = alarmed & (known.window >= 0)
+    np.maximum.at(best, known.window[inside], known.value[inside])
+    return float(best.sum() + known.value[alarmed & (known.window < 0)].sum())
 
 
 def _sigmoid(position: Doubles) -> Doubles:

@@ -4,13 +4,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trainer.baselines import CHAIN
 from trainer.evaluate import OURS, Judgement
-from trainer.events import EventCounts
-from trainer.judge import Judged
+from trainer.events import Alarm, EventCounts
+from trainer.judge import FACTORS, Judged
 from trainer.metrics import Counts
-from trainer.nab import nab_oracle, nab_score, worth
+from trainer.nab import nab_score, worth
 
 Figures = dict[str, float | None]
 HEADLINE = "VUS-PR"
@@ -41,8 +42,7 @@ def pooled(judged: Sequence[Judged]) -> Figures:
         figures |= _rates(sum((each.counts for each in labelled if each.counts is not None), Counts(0, 0, 0, 0)))
         for name, field in {"AUC-ROC": "roc", "AUC-PR": "area", HEADLINE: "volume"}.items():
             figures[name] = _rounded(_average(getattr(each, field) for each in labelled))
-        sweeps = [(worth(each.labels), each.scores / each.threshold) for each in labelled if each.labels is not None]
-        figures |= {"NAB": _rounded(nab_score(sweeps), 2), "NAB ORACLE": _rounded(nab_oracle(sweeps), 2)}
+        figures |= _nab(labelled)
         figures |= _events([each.events for each in labelled if each.events is not None])
     alarms, days = sum(len(each.alarms) for each in judged), [each.days or 0.0 for each in judged]
     figures |= {"alarms": alarms, "alarms/day": round(alarms / sum(days), 3) if all(days) else None}
@@ -53,7 +53,7 @@ def pooled(judged: Sequence[Judged]) -> Figures:
 
 def _single(judged: Judged) -> Figures:
     figures = pooled([judged])
-    for name in ("series", "NAB ORACLE"):
+    for name in ("series", "NAB ORACLE", "NAB by row"):
         figures.pop(name, None)
     return {"anomalous": judged.anomalous, "threshold": judged.threshold, **figures}
 
@@ -71,6 +71,27 @@ def _rates(counts: Counts) -> Figures:
         "FAR": round(100 * counts.false_alarm_rate, 2),
         "MAR": round(100 * counts.missed_alarm_rate, 2),
     }
+
+
+def _nab(labelled: Sequence[Judged]) -> Figures:
+    """By the rows in which alarms were told: at thresholds fixed beforehand, and at the best multiple of them all."""
+    known = [worth(each.labels) for each in labelled if each.labels is not None]
+
+    def score(alarmed: Iterable[NDArray[np.bool_]]) -> float | None:
+        return nab_score(list(zip(known, alarmed, strict=True)))
+
+    fixed = score(_told_in(each.alarms, each.rows) for each in labelled)
+    tried = (score(_told_in(each.raised_at[n], each.rows) for each in labelled) for n in range(len(FACTORS)))
+    best = None if fixed is None else max(0.0, *(value for value in tried if value is not None))  # 0: never an alarm
+    by_row = score(each.scores > each.threshold for each in labelled)
+    return {"NAB": _rounded(fixed, 2), "NAB ORACLE": _rounded(best, 2), "NAB by row": _rounded(by_row, 2)}
+
+
+def _told_in(alarms: Sequence[Alarm], rows: int) -> NDArray[np.bool_]:
+    """The rows in which alarms were told, (row,)."""
+    told = np.zeros(rows, bool)
+    told[[alarm.opened for alarm in alarms]] = True
+    return told
 
 
 def _events(parts: Sequence[EventCounts]) -> Figures:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from trainer.nab import nab_oracle, nab_score, worth
+from trainer.nab import nab_score, worth
 
 LABELS = np.zeros(200, bool)
 LABELS[50:60], LABELS[120:130] = True, True
@@ -16,8 +16,8 @@ def sigmoid(position: float) -> float:
 
 def test_silence_is_0_and_the_first_rows_of_all_windows_100() -> None:
     """The two ends of the scale."""
-    silent, perfect = np.zeros(200), np.zeros(200)
-    perfect[[50, 120]] = 2.0
+    silent, perfect = np.zeros(200, bool), np.zeros(200, bool)
+    perfect[[50, 120]] = True
     assert nab_score([(worth(LABELS), silent)]) == pytest.approx(0.0)
     assert nab_score([(worth(LABELS), perfect)]) == pytest.approx(100.0)
     assert nab_score([(worth(LABELS & False), silent)]) is None
@@ -25,17 +25,17 @@ def test_silence_is_0_and_the_first_rows_of_all_windows_100() -> None:
 
 def test_late_hits_and_false_alarms_by_hand() -> None:
     """One window hit half way (later rows of it add nothing), one missed, one alarm before all, one just behind."""
-    scores = np.zeros(200)
-    scores[[10, 55, 58, 62]] = 2.0
+    alarmed = np.zeros(200, bool)
+    alarmed[[10, 55, 58, 62]] = True
     hit = sigmoid(-(59 - 55 + 1) / 10) / sigmoid(-1.0)
     false = 0.11 * (-1.0 + sigmoid(3 / 9))
-    assert nab_score([(worth(LABELS), scores)]) == pytest.approx(100 * (hit - 1 + false + 2) / 4)
+    assert nab_score([(worth(LABELS), alarmed)]) == pytest.approx(100 * (hit - 1 + false + 2) / 4)
 
 
-def test_one_threshold_for_all_series_and_the_oracle_beside_it() -> None:
-    """The oracle is the best of one threshold over all series together, and at least the given one's score."""
-    rng = np.random.default_rng(0)
-    series = [(worth(LABELS), rng.random(200) + 0.4 * LABELS) for _ in range(3)]
-    by_hand = [nab_score(series, threshold) for threshold in np.r_[np.concatenate([s for _, s in series]), 9.0]]
-    assert nab_oracle(series) == pytest.approx(max(score for score in by_hand if score is not None))
-    assert nab_score(series, 9.0) == pytest.approx(0.0)
+def test_series_are_scored_together() -> None:
+    """Windows and false alarms of all series are summed before anything is scaled."""
+    perfect, noisy = np.zeros(200, bool), np.zeros(200, bool)
+    perfect[[50, 120]] = True
+    noisy[[0, 1, 2]] = True  # long before any window: each is wholly false
+    series = [(worth(LABELS), perfect), (worth(LABELS), noisy)]
+    assert nab_score(series) == pytest.approx(100 * (2 - 2 - 3 * 0.11 + 4) / 8)
