@@ -7,6 +7,7 @@ help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
 .venv/.ready: pyproject.toml constraints.txt
+	@echo "setting up .venv: a few minutes the first time, for torch is large"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[trainer,serve,tune,dev]'
 	@touch $@
