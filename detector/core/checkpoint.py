@@ -20,9 +20,11 @@ from detector.core.state import (
     decode_marker,
     encode,
     export_asset,
-    import_asset,
+    import_assets,
 )
 from detector.core.watch import Watch
+
+AT_ONCE = 256  # assets put back together: all of a partition would take its state's memory twice
 
 
 def take(watch: Watch, partition: int, next_offset: int) -> list[tuple[bytes, bytes]]:
@@ -54,6 +56,7 @@ def put_back(watch: Watch, partition: int, entries: Mapping[bytes, bytes], clock
     marker = decode_marker(entries[MARKER])
     _check_partition(marker, partition)
     stands = watch.stands[partition] = {}
+    states: list[AssetState] = []
     for key, data in entries.items():
         if key != MARKER:
             number, bucket = bucket_number(key), decode_bucket(data)
@@ -61,7 +64,11 @@ def put_back(watch: Watch, partition: int, entries: Mapping[bytes, bytes], clock
             if any(bucket_of(state.asset) != number for state in bucket.assets):
                 raise ValueError("the checkpoint has an asset in a bucket that is not its own")
             stands[number] = bucket.as_of
-            _put_assets(watch, partition, bucket.assets, clock)
+            states += bucket.assets
+            if len(states) >= AT_ONCE:
+                _put_assets(watch, partition, states, clock)
+                states = []
+    _put_assets(watch, partition, states, clock)
     for name, asked_s in marker.drift_asked.items():
         drift = watch.lanes[name].drift if name in watch.lanes else None
         if drift is not None:
@@ -99,10 +106,12 @@ def _check_waiting(assembler: Assembler, period: int, cells: Mapping[int, float]
 
 
 def _put_assets(watch: Watch, partition: int, assets: Iterable[AssetState], clock: float) -> None:
+    by_lane: dict[str, list[AssetState]] = defaultdict(list)
     for state in assets:
-        lane = watch.adopt(partition, state.asset, state.model)
-        if lane is not None:
-            import_asset(lane, partition, state, clock)
+        if watch.adopt(partition, state.asset, state.model) is not None:
+            by_lane[state.model].append(state)
+    for name, states in by_lane.items():
+        import_assets(watch.lanes[name], partition, states, clock)
 
 
 def _dirty_buckets(watch: Watch, partition: int) -> set[int]:

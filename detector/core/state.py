@@ -10,6 +10,7 @@ write after its successor: the marker says what each bucket stands for, and an o
 import math
 import sys
 import zlib
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -18,9 +19,12 @@ from numpy.typing import DTypeLike, NDArray
 from pydantic import BaseModel, ValidationError
 
 from detector.core.decode import FLOAT32_MAX, LATEST_S
+from detector.core.drift import DriftWatch
 from detector.core.incidents import Incident, Phase
 from detector.core.lane import Lane
 from schemas.alert import AlertKind, Condition
+
+Ints = NDArray[np.int64]
 
 STATE_VERSION = 2
 READABLE = (1, 2)  # 1 had no offsets of buckets
@@ -168,12 +172,30 @@ def export_asset(lane: Lane, slot: int) -> AssetState:
     return state
 
 
-def import_asset(lane: Lane, partition: int, state: AssetState, clock: float) -> None:
-    """Puts a memory back. What another model version cannot use begins anew; incidents always stay.
+def import_assets(lane: Lane, partition: int, states: Sequence[AssetState], clock: float) -> None:
+    """Puts memories back. What another model version cannot use begins anew; incidents always stay.
 
-    Raises ValueError for a memory that no feed can have left: it would make the asset deaf, or stop the daemon later.
+    All at once: a start waits for it, and numpy takes as long for one small array as for a thousand. Raises ValueError
+    for a memory that no feed can have left: it would make the asset deaf, or stop the daemon later.
     """
-    slot = lane.slot(partition, state.asset)
+    slots = np.array([lane.slot(partition, state.asset) for state in states], np.int64)
+    if len(np.unique(slots)) < len(slots):
+        raise ValueError("the checkpoint has an asset twice")
+    for slot, state in zip(slots.tolist(), states, strict=True):
+        _import_life(lane, slot, state, clock)
+    sensors = list(lane.sensor_names)
+    _import_rows(lane, *_those(slots, states, lambda state: state.sensors == sensors))
+
+
+def _those(
+    slots: Ints, states: Sequence[AssetState], fits: Callable[[AssetState], bool]
+) -> tuple[Ints, Sequence[AssetState]]:
+    places = [place for place, state in enumerate(states) if fits(state)]
+    return slots[places], [states[place] for place in places]
+
+
+def _import_life(lane: Lane, slot: int, state: AssetState, clock: float) -> None:
+    """What holds for an asset whatever its sensors are."""
     lane.forget(slot)
     lane.next_offset[slot] = state.next_offset
     lane.seen[slot] = clock
@@ -187,45 +209,54 @@ def import_asset(lane: Lane, partition: int, state: AssetState, clock: float) ->
             lane.incidents[slot] = incident
         else:
             lane.quality_incidents[slot, incident.condition.value, incident.sensor] = incident
-    if state.sensors != list(lane.sensor_names):
-        return
-    sensors = len(state.sensors)
-    lane.quality.last[slot] = _array(state.last, np.float32, (sensors,))
-    runs = _array(state.runs, np.int32, (len(lane.quality.runs), sensors))
-    if runs.min() < 0:
+
+
+def _import_rows(lane: Lane, slots: Ints, states: Sequence[AssetState]) -> None:
+    """The arrays of assets with the model's sensors."""
+    sensors = len(lane.sensor_names)
+    lane.quality.last[slots] = _arrays([state.last for state in states], np.float32, (sensors,))
+    runs = _arrays([state.runs for state in states], np.int32, (len(lane.quality.runs), sensors))
+    if runs.min(initial=0) < 0:
         raise ValueError("the checkpoint has a run of fewer rows than none")
-    lane.quality.runs[:, slot] = runs
-    if state.window == lane.manifest.window:
-        lane.windows.run[slot] = state.run
-        lane.windows.history[slot] = _array(state.history, np.float32, (state.window - 1, sensors))
-    if state.model_version == lane.manifest.model_version:
-        lane.chain.vector[slot] = _array(state.vector, np.float64, lane.chain.vector.shape[1:], missing=False)
-        lane.chain.level[slot] = np.nan if state.level is None else state.level
-        _import_drift(lane, slot, state)
+    lane.quality.runs[:, slots] = runs.swapaxes(0, 1)
+    _import_windows(lane, *_those(slots, states, lambda state: state.window == lane.manifest.window))
+    _import_scores(lane, *_those(slots, states, lambda state: state.model_version == lane.manifest.model_version))
 
 
-def _import_drift(lane: Lane, slot: int, state: AssetState) -> None:
-    drift = lane.drift
-    if drift is None or not state.drift:
-        return
-    total, streak, z = _array(state.drift, np.float64, (3, drift.total.shape[1]), most=np.inf)
+def _import_windows(lane: Lane, slots: Ints, states: Sequence[AssetState]) -> None:
+    lane.windows.run[slots] = [state.run for state in states]
+    shape = lane.windows.history.shape[1:]
+    lane.windows.history[slots] = _arrays([state.history for state in states], np.float32, shape)
+
+
+def _import_scores(lane: Lane, slots: Ints, states: Sequence[AssetState]) -> None:
+    shape = lane.chain.vector.shape[1:]
+    lane.chain.vector[slots] = _arrays([state.vector for state in states], np.float64, shape, missing=False)
+    lane.chain.level[slots] = [np.nan if state.level is None else state.level for state in states]
+    if lane.drift is not None:
+        _import_drift(lane.drift, *_those(slots, states, lambda state: bool(state.drift)))
+
+
+def _import_drift(drift: DriftWatch, slots: Ints, states: Sequence[AssetState]) -> None:
+    found = _arrays([state.drift for state in states], np.float64, (3, drift.total.shape[1]), most=np.inf)
+    total, streak, z = found.swapaxes(0, 1)
     if not np.isfinite([total, streak]).all() or np.abs(streak).max(initial=0) > 2**40:
         raise ValueError("the checkpoint has a drift that is no number")
-    drift.count[slot] = state.drift_count % drift.block_rows
-    drift.total[slot], drift.streak[slot], drift.z[slot] = total, streak.astype(np.int64), z
+    drift.count[slots] = [state.drift_count % drift.block_rows for state in states]
+    drift.total[slots], drift.streak[slots], drift.z[slots] = total, streak.astype(np.int64), z
 
 
-def _array(
-    data: bytes, kind: DTypeLike, shape: tuple[int, ...], *, missing: bool = True, most: float = FLOAT32_MAX
+def _arrays(
+    data: Sequence[bytes], kind: DTypeLike, shape: tuple[int, ...], *, missing: bool = True, most: float = FLOAT32_MAX
 ) -> NDArray[Any]:
-    """An array of exactly this shape: numpy would spread a shorter one. missing: whether a cell may be NaN."""
-    if len(data) != np.dtype(kind).itemsize * math.prod(shape):
+    """Arrays of exactly this shape, (state, *shape): numpy would spread a shorter one. missing: a cell may be NaN."""
+    size = np.dtype(kind).itemsize * math.prod(shape)
+    if any(len(each) != size for each in data):
         raise ValueError("the checkpoint has an array of another length")
-    array = np.frombuffer(data, kind).reshape(shape)
-    empty = np.isnan(array)
-    if (np.abs(array[~empty]) > most).any() or (empty.any() and not missing):
+    arrays = np.frombuffer(b"".join(data), kind).reshape(len(data), *shape)
+    if (arrays > most).any() or (arrays < -most).any() or not (missing or np.isfinite(arrays).all()):
         raise ValueError("the checkpoint has a value that no feed can have given")
-    return array
+    return arrays
 
 
 def _check(incident: Incident) -> None:

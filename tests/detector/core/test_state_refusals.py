@@ -72,6 +72,15 @@ def test_an_impossible_memory_is_refused_in_one_line(change: Callable[[Document]
     assert str(caught.value).isprintable()
 
 
+def test_an_asset_twice_is_refused() -> None:
+    """Whichever memory stayed, it would be a guess."""
+    entries, key = _checkpoint(), bucket_key(bucket_of("a0"))
+    bucket = msgspec.msgpack.decode(entries[key])
+    bucket["assets"] += bucket["assets"][:1]
+    with pytest.raises(ValueError, match="an asset twice"):
+        checkpoint.put_back(watch(), 0, {**entries, key: msgspec.msgpack.encode(bucket)}, 0.0)
+
+
 @pytest.mark.parametrize(
     "change",
     [
