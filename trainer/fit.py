@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -30,13 +30,23 @@ class Scaled:
     present: Tensor  # (window, row, sensor) bool
     fill: Tensor  # (sensor,) what a missing cell is shown as
     owner: Tensor | None = None  # (column,) whose column it is, where a sensor has several: they are hidden together
+    # What is so of most histories, and then need not be copied out for every minibatch.
+    _whole: bool = field(init=False)  # nothing is missing
+    _plain: bool = field(init=False)  # all is shown as it is
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_whole", bool(self.present.all()))
+        plain = self.shown.shape == self.values.shape and torch.equal(self.shown, self.values)
+        object.__setattr__(self, "_plain", plain)
 
     def __len__(self) -> int:
         return len(self.values)
 
     def lesson(self, chosen: Tensor | slice) -> Lesson:
         """Some of the windows, shown as they are."""
-        return Lesson(self.shown[chosen], self.values[chosen], self.present[chosen], self.fill)
+        given = self.shown[chosen]
+        wanted = given if self._plain else self.values[chosen]
+        return Lesson(given, wanted, None if self._whole else self.present[chosen], self.fill)
 
     def at(self, chosen: Tensor) -> "Scaled":
         """Some of the windows."""
@@ -144,8 +154,8 @@ def ordinary(network: nn.Module, data: Scaled, percentile: float, size: int = 40
     errors = []
     for begin in range(0, len(data), size):
         lesson = data.lesson(slice(begin, begin + size))
-        wrong = torch.where(lesson.present, trusted.decode(trusted.encode(lesson.given)) - lesson.wanted, 0.0)
-        errors.append(wrong.square().sum(dim=(1, 2)) / lesson.present.sum(dim=(1, 2)).clamp(min=1))
+        wrong = trusted.decode(trusted.encode(lesson.given)) - lesson.wanted
+        errors.append(lesson.means(wrong.square()))
     error = torch.cat(errors)
     return error <= torch.quantile(error, percentile / 100)
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy, huber_loss
 
@@ -16,8 +15,7 @@ def measure(loss: str) -> Measure:
     cells = _CELLS[loss]
 
     def mean(rebuilt: Tensor, lesson: Lesson) -> Tensor:
-        wrong = torch.where(lesson.present, cells(rebuilt, lesson.wanted), 0.0)
-        return wrong.sum() / lesson.present.sum().clamp(min=1)
+        return lesson.mean(cells(rebuilt, lesson.wanted))
 
     return mean
 

@@ -67,8 +67,10 @@ def test_options_take_effect() -> None:
 def test_missing_cells_do_not_count() -> None:
     """What stands in a missing cell changes no loss."""
     network, _, _ = run(epochs=2)
-    judged = made_windows(50, 2)
-    judged.present[:, :, 1] = False
+    whole = made_windows(50, 2)
+    present = whole.present.clone()
+    present[:, :, 1] = False
+    judged = Scaled(whole.values, whole.shown, present, whole.fill)
     spoiled = judged.values.clone()
     spoiled[:, :, 1] = 99.0
     training = Training(window=4)

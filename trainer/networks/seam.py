@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+import torch
 from torch import Tensor, nn
 
 from trainer.networks.plan import Plan
@@ -61,8 +62,20 @@ class Lesson:
 
     given: Tensor  # what the network is shown, with some sensors hidden
     wanted: Tensor  # what it is to rebuild
-    present: Tensor  # bool: the cells that count
+    present: Tensor | None  # bool: the cells that count; None: all
     fill: Tensor  # (sensor,) what a missing cell is shown as
+
+    def mean(self, cells: Tensor) -> Tensor:
+        """Of something said of every cell, (batch, window, sensor), the mean over those that count."""
+        if self.present is None:
+            return cells.mean()
+        return torch.where(self.present, cells, 0.0).sum() / self.present.sum().clamp(min=1)
+
+    def means(self, cells: Tensor) -> Tensor:
+        """The same window by window, (batch,)."""
+        if self.present is None:
+            return cells.mean(dim=(1, 2))
+        return torch.where(self.present, cells, 0.0).sum(dim=(1, 2)) / self.present.sum(dim=(1, 2)).clamp(min=1)
 
 
 Measure = Callable[[Tensor, Lesson], Tensor]  # rebuilt windows, and how wrong they are: a scalar over present cells

@@ -87,5 +87,5 @@ class EvidenceBound(nn.Module):
         centre, width = network.cells(mean + log_sd.exp() * torch.randn_like(mean))
         wrong = 0.5 * ((lesson.wanted - centre) * torch.exp(-width)).square() + width
         divergence = 0.5 * (mean.square() + torch.exp(2 * log_sd) - 1) - log_sd
-        total = torch.where(lesson.present, wrong, 0.0).sum() + self._beta * divergence.sum()
-        return total / lesson.present.sum().clamp(min=1)
+        counted = wrong.numel() if lesson.present is None else lesson.present.sum().clamp(min=1)
+        return lesson.mean(wrong) + self._beta * divergence.sum() / counted
