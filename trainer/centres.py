@@ -5,7 +5,6 @@ import warnings
 import torch
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
-from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 CENTRES = 20  # at most; ...
@@ -19,8 +18,7 @@ def centres(windows: Tensor, seed: int) -> Tensor:
     step = max(len(windows) // WINDOWS, 1)
     cells = windows[::step].flatten(1).numpy()
     count = max(min(CENTRES, len(cells) // WINDOWS_PER_CENTRE), 1)
-    # One thread: sums would depend on their number, and series are worked on side by side.
-    with threadpool_limits(1), warnings.catch_warnings():
+    with warnings.catch_warnings():
         # Of windows that are all the same some centres coincide, which does no harm.
         warnings.simplefilter("ignore", ConvergenceWarning)
         found = KMeans(count, n_init=1, max_iter=ROUNDS, random_state=seed).fit(cells)

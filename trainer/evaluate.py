@@ -17,6 +17,7 @@ from trainer.history import AssetHistory
 from trainer.judge import Judged, Said, judge
 from trainer.recipe import train
 from trainer.series import Series
+from trainer.threads import one_thread
 from trainer.watched import watched
 
 MODEL = "evaluate"
@@ -40,14 +41,17 @@ def evaluate_series(series: Series, training: Training, out: Path, seeds: int = 
 
     Of several seeds the first is in `out` itself, the others in seed-N.
     """
-    ours = []
-    for number in range(seeds):
-        seeded = training.model_copy(update={"seed": training.seed + number})
-        said = said_of(series, train(series.train, MODEL, seeded))
-        _write(series, said, out / f"seed-{seeded.seed}" if number else out)
-        ours.append(judge(series, said))
-    others = [judge(series, say(name, series, training)) for name in BASELINES] if beside else []
+    with one_thread():
+        ours = [_ours(series, training, out, number) for number in range(seeds)]
+        others = [judge(series, say(name, series, training)) for name in BASELINES] if beside else []
     return Judgement(tuple(ours), tuple(others))
+
+
+def _ours(series: Series, training: Training, out: Path, number: int) -> Judged:
+    seeded = training.model_copy(update={"seed": training.seed + number})
+    said = said_of(series, train(series.train, MODEL, seeded))
+    _write(series, said, out / f"seed-{seeded.seed}" if number else out)
+    return judge(series, said)
 
 
 def said_of(series: Series, fitted: Fitted) -> Said:

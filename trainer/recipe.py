@@ -1,7 +1,5 @@
 """A whole training, readable from top to bottom: history in, a fitted and calibrated bundle out. No file is touched."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import get_args
 
@@ -27,6 +25,7 @@ from trainer.prepare import Prepared, prepare
 from trainer.preprocess import Scaling
 from trainer.progress import Progressing, Silent
 from trainer.rehearsal import rehearse
+from trainer.threads import one_thread
 
 Doubles = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -142,17 +141,6 @@ def _chain(
         return _Chain(*bench.scoring(Sum(training.parts, training.score_alpha)))
     chosen, choice = choose(bench, training, rehearse(prepared, members, final, held, sizes))
     return _Chain(*bench.scoring(chosen), choice, said_of(choice))
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """The networks are small: more threads only wait for each other, and sums would depend on their number."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _held_out(prepared: Prepared, member: Member, held: Ints, final: Scaling, block: int) -> calibrate.HeldOut:

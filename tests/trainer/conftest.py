@@ -1,10 +1,14 @@
 """What all tests of the trainer share."""
 
+from collections.abc import Iterator
+
 import pytest
-import torch
+
+from trainer import threads
 
 
 @pytest.fixture(scope="session", autouse=True)
-def one_thread() -> None:
+def one_thread() -> Iterator[None]:
     """The recipe takes one thread by itself; parts of it called alone must not wait for each other either."""
-    torch.set_num_threads(1)
+    with threads.one_thread():
+        yield

@@ -2,12 +2,12 @@
 
 import signal
 
-import torch
 import typer
 
 from detector.commands.options import ConfigOption
 from detector.config import load_settings
 from detector.shell.logs import configure_logs
+from trainer.threads import one_thread
 from trainer.worker import run_worker
 
 
@@ -25,10 +25,10 @@ def worker(config: ConfigOption = None) -> None:
     settings = load_settings(config)
     configure_logs(settings.logging)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    torch.set_num_threads(1)  # the networks are small: more threads only wait for each other
     where = settings.kafka.bootstrap_servers if settings.transport == "kafka" else str(settings.files.directory)
     typer.echo(f"waiting for retrain requests on {settings.topics.control} at {where}; stop with Ctrl-C", err=True)
     try:
-        run_worker(settings)
+        with one_thread():  # what judges a candidate, too
+            run_worker(settings)
     except KeyboardInterrupt:
         typer.echo("stopped; nothing is half done", err=True)

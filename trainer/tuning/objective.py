@@ -23,7 +23,8 @@ from trainer.members import Member, fit_member, scaled
 from trainer.metrics import area_under_roc
 from trainer.prepare import Prepared, prepare
 from trainer.progress import Silent
-from trainer.recipe import LEAST_WINDOWS, one_thread
+from trainer.recipe import LEAST_WINDOWS
+from trainer.threads import one_thread
 
 Floats = NDArray[np.float32]
 
