@@ -3,11 +3,12 @@
 from collections.abc import Callable
 
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy, huber_loss
+from torch.nn.functional import binary_cross_entropy, huber_loss, l1_loss, mse_loss
 
 from trainer.networks.seam import Lesson, Measure
 
-Cells = Callable[[Tensor, Tensor], Tensor]  # rebuilt, wanted -> how wrong each cell is
+# Rebuilt, wanted, and torch's "none" or "mean" -> how wrong each cell is, or all of them on average.
+Cells = Callable[[Tensor, Tensor, str], Tensor]
 
 
 def measure(loss: str) -> Measure:
@@ -15,7 +16,9 @@ def measure(loss: str) -> Measure:
     cells = _CELLS[loss]
 
     def mean(rebuilt: Tensor, lesson: Lesson) -> Tensor:
-        return lesson.mean(cells(rebuilt, lesson.wanted))
+        if lesson.present is None:
+            return cells(rebuilt, lesson.wanted, "mean")
+        return lesson.mean(cells(rebuilt, lesson.wanted, "none"))
 
     return mean
 
@@ -25,14 +28,15 @@ def squares(loss: str) -> bool:
     return loss != "mae"
 
 
-def _cross_entropy(rebuilt: Tensor, wanted: Tensor) -> Tensor:
+def _cross_entropy(rebuilt: Tensor, wanted: Tensor, reduction: str) -> Tensor:
     # Min-max scaling may leave 0..1 where a statistic was taken from part of the rows.
-    return binary_cross_entropy(rebuilt, wanted.clamp(0, 1), reduction="none")
+    return binary_cross_entropy(rebuilt, wanted.clamp(0, 1), reduction=reduction)
 
 
 _CELLS: dict[str, Cells] = {
-    "mse": lambda rebuilt, wanted: (rebuilt - wanted).square(),
-    "mae": lambda rebuilt, wanted: (rebuilt - wanted).abs(),
-    "huber": lambda rebuilt, wanted: huber_loss(rebuilt, wanted, reduction="none"),  # turns at 1 scaled unit
+    "mse": lambda rebuilt, wanted, reduction: mse_loss(rebuilt, wanted, reduction=reduction),
+    "mae": lambda rebuilt, wanted, reduction: l1_loss(rebuilt, wanted, reduction=reduction),
+    # It turns at 1 scaled unit.
+    "huber": lambda rebuilt, wanted, reduction: huber_loss(rebuilt, wanted, reduction=reduction),
     "bce": _cross_entropy,
 }

@@ -59,7 +59,8 @@ def fit_scaling(
     middle = np.nanmedian if training.imputation == "median" else np.nanmean
     fill = np.asarray(middle(values, axis=(0, 1)), np.float64)
     log, difference = np.array([s.log1p for s in settings]), np.array([s.difference for s in settings])
-    values = _changes(np.where(log, _log1p(values), values), difference).reshape(-1, len(settings))
+    values = np.where(log, _log1p(values), values) if log.any() else values
+    values = _changes(values, difference).reshape(-1, len(settings))
     categories = tuple(s.categories or () for s in settings)
     coded, unknown = np.array([bool(c) for c in categories]), np.array([float(len(c)) for c in categories])
     shift, scale = np.empty(len(settings)), np.empty(len(settings))
