@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -209,10 +210,10 @@ class Watch:
 
     def _locate(self, rows: Rows, clock: float) -> NDArray[np.int64]:
         """The place of each row's asset: lane and slot in one number, or a negative reason."""
-        places, keys = self._places, list(zip(rows.partitions.tolist(), rows.assets, strict=True))
-        found = np.fromiter((places.get(key, NEW) for key in keys), np.int64, len(keys))
+        keys = zip(rows.partitions.tolist(), rows.assets, strict=True)
+        found = np.fromiter(map(self._places.get, keys, repeat(NEW)), np.int64, len(rows))
         for row in np.flatnonzero(found == NEW).tolist():
-            found[row] = self._place(keys[row], clock)
+            found[row] = self._place((int(rows.partitions[row]), rows.assets[row]), clock)
         return found
 
     def _place(self, key: tuple[int, str], clock: float) -> int:

@@ -55,3 +55,19 @@ def test_onnxruntime_is_kept_from_reporting_to_its_makers(package: str, tmp_path
     code = f"import {package}, onnxruntime"
     subprocess.run([sys.executable, "-c", code], env=environment | {"HOME": str(tmp_path)}, check=True, timeout=120)
     assert not [path for path in tmp_path.rglob("*") if "onnxruntime" in path.name]
+
+
+def test_the_command_leaves_numpy_one_thread() -> None:
+    """Of two, each turns round and round while it waits for the other; who sets the variable is believed."""
+    told = (
+        "import sys; from detector import cli; sys.argv[1:] = ['--version']\n"
+        "try: cli.main()\n"
+        "except SystemExit: pass\n"
+        "import numpy, threadpoolctl\n"
+        "print({pool['num_threads'] for pool in threadpoolctl.threadpool_info() if pool['internal_api'] == 'openblas'})"
+    )
+    bare = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    for environment, threads in ((bare, "{1}"), (bare | {"OPENBLAS_NUM_THREADS": "2"}, "{2}")):
+        command = [sys.executable, "-c", told]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+        assert done.stdout.splitlines()[-1] == threads
