@@ -125,7 +125,7 @@ def _mean(values: list[float] | list[float | None]) -> float:
 
 def _table(rows: list[Row]) -> Iterator[str]:
     """A Markdown table."""
-    yield f"{rows[0].series} series, default configuration, one seed"
+    yield f"{rows[0].series} series, defaults but `score: mahalanobis`, one seed"
     yield ""
     yield "| family | VUS-PR | AUC-PR | F1 | FAR % | fit, CPU s | weights | graph KiB | records/s |"
     yield "|---|---|---|---|---|---|---|---|---|"
