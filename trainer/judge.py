@@ -14,7 +14,7 @@ from trainer.vus import volume_under_pr
 Doubles = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-FACTORS = tuple(2.0 ** (step / 2) for step in range(-6, 11))  # of the threshold, for what says ORACLE
+FACTORS = tuple(2.0 ** (step / 2) for step in range(-6, 11) if step)  # of the threshold, for what says ORACLE
 OLDEST_S = 1e8  # a time before 1973 is no time of day: the series counts rows
 
 

@@ -84,7 +84,7 @@ def evaluate(
 
     F1, FAR (share of normal rows alarmed) and MAR (share of anomalous rows missed) are pooled over all test rows;
     AUC-ROC, AUC-PR and VUS-PR (Paparrizos et al. 2022, buffer of 100 rows) are means over series; NAB is the standard
-    score of that benchmark at our own thresholds; events and alarms are counted as the daemon would raise them. What
+    score of that benchmark by the alarms; events and alarms are counted as the daemon would raise them. What
     says ORACLE had its threshold chosen on the labels. docs/evaluating-honestly.md says more.
     """
     training = _training(load_settings(config), model)
