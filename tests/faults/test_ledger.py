@@ -1,5 +1,6 @@
 """The ledger is worth nothing if it never complains: it is shown runs that lost and doubled something."""
 
+import json
 from copy import deepcopy
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from tests.faults.bench import AT_LEAST_ONCE, Bench
 from tests.faults.failpoints import Trap
 from tests.faults.ledger import Books, settle
+from tests.faults.topics import elsewhere
 
 TRUTH = Books(
     entries={(0, 0): ("pump-1", 1.5, 0), (0, 1): "not_json", (0, 2): ("pump-2", 2.5, 0)},
@@ -65,6 +67,24 @@ def test_records_that_retention_took_are_not_missed() -> None:
     books = spoil(TRUTH, "a record lost")
     assert settle(books, TRUTH, {0: 3}, [], exactly_once=False, gone={(0, 2)}).fine
     assert not settle(TRUTH, TRUTH, {0: 3}, [], exactly_once=False, gone={(0, 2)}).fine
+
+
+def told(partition: int, words: str) -> bytes:
+    """As much of an alert as says where its incident's records lie."""
+    return json.dumps({"data": {"origin": {"partition": partition}, "message": words}}).encode()
+
+
+def test_only_the_harmed_partition_may_tell_otherwise() -> None:
+    """An incident open at a gap goes on otherwise after it; an incident of another partition may not be missing."""
+    truth = Books(alerts={"a.0": told(0, "opened"), "a.1": told(0, "closed"), "b.0": told(1, "opened")})
+    other = Books(alerts=truth.alerts | {"a.1": told(0, "closed later"), "c.0": told(0, "opened")})
+    assert settle(other, elsewhere(truth, other, {0}), {}, [], exactly_once=False).fine
+    silent = Books(alerts={"a.0": told(0, "opened")})
+    account = settle(silent, elsewhere(truth, silent, {0}), {}, [], exactly_once=False)
+    assert account.complaints == ("1 alerts are lost: b.0",)
+    invented = Books(alerts=truth.alerts | {"c.0": told(1, "opened")})
+    account = settle(invented, elsewhere(truth, invented, {0}), {}, [], exactly_once=False)
+    assert account.complaints == ("1 alerts that the fault-free run did not raise: c.0",)
 
 
 @pytest.mark.parametrize("stream", ["scores", "dead_letters", "alerts"])

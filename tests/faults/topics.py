@@ -1,5 +1,6 @@
 """Faults of the input topic: records gone before they were read, a batch that cannot be read, partitions added."""
 
+import json
 import struct
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
@@ -48,22 +49,30 @@ def _with_a_gap(
         plant.await_done()
         counted = plant.metric("gap_records_total")
         plant.finish()
-        account = plant.settle(_elsewhere(truth, plant.books(), {partition for partition, _ in gone}), gone)
+        account = plant.settle(elsewhere(truth, plant.books(), {partition for partition, _ in gone}), gone)
         assert gone, "nothing was spoilt"
         assert counted == len(gone), f"{counted} records were counted as lost, {len(gone)} are"
         assert "records lost before they were read" in plant.log()
     return account
 
 
-def _elsewhere(truth: Books, books: Books, harmed: Collection[int]) -> Books:
-    """The truth for partitions that were not harmed. What follows a gap no fault-free run can know: a new window."""
-    alerts = {key: value for key, value in books.alerts.items() if key not in truth.alerts}
+def elsewhere(truth: Books, books: Books, harmed: Collection[int]) -> Books:
+    """The truth for partitions that were not harmed. What follows a gap no fault-free run can know: a new window.
+
+    An incident that stood open before the gap keeps its id after it, and its later alerts say other things.
+    """
+    told = {key: value for key, value in books.alerts.items() if _partition(value) in harmed}
+    due = {key: value for key, value in truth.alerts.items() if _partition(value) not in harmed}
     return Books(
         entries=books.entries | {place: entry for place, entry in truth.entries.items() if place[0] not in harmed},
-        alerts=alerts | {key: value for key, value in truth.alerts.items() if key in books.alerts},
+        alerts=told | due,
         state=books.state | {key: value for key, value in truth.state.items() if key[0] not in harmed},
         positions=truth.positions,
     )
+
+
+def _partition(alert: bytes) -> int:
+    return int(json.loads(alert)["data"]["origin"]["partition"])
 
 
 def _delete(bench: Bench, laid: Laid, stands: Mapping[int, int]) -> set[Place]:
