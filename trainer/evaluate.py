@@ -36,20 +36,23 @@ class Judgement:
     baselines: tuple[Judged, ...]  # one each, of the first seed
 
 
-def evaluate_series(series: Series, training: Training, out: Path, seeds: int = 1, *, beside: bool) -> Judgement:
+def evaluate_series(
+    series: Series, training: Training, out: Path, seeds: int = 1, processes: int = 1, *, beside: bool
+) -> Judgement:
     """Trains on the train rows, scores the test rows, and writes NAME.parquet into `out`; beside: baselines too.
 
+    processes: how many networks of a training may be fitted at a time.
     Of several seeds the first is in `out` itself, the others in seed-N.
     """
     with one_thread():
-        ours = [_ours(series, training, out, number) for number in range(seeds)]
+        ours = [_ours(series, training, out, number, processes) for number in range(seeds)]
         others = [judge(series, say(name, series, training)) for name in BASELINES] if beside else []
     return Judgement(tuple(ours), tuple(others))
 
 
-def _ours(series: Series, training: Training, out: Path, number: int) -> Judged:
+def _ours(series: Series, training: Training, out: Path, number: int, processes: int) -> Judged:
     seeded = training.model_copy(update={"seed": training.seed + number})
-    said = said_of(series, train(series.train, MODEL, seeded))
+    said = said_of(series, train(series.train, MODEL, seeded, processes=processes))
     _write(series, said, out / f"seed-{seeded.seed}" if number else out)
     return judge(series, said)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from functools import partial
 
 import numpy as np
 import torch
@@ -61,6 +62,13 @@ class Said:
         return Said(**cells, parts={name: vectors[chosen] for name, vectors in self.parts.items()})
 
 
+def scaling_of(prepared: Prepared, part: folds.Part, whole: Scaling | None = None) -> Scaling:
+    """The scaling of what is fitted on. whole: the model's, for a fold."""
+    chosen = folds.thinned(part.rest, prepared.training.max_windows)
+    known = prepared.replay.windows(folds.thinned(chosen, STATISTICS_WINDOWS))
+    return fit_scaling(known, prepared.training, prepared.settings, whole)
+
+
 def fit_member(
     name: str, prepared: Prepared, part: folds.Part, whole: Scaling | None, say: Progressing,
     names: tuple[PartName, ...] = ("residual",),
@@ -70,16 +78,14 @@ def fit_member(
     names: the parts that the score may be a sum of.
     """
     training = prepared.training
-    windows = prepared.replay.windows(folds.thinned(part.rest, training.max_windows))
-    known = windows[folds.thinned(np.arange(len(windows)), STATISTICS_WINDOWS)]
-    scaling = fit_scaling(known, training, prepared.settings, whole)
+    scaling = scaling_of(prepared, part, whole)
     preprocess = Preprocess(scaling)
-    data = scaled(preprocess, windows)
+    data = scaled(preprocess, prepared.replay.windows(folds.thinned(part.rest, training.max_windows)))
     validation = scaled(preprocess, prepared.replay.windows(folds.thinned(part.held, training.max_windows)))
 
     def learn(title: str, make: Make, lessons: Scaled, judged: Scaled) -> tuple[nn.Module, Curve]:
         say.begin(title, training.epochs)
-        network, curve = fit(title, lessons, judged, training, say.epoch, make)
+        network, curve = fit(title, lessons, judged, training, partial(say.epoch, title), make)
         say.done(title, curve.best_epoch, curve.validation[curve.best_epoch])
         return network, curve
 

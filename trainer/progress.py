@@ -7,19 +7,19 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 LINE_EVERY_S = 10.0
 
 
 class Progressing(Protocol):
-    """What the recipe tells while it works."""
+    """What the recipe tells while it works. Several fits may be under way: each is known by its name."""
 
     def begin(self, name: str, epochs: int) -> None:
         """A fit begins."""
         ...
 
-    def epoch(self, epoch: int, train: float, validation: float) -> None:
+    def epoch(self, name: str, epoch: int, train: float, validation: float) -> None:
         """An epoch of it ended."""
         ...
 
@@ -34,7 +34,7 @@ class Silent:
     def begin(self, name: str, epochs: int) -> None:
         """Nothing."""
 
-    def epoch(self, epoch: int, train: float, validation: float) -> None:
+    def epoch(self, name: str, epoch: int, train: float, validation: float) -> None:
         """Nothing."""
 
     def done(self, name: str, best_epoch: int, validation: float) -> None:
@@ -45,19 +45,18 @@ class Lines:
     """A line every few seconds and one a fit, on standard error."""
 
     def __init__(self) -> None:
-        self._name = ""
-        self._due = 0.0
+        self._due: dict[str, float] = {}  # fit -> when it may speak again
 
     def begin(self, name: str, epochs: int) -> None:
-        """Remembers the name."""
+        """Waits for the first line to be due."""
         del epochs
-        self._name, self._due = name, time.monotonic() + LINE_EVERY_S
+        self._due[name] = time.monotonic() + LINE_EVERY_S
 
-    def epoch(self, epoch: int, train: float, validation: float) -> None:
+    def epoch(self, name: str, epoch: int, train: float, validation: float) -> None:
         """Speaks when it is time again."""
-        if time.monotonic() >= self._due:
-            self._due = time.monotonic() + LINE_EVERY_S
-            print(f"{self._name}: epoch {epoch + 1}, loss {train:.4g}, validation {validation:.4g}", file=sys.stderr)
+        if time.monotonic() >= self._due[name]:
+            self._due[name] = time.monotonic() + LINE_EVERY_S
+            print(f"{name}: epoch {epoch + 1}, loss {train:.4g}, validation {validation:.4g}", file=sys.stderr)
 
     def done(self, name: str, best_epoch: int, validation: float) -> None:
         """One line a fit."""
@@ -69,21 +68,21 @@ class Bar:
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
-        self._task = progress.add_task("", visible=False)
+        self._tasks: dict[str, TaskID] = {}
 
     def begin(self, name: str, epochs: int) -> None:
         """A new line."""
-        self._task = self._progress.add_task(name, total=epochs, loss="")
+        self._tasks[name] = self._progress.add_task(name, total=epochs, loss="")
 
-    def epoch(self, epoch: int, train: float, validation: float) -> None:
+    def epoch(self, name: str, epoch: int, train: float, validation: float) -> None:
         """Moves the bar."""
-        self._progress.update(self._task, completed=epoch + 1, loss=f"loss {train:.4g}, validation {validation:.4g}")
+        told = f"loss {train:.4g}, validation {validation:.4g}"
+        self._progress.update(self._tasks[name], completed=epoch + 1, loss=told)
 
     def done(self, name: str, best_epoch: int, validation: float) -> None:
         """Fills it: early stopping is an end like any other."""
-        del name
         text = f"best epoch {best_epoch + 1}, validation {validation:.4g}"
-        self._progress.update(self._task, total=1, completed=1, loss=text)
+        self._progress.update(self._tasks[name], total=1, completed=1, loss=text)
 
 
 @contextmanager

@@ -13,13 +13,14 @@ from schemas.training import Training
 from trainer import calibrate, export, folds
 from trainer.choose import NAMES, Bench, Sum, choose, said_of
 from trainer.covariance import drift_weights
+from trainer.crew import Task, fit_members
 from trainer.decoder import export_decoder
 from trainer.evidence import Evidence, standardised, standards
 from trainer.fitted import Example, Fitted
 from trainer.graph import Graph
 from trainer.history import History
 from trainer.manifest import Calibrated, build_manifest
-from trainer.members import CHUNK, Member, fit_member, say_of
+from trainer.members import CHUNK, Member, say_of, scaling_of
 from trainer.parts import Parts, Standard
 from trainer.prepare import Prepared, prepare
 from trainer.preprocess import Scaling
@@ -43,33 +44,36 @@ def train(
     say: Progressing | None = None,
     *,
     decoder: bool = False,
+    processes: int = 1,
 ) -> Fitted:
     """Fits, calibrates, exports. Raises DataError where the history does not suit; KeyboardInterrupt passes.
 
     decoder: also exports the way from a code back to a window, which costs about half of an export again.
+    processes: how many networks may be fitted at a time; what comes out does not depend on it.
     """
     with one_thread():
-        return _train(history, model, training, parent, say or Silent(), decoder=decoder)
+        return _train(history, model, training, parent, say or Silent(), processes, decoder=decoder)
 
 
 def _train(
-    history: History, model: str, training: Training, parent: str | None, say: Progressing, *, decoder: bool
-) -> Fitted:
+    history: History, model: str, training: Training, parent: str | None, say: Progressing, processes: int, *,
+    decoder: bool,
+) -> Fitted:  # fmt: skip
     # 1. Sensors, period, and the windows that serving would score.
     prepared = prepare(history, training)
 
-    # 2. The model itself: fitted on the earlier part of each chunk of time, stopped early on the rest.
+    # 2. The model itself: fitted on the earlier part of each chunk of time, stopped early on the rest. Beside it the
+    #    same for each fold's blocks left out.
     names = _names(training)
     split = folds.validation(prepared.replay, np.arange(len(prepared.replay)), training.validation_share)
     parts = folds.blocked(prepared.replay, training.folds) if training.folds > 1 else []
     folds.check_sizes(prepared.replay, [split, *parts], LEAST_WINDOWS, history.source)
-    member = fit_member("model", prepared, split, None, say, names)
+    inner = [folds.validation(prepared.replay, part.rest, training.validation_share) for part in parts]
+    final = scaling_of(prepared, split)
+    tasks = [Task(f"fold {number + 1}", part, final) for number, part in enumerate(inner)]
+    member, *others = fit_members(prepared, [Task("model", split, None), *tasks], names, say, processes)
 
     # 3. Residuals of windows that the network at hand never saw: block by block, or of the validation part.
-    others = []
-    for number, part in enumerate(parts):
-        inner = folds.validation(prepared.replay, part.rest, training.validation_share)
-        others.append(fit_member(f"fold {number + 1}", prepared, inner, member.scaling, say, names))
     judges = list(zip(others, parts, strict=True)) or [(member, split)]
     blocks = [_held_out(prepared, one, part.held, member.scaling, n) for n, (one, part) in enumerate(judges)]
     held = calibrate.join(blocks)

@@ -4,10 +4,9 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +19,7 @@ from schemas.config import Settings
 from schemas.training import Training
 from trainer.evaluate import Judgement, evaluate_series
 from trainer.judge import Judged
+from trainer.processes import side_by_side
 from trainer.protocols import MANIFEST, as_tsb_ad, train_rows
 from trainer.scoreboard import pooled, scoreboard
 from trainer.series import read_series
@@ -72,7 +72,9 @@ def evaluate(
     report: Annotated[
         bool, typer.Option("--report", help="Write OUT/report.html too: tables beside published figures, and pictures.")
     ] = False,
-    jobs: Annotated[int, typer.Option(min=1, help="Series worked on at the same time.")] = max(1, os.cpu_count() or 1),
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Processes: series, or of a single one its networks, at a time.")
+    ] = max(1, os.cpu_count() or 1),
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -150,17 +152,13 @@ def _paths(data: Path) -> list[Path]:
 
 def _judge_all(tasks: list[_Task], jobs: int) -> Iterator[Judgement]:
     """Results in the files' order, as they come."""
-    jobs = min(jobs, len(tasks))
-    if jobs == 1:
-        yield from _with_test_rows(tasks, map(_judge, tasks))
+    # Of fewer series than processors each training has several.
+    work = partial(_judge, processes=max(jobs // len(tasks), 1))
+    if jobs == 1 or len(tasks) == 1:
+        yield from _with_test_rows(tasks, map(work, tasks))
         return
-    # Processes are spawned, not forked: torch's threads do not survive a fork.
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        try:
-            yield from _with_test_rows(tasks, pool.map(_judge, tasks))
-        except BaseException:  # whatever ended it: series that have not begun need not
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    with side_by_side(min(jobs, len(tasks)), work, tasks) as judged:
+        yield from _with_test_rows(tasks, (one.result() for one in judged))
 
 
 def _with_test_rows(tasks: list[_Task], results: Iterator[Judgement | None]) -> Iterator[Judgement]:
@@ -171,13 +169,13 @@ def _with_test_rows(tasks: list[_Task], results: Iterator[Judgement | None]) -> 
             yield result
 
 
-def _judge(task: _Task) -> Judgement | None:
+def _judge(task: _Task, processes: int) -> Judgement | None:
     """One series, in whichever process."""
     series = read_series(task.path)
     if series is None:
         return None
     chosen = series if task.rows is None else as_tsb_ad(series, task.rows)
-    return evaluate_series(chosen, task.training, task.out, task.seeds, beside=task.beside)
+    return evaluate_series(chosen, task.training, task.out, task.seeds, processes, beside=task.beside)
 
 
 def _line(judged: Judged) -> str:

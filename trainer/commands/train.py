@@ -1,6 +1,7 @@
 """`watchkeeper train`: history in, a published model out."""
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -44,6 +45,9 @@ def train(
             help="Put the version into use. Without either: yes if the model has none in use yet, else no.",
         ),
     ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Networks fitted at the same time, each in a process.")] = max(
+        1, os.cpu_count() or 1
+    ),
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -69,7 +73,7 @@ def train(
     if not as_json:
         typer.echo(_described(history, training))
     try:
-        fitted = _fit(history, name, training, settings, quiet=as_json)
+        fitted = _fit(history, name, training, settings, jobs, quiet=as_json)
         path, promoted = publish(store, fitted, promote)
     except KeyboardInterrupt:
         typer.echo("stopped; nothing was published", err=True)
@@ -80,13 +84,13 @@ def train(
     _tell(fitted, path, config, promoted=promoted)
 
 
-def _fit(history: History, name: str, training: Training, settings: Settings, *, quiet: bool) -> Fitted:
+def _fit(history: History, name: str, training: Training, settings: Settings, jobs: int, *, quiet: bool) -> Fitted:
     pointer = Store.of(settings).pointer(name)
     parent = pointer.model_version if pointer else None
     if quiet:
-        return run_recipe(history, name, training, parent, Silent(), decoder=True)
+        return run_recipe(history, name, training, parent, Silent(), decoder=True, processes=jobs)
     with progress() as say:
-        return run_recipe(history, name, training, parent, say, decoder=True)
+        return run_recipe(history, name, training, parent, say, decoder=True, processes=jobs)
 
 
 def _history(settings: Settings, training: Training, data: list[Path] | None, span: str | None) -> History:

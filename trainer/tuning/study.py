@@ -6,10 +6,7 @@ Every change of a trial is one transaction. A search that is begun again takes t
 
 import fcntl
 import json
-import multiprocessing
-import os
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +23,7 @@ from detector.errors import ConfigError, DataError, WatchkeeperError
 from schemas.training import Training
 from schemas.tuning import Axis
 from trainer.history import History
+from trainer.processes import CONTEXT, follow_parent
 from trainer.tuning.objective import Judged, judge
 from trainer.tuning.space import changed, grid, read, suggest
 
@@ -94,8 +92,7 @@ def work(search: Search, jobs: int) -> None:
     if jobs == 1:
         _optimise(search, 0)
         return
-    context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
-    processes = [context.Process(target=_job, args=(search, number), daemon=True) for number in range(jobs)]
+    processes = [CONTEXT.Process(target=_job, args=(search, number), daemon=True) for number in range(jobs)]
     for process in processes:
         process.start()
     for process in processes:
@@ -110,14 +107,7 @@ def work(search: Search, jobs: int) -> None:
 
 def _job(search: Search, number: int) -> None:
     """One process. It ends with its parent, or a killed search would go on beside the one begun after it."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def follow() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
+    follow_parent()
     try:
         _optimise(search, number)
     except KeyboardInterrupt:
