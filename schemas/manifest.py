@@ -106,14 +106,14 @@ class Choice(Contract):
     tried: tuple[Tried, ...]
 
 
-ThresholdMethod = Literal["percentile", "mean_sigma", "mad", "pot"]
+ThresholdMethod = Literal["percentile", "mean_sigma", "mad", "pot", "alarm_rate"]
 
 
 class Calibration(Contract):
     """The threshold and where it came from; scores at or below it are normal. All on normal windows never fitted on."""
 
     method: ThresholdMethod
-    parameters: dict[str, float] = Field(description="what was asked for, and of mad and pot also what was found")
+    parameters: dict[str, float] = Field(description="what was asked for, and what was found on the way")
     threshold: Positive
     lower_threshold: Positive = Field(description="an incident closes below this (hysteresis)")
     windows: int = Field(ge=1, description="number of held-out windows")

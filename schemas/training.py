@@ -68,7 +68,7 @@ class Threshold(Contract):
     method: ThresholdMethod = Field(
         default="percentile",
         description="mad: by the median, for histories with faults in them; pot: peaks over threshold, for a wanted "
-        "risk (docs/choosing-a-model.md)",
+        "risk; alarm_rate: for as many alarms as you can bear (docs/choosing-a-model.md)",
     )
     percentile: float = Field(
         default=99.9, gt=0, le=100, description="of held-out scores; of a short history this is about their largest"
@@ -90,6 +90,13 @@ class Threshold(Contract):
         ge=50,
         lt=100,
         description="pot: of held-out scores, where the tail begins that a Pareto distribution is fitted to",
+    )
+    alarms_per_week: float = Field(
+        default=1.0,
+        ge=0,
+        le=1e6,
+        description="alarm_rate: as many may the normal history raise, of each asset and before the margin; less than "
+        "one in the whole history is none",
     )
     margin: float = Field(
         default=1.25,

@@ -16,15 +16,15 @@ from trainer.covariance import shrunk_covariance
 from trainer.evidence import advance, joint, short
 from trainer.losses import squares
 from trainer.members import Said, joined
+from trainer.normal import Normal
 from trainer.parts import ERROR_LIMIT, Standard
-from trainer.thresholds import find_threshold
+from trainer.thresholds import LEAST_THRESHOLD, find_threshold
 
 Doubles = NDArray[np.float64]
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-LEAST_THRESHOLD = 0.1  # of a history in which nothing ever happens; scores are in standard deviations
 SKETCH = (
     *np.round(np.arange(0, 0.96, 0.05), 2),
     0.96,
@@ -93,9 +93,10 @@ def calibrate_chain(held: HeldOut, raw: Floats, weights: Doubles, training: Trai
     return _scatter(vectors, weights, training), scores
 
 
-def calibrate_threshold(scores: Doubles, settings: Threshold) -> Calibration:
+def calibrate_threshold(normal: Normal, settings: Threshold) -> Calibration:
     """The threshold by the configured rule, times the margin; and a sketch of the scores."""
-    found, parameters = find_threshold(scores, settings)
+    scores = normal.scores
+    found, parameters = find_threshold(normal, settings)
     threshold = max(found * settings.margin, LEAST_THRESHOLD)
     return Calibration(
         method=settings.method,

@@ -6,21 +6,16 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 
 import numpy as np
-from numpy.typing import NDArray
 
-from schemas.manifest import Calibration, Choice, FileEntry, Manifest, Scoring, Sensor, Timing, TrainingData
+from schemas.manifest import Calibration, Choice, FileEntry, Manifest, Scoring, Sensor, TrainingData
 from trainer.calibrate import HeldOut
 from trainer.export import TOLERANCE
 from trainer.fitted import Curve
 from trainer.networks.plan import plan
+from trainer.normal import Normal
 from trainer.prepare import Prepared
 from trainer.reference import drift_reference, stuck_rows
 
-Doubles = NDArray[np.float64]
-
-# The threshold alone cannot meet an alarm budget (the 99th percentile of a score at 1 Hz is exceeded 864 times a day);
-# persistence does: a verdict must hold for some rows before anyone is called.
-ON_DELAY_PERIODS, OFF_DELAY_PERIODS = 5, 10
 LIBRARIES = ("torch", "onnx", "onnxruntime", "numpy", "watchkeeper")
 
 
@@ -32,7 +27,7 @@ class Calibrated:
     scoring: Scoring
     choice: Choice | None  # how the score was chosen
     calibration: Calibration
-    scores: Doubles  # (window,) held-out
+    normal: Normal  # the held-out scores
 
 
 def build_manifest(
@@ -42,7 +37,7 @@ def build_manifest(
     history, training, period = prepared.history, prepared.training, prepared.period_s
     fingerprint, created = history.fingerprint(), datetime.now(UTC)
     start, end = history.span
-    wanted, names, held = training.threshold, history.sensors, calibrated.held
+    names, held = history.sensors, calibrated.held
     values = np.concatenate([asset.values for asset in history.assets])[prepared.replay.rows[held.windows]]
     return Manifest(
         model=model,
@@ -60,11 +55,8 @@ def build_manifest(
         scoring=calibrated.scoring,
         choice=calibrated.choice,
         calibration=calibrated.calibration,
-        timing=Timing(
-            on_delay_s=ON_DELAY_PERIODS * period if wanted.on_delay_s is None else wanted.on_delay_s,
-            off_delay_s=OFF_DELAY_PERIODS * period if wanted.off_delay_s is None else wanted.off_delay_s,
-        ),
-        drift=drift_reference(names, held.slots, calibrated.scores, values.astype(np.float64), training.window),
+        timing=calibrated.normal.timing,
+        drift=drift_reference(names, held.slots, calibrated.normal.scores, values.astype(np.float64), training.window),
         training=TrainingData(
             fingerprint=fingerprint, rows=history.rows, assets=tuple(asset.name for asset in history.assets),
             start=start, end=end, source=history.source,
@@ -89,14 +81,16 @@ def _sensor(prepared: Prepared, column: int) -> Sensor:
 
 
 def _metrics(curve: Curve, calibrated: Calibrated) -> dict[str, float]:
-    said, scores = calibrated.held.said, calibrated.scores
+    said, normal, by = calibrated.held.said, calibrated.normal, calibrated.calibration
     squares = (said.parts["residual"] ** 2).sum()
     figures = {
         "training_loss": curve.train[curve.best_epoch],
         "validation_loss": curve.validation[curve.best_epoch],
         "best_epoch": curve.best_epoch + 1,
-        "held_out_windows": len(scores),
+        "held_out_windows": len(normal.scores),
         "held_out_rmse": float(np.sqrt(squares / max(said.present.sum(), 1))),  # scaled units
-        "held_out_above_threshold": float((scores > calibrated.calibration.threshold).mean()),
+        "held_out_above_threshold": float((normal.scores > by.threshold).mean()),
+        "held_out_alarms": normal.alarms(by.threshold, by.lower_threshold),
+        "held_out_weeks": normal.weeks,
     }
     return {name: float(f"{value:.6g}") for name, value in figures.items()}

@@ -21,6 +21,7 @@ from trainer.graph import Graph
 from trainer.history import History
 from trainer.manifest import Calibrated, build_manifest
 from trainer.members import CHUNK, Member, say_of, scaling_of
+from trainer.normal import Normal, timing
 from trainer.parts import Parts, Standard
 from trainer.prepare import Prepared, prepare
 from trainer.preprocess import Scaling
@@ -82,8 +83,10 @@ def _train(
     sizes = standards(held.said, member.scaling.constant)
     errors = calibrate.standard_errors(held.said, sizes["residual"])
     chain = _chain(prepared, others or [member], member.scaling, held, sizes)
-    calibration = calibrate.calibrate_threshold(chain.scores, training.threshold)
-    calibrated = Calibrated(held, chain.scoring, chain.choice, calibration, chain.scores)
+    times, row_s = prepared.replay.times[held.windows], training.stride * prepared.period_s
+    normal = Normal(chain.scores, held.slots, times, row_s, timing(training.threshold, prepared.period_s))
+    calibration = calibrate.calibrate_threshold(normal, training.threshold)
+    calibrated = Calibrated(held, chain.scoring, chain.choice, calibration, normal)
 
     # 5. Export: one ONNX graph that gives what torch gives, and golden windows to prove it elsewhere.
     columns = tuple(part.name for part in chain.scoring.parts)
@@ -162,7 +165,7 @@ def _held_out(prepared: Prepared, member: Member, held: Ints, final: Scaling, bl
 
 def _examples(prepared: Prepared, graph: Graph, calibrated: Calibrated) -> tuple[Example, ...]:
     """Held-out windows from the most ordinary to the strangest, as the graph rebuilds them."""
-    held, scores = calibrated.held, calibrated.scores
+    held, scores = calibrated.held, calibrated.normal.scores
     order = np.argsort(scores, kind="stable")
     chosen = order[np.linspace(0, len(order) - 1, min(EXAMPLES, len(order))).astype(int)]
     times = np.concatenate([asset.times for asset in prepared.history.assets])

@@ -12,6 +12,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from schemas.manifest import Manifest
 from trainer.figures import BLACK, BLUE, GREY, ORANGE, RED, SKY, as_uri, draw, style
 from trainer.fitted import Curve, Example, Fitted
+from trainer.normal import alarms_said
 from trainer.page import Picture, render
 
 SENSORS_SHOWN = 24  # small pictures in the example; a page with hundreds is read by nobody
@@ -52,7 +53,7 @@ def _facts(manifest: Manifest) -> Iterator[tuple[str, str]]:
     yield "Threshold", f"{calibration.threshold:.4g} ({calibration.method.replace('_', ' ')}: {parameters or 'as is'})"
     yield "Closes below", f"{calibration.lower_threshold:.4g}"
     yield "Delays", f"opens after {manifest.timing.on_delay_s:g} s, closes after {manifest.timing.off_delay_s:g} s"
-    yield "Calibrated on", f"{calibration.windows:,} held-out normal windows"
+    yield "Calibrated on", f"{calibration.windows:,} held-out normal windows; {alarms_said(manifest.metrics)}"
     yield "Trained on", f"{training.rows:,} rows of {len(training.assets)} assets, {training.source}"
     yield "History", f"{_time(training.start)} to {_time(training.end)}"
     yield "Fingerprint", training.fingerprint[:16]

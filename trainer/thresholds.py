@@ -3,39 +3,45 @@
 percentile: an empirical quantile, so of a short history about the largest score. mean_sigma: Shewhart's mean + k
 standard deviations. mad: the same of the median and the median absolute deviation, which faults in the history hardly
 move (Iglewicz & Hoaglin, How to Detect and Handle Outliers, ASQC 1993). pot: peaks over threshold, which goes on beyond
-the largest score that was seen (trainer/tail.py).
+the largest score that was seen (trainer/tail.py). alarm_rate: the lowest at which the history itself would have raised
+no more alarms than somebody can answer; they are what people count (EEMUA 191, ISA-18.2), not rows.
 """
 
+import math
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from schemas.manifest import ThresholdMethod
 from schemas.training import Threshold
+from trainer.normal import Normal
 from trainer.tail import fit_tail
 
-Doubles = NDArray[np.float64]
 Found = tuple[float, dict[str, float]]  # the threshold without its margin, and what it came from
 
 SD_PER_MAD = 1.4826  # of a Gaussian
 SD_PER_MEAN_DEVIATION = 1.2533
 
 
-def find_threshold(scores: Doubles, settings: Threshold) -> Found:
-    """The score above which rows are anomalous, of held-out normal ones (window,). Finite, whatever they are."""
-    return RULES[settings.method](scores, settings)
+LEAST_THRESHOLD = 0.1  # of a history in which nothing ever happens; scores are in standard deviations
+STEP = 0.98  # from one threshold that is tried to the next
 
 
-def _percentile(scores: Doubles, settings: Threshold) -> Found:
-    return float(np.percentile(scores, settings.percentile)), {"percentile": settings.percentile}
+def find_threshold(normal: Normal, settings: Threshold) -> Found:
+    """The score above which rows are anomalous, before the margin. Finite, whatever the scores are."""
+    return RULES[settings.method](normal, settings)
 
 
-def _mean_sigma(scores: Doubles, settings: Threshold) -> Found:
-    return float(scores.mean() + settings.k * scores.std()), {"k": settings.k}
+def _percentile(normal: Normal, settings: Threshold) -> Found:
+    return float(np.percentile(normal.scores, settings.percentile)), {"percentile": settings.percentile}
 
 
-def _mad(scores: Doubles, settings: Threshold) -> Found:
+def _mean_sigma(normal: Normal, settings: Threshold) -> Found:
+    return float(normal.scores.mean() + settings.k * normal.scores.std()), {"k": settings.k}
+
+
+def _mad(normal: Normal, settings: Threshold) -> Found:
+    scores = normal.scores
     middle = float(np.median(scores))
     off = np.abs(scores - middle)
     # Where more than half of the scores are equal their median deviation is 0, and says nothing of the others.
@@ -43,15 +49,26 @@ def _mad(scores: Doubles, settings: Threshold) -> Found:
     return middle + settings.k * spread, {"k": settings.k, "median": middle, "spread": spread}
 
 
-def _peaks_over_threshold(scores: Doubles, settings: Threshold) -> Found:
-    tail = fit_tail(scores, settings.tail_percentile)
+def _peaks_over_threshold(normal: Normal, settings: Threshold) -> Found:
+    tail = fit_tail(normal.scores, settings.tail_percentile)
     said = {"risk": settings.risk, "begin": tail.begin, "excesses": float(tail.excesses)}
     return tail.quantile(settings.risk), said | {"shape": tail.shape, "scale": tail.scale}
 
 
-RULES: dict[ThresholdMethod, Callable[[Doubles, Threshold], Found]] = {
+def _alarm_rate(normal: Normal, settings: Threshold) -> Found:
+    """Down from the largest score: far below, alarms run into each other, and there are few of them again."""
+    most = math.floor(settings.alarms_per_week * normal.weeks)
+    threshold, least = float(normal.scores.max()), max(float(np.median(normal.scores)), LEAST_THRESHOLD)
+    while threshold * STEP > least and normal.alarms(threshold * STEP, threshold * STEP * settings.hysteresis) <= most:
+        threshold *= STEP
+    said = {"alarms_per_week": settings.alarms_per_week, "weeks": normal.weeks, "most_alarms": float(most)}
+    return threshold, said
+
+
+RULES: dict[ThresholdMethod, Callable[[Normal, Threshold], Found]] = {
     "percentile": _percentile,
     "mean_sigma": _mean_sigma,
     "mad": _mad,
     "pot": _peaks_over_threshold,
+    "alarm_rate": _alarm_rate,
 }

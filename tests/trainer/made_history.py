@@ -8,10 +8,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from schemas.training import Training
+from schemas.training import Threshold, Training
 from trainer.fitted import Fitted
 from trainer.history import AssetHistory, History
+from trainer.normal import Normal, timing
 from trainer.recipe import train
+
+Doubles = NDArray[np.float64]
 
 SENSORS = ("flow", "pressure", "power", "heat")
 LOADINGS = np.array([2.0, -1.5, 4.0, 0.8])
@@ -49,6 +52,14 @@ def write_series(folder: Path, name: str, *, labelled: bool = True, shift: bool 
     if labelled:
         columns["label"] = [int(600 <= row < 700) for row in range(800)]
     pq.write_table(pa.table(columns), folder / f"{name}.parquet")
+
+
+def normal_scores(scores: Doubles, slots: NDArray[np.int64] | None = None, row_s: float = 1.0) -> Normal:
+    """Held-out scores of one asset, or of several, a row each `row_s`; the usual delays."""
+    slots = np.zeros(len(scores), np.int64) if slots is None else slots
+    begins = np.searchsorted(slots, slots)
+    times = np.asarray(START + row_s * (np.arange(len(scores)) - begins), np.float64)
+    return Normal(scores, slots, times, row_s, timing(Threshold(), row_s))
 
 
 def quick_training(**changes: object) -> Training:

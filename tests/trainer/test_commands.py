@@ -67,7 +67,11 @@ def test_train_publishes_and_says_what_next(plant: Path) -> None:
     assert ran.code == 0
     assert "models promote pumps" in ran.lines[-1]
     again = run(train, plant, "--data", plant / "history.parquet", "--json", "--promote")
-    assert json.loads(again.lines[-1])["promoted"] is True
+    told = json.loads(again.lines[-1])
+    assert told["promoted"] is True
+    assert told["held_out_weeks"] == pytest.approx(told["held_out_windows"] / 604_800, rel=1e-4), "a row a second"
+    said = f"they would have raised in {told['held_out_windows'] / 60:.3g} minutes: {told['held_out_alarms']:.0f}"
+    assert any(said in line for line in ran.lines), ran.out
 
 
 def test_train_signs_what_it_publishes(plant: Path, tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def make_fitted(sensors: int = 4, windows: int = 500) -> Fitted:
         training=TrainingData(
             fingerprint="a" * 64, rows=12345, assets=("pump-1", "pump-2"), start=NOW, end=NOW, source="history.parquet"
         ),
-        metrics={"validation_loss": 0.0123},
+        metrics={"validation_loss": 0.0123, "held_out_alarms": 3, "held_out_weeks": 3.5},
         libraries={"torch": "2.9"},
         golden_tolerance=1e-4,
         files={"model.onnx": entry, "golden.json": entry},
@@ -104,6 +104,7 @@ def test_the_main_facts_are_in_words() -> None:
         "percentile 99",
         "valve is constant",
         "0.0123",
+        "alarms they would have raised in 3.5 weeks: 3",
         "sensor-3",
         "10 rows",
     ):

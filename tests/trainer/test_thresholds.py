@@ -1,13 +1,14 @@
 """Each rule gives the threshold it promises, on known distributions and on scores that tell nothing."""
 
 import json
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import get_args
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -15,11 +16,12 @@ from detector.config import load_settings
 from detector.errors import ConfigError
 from schemas.manifest import ThresholdMethod
 from schemas.training import Threshold
-from tests.trainer.made_history import made_history, quick_training
-from trainer.calibrate import LEAST_THRESHOLD, calibrate_threshold
+from tests.trainer.made_history import made_history, normal_scores, quick_training
+from trainer.calibrate import calibrate_threshold
+from trainer.normal import alarms_said
 from trainer.recipe import train
 from trainer.tail import HEAVIEST, LEAST_EXCESSES, fit_tail
-from trainer.thresholds import RULES, find_threshold
+from trainer.thresholds import LEAST_THRESHOLD, RULES, STEP, find_threshold
 
 Doubles = NDArray[np.float64]
 
@@ -36,7 +38,7 @@ SCORES = st.lists(st.floats(0, 1e30) | st.sampled_from([0.0, 1.0, 2.0]), min_siz
 
 def found(scores: Doubles, **settings: object) -> float:
     """The threshold without a margin."""
-    return find_threshold(scores, Threshold.model_validate(settings))[0]
+    return find_threshold(normal_scores(scores), Threshold.model_validate(settings))[0]
 
 
 def test_every_method_has_a_rule() -> None:
@@ -118,6 +120,73 @@ def test_scores_that_are_mostly_equal_still_have_a_spread() -> None:
     assert found(scores, method="mad", k=10.0) > scores.max()
 
 
+MINUTE_S, WEEK_ROWS = 60.0, 10_080
+
+
+def with_bursts(weeks: int, heights: Sequence[float], rows: int = 20) -> Doubles:
+    """Scores around 1, a row a minute, with bursts of so many rows spread evenly over the weeks."""
+    scores = np.random.default_rng(0).normal(1.0, 0.05, weeks * WEEK_ROWS)
+    for number, height in enumerate(heights):
+        begin = 500 + number * (len(scores) - 1000) // len(heights)
+        scores[begin : begin + rows] = height
+    return scores
+
+
+@pytest.mark.parametrize(
+    ("per_week", "between"), [(0.0, (10.0, 10.3)), (0.5, (8.0, 9.0)), (1.0, (6.0, 7.0)), (2, (2, 3))]
+)
+def test_alarm_rate_is_the_lowest_that_keeps_the_promise(per_week: float, between: tuple[float, float]) -> None:
+    """Four weeks with nine bursts of 10 down to 2: so many of them would have been alarms, and one more below that."""
+    normal = normal_scores(with_bursts(4, range(10, 1, -1)), row_s=MINUTE_S)
+    settings = Threshold(method="alarm_rate", alarms_per_week=per_week)
+    threshold, said = find_threshold(normal, settings)
+    most = int(4 * per_week)
+    assert said["most_alarms"] == most
+    assert said["weeks"] == pytest.approx(4.0)
+    assert normal.alarms(threshold, 0.8 * threshold) == most
+    assert normal.alarms(STEP * threshold, STEP * 0.8 * threshold) > most
+    assert between[0] * STEP <= threshold <= between[1]
+
+
+def test_alarms_are_counted_as_the_daemon_raises_them() -> None:
+    """A burst shorter than the on-delay calls nobody, so it does not lift the threshold; two assets have two weeks."""
+    short = normal_scores(with_bursts(1, [50.0] * 5, rows=4), row_s=MINUTE_S)
+    settings = Threshold(method="alarm_rate", alarms_per_week=0.0)
+    assert find_threshold(short, settings)[0] < 2.0
+    scores = np.r_[with_bursts(1, (5.0, 4.0, 3.0)), with_bursts(1, (2.0,))]
+    both = normal_scores(scores, np.repeat([0, 1], WEEK_ROWS), MINUTE_S)
+    threshold, said = find_threshold(both, Threshold(method="alarm_rate", alarms_per_week=1.0))
+    assert said["most_alarms"] == 2
+    assert 3.0 * STEP <= threshold < 4.0
+
+
+@pytest.mark.parametrize(
+    ("weeks", "said"), [(3.5, "3.5 weeks"), (1.5, "10.5 days"), (0.1, "16.8 hours"), (0.001, "10.1 minutes")]
+)
+def test_a_span_is_said_in_the_unit_that_suits_it(weeks: float, said: str) -> None:
+    """From weeks down to minutes."""
+    assert alarms_said({"held_out_weeks": weeks, "held_out_alarms": 3}) == f"alarms they would have raised in {said}: 3"
+
+
+def test_alarms_that_run_into_each_other_are_not_few() -> None:
+    """Just above the usual score everything is one long alarm; the way down ends before it."""
+    scores = np.tile(np.r_[np.full(30, 2.0), np.full(30, 1.0)], 200)
+    normal = normal_scores(scores, row_s=MINUTE_S)
+    assert normal.alarms(1.1, 0.9) == 1
+    assert find_threshold(normal, Threshold(method="alarm_rate", alarms_per_week=1.0))[0] >= 2.0 * STEP
+
+
+@settings(deadline=None)  # each is a walk down through many thresholds
+@given(scores=SCORES, few=st.floats(0, 1e4), more=st.floats(0, 1e6))
+def test_more_alarms_never_lift_the_threshold(scores: Doubles, few: float, more: float) -> None:
+    """Of alarm_rate: whatever the scores, between their median and their largest."""
+    scores = np.minimum(scores, 100.0)
+    normal = normal_scores(scores, row_s=MINUTE_S)
+    asked = (Threshold(method="alarm_rate", alarms_per_week=each) for each in (few, min(few + more, 1e6)))
+    strict, lax = (find_threshold(normal, each)[0] for each in asked)
+    assert np.median(scores) <= lax <= strict <= scores.max()
+
+
 @pytest.mark.parametrize("method", RULES)
 @pytest.mark.parametrize(
     "scores",
@@ -127,7 +196,7 @@ def test_scores_that_are_mostly_equal_still_have_a_spread() -> None:
 )  # fmt: skip
 def test_scores_that_tell_nothing_give_a_sound_threshold(method: str, scores: Doubles) -> None:
     """Above 0, and not below the usual score."""
-    found = calibrate_threshold(scores, Threshold.model_validate({"method": method}))
+    found = calibrate_threshold(normal_scores(scores), Threshold.model_validate({"method": method}))
     assert found.threshold >= max(LEAST_THRESHOLD, float(np.median(scores)))
     assert found.lower_threshold == pytest.approx(0.8 * found.threshold)
     assert found.threshold <= 1.25 * max(20 * float(scores.max()), LEAST_THRESHOLD)
@@ -138,7 +207,7 @@ def test_a_smaller_risk_never_lowers_the_threshold(scores: Doubles, small: float
     """Of pot: whatever the scores, it is a number above 0, monotone in the risk, and not below the median."""
     risks = sorted({small, min(small * factor, 0.01)})
     settings = [Threshold(method="pot", risk=risk, tail_percentile=begin) for risk in risks]
-    thresholds = [calibrate_threshold(scores, each).threshold for each in settings]
+    thresholds = [calibrate_threshold(normal_scores(scores), each).threshold for each in settings]
     assert all(np.isfinite(each) and each > 0 for each in thresholds)
     assert all(one >= other for one, other in pairwise(thresholds))
     assert found(scores, method="pot", risk=risks[0], tail_percentile=begin) >= np.median(scores) * (1 - 1e-9)
@@ -148,7 +217,7 @@ def test_a_smaller_risk_never_lowers_the_threshold(scores: Doubles, small: float
 def test_a_larger_k_never_lowers_the_threshold(scores: Doubles, k: float, more: float, method: str) -> None:
     """Of mad and mean_sigma: whatever the scores, it is a number above 0, and monotone in k."""
     low, high = (
-        calibrate_threshold(scores, Threshold.model_validate({"method": method, "k": each})).threshold
+        calibrate_threshold(normal_scores(scores), Threshold.model_validate({"method": method, "k": each})).threshold
         for each in (k, k * more)
     )
     assert np.isfinite(high)
@@ -160,6 +229,7 @@ def test_a_larger_k_never_lowers_the_threshold(scores: Doubles, k: float, more: 
     [
         ({"method": "pot", "risk": 1e-3}, {"risk", "begin", "excesses", "shape", "scale", "margin"}),
         ({"method": "mad", "k": 6.0}, {"k", "median", "spread", "margin"}),
+        ({"method": "alarm_rate", "alarms_per_week": 2.0}, {"alarms_per_week", "weeks", "most_alarms", "margin"}),
     ],
 )
 def test_the_manifest_says_how_the_threshold_came_about(settings: dict[str, object], told: set[str]) -> None:
@@ -184,6 +254,7 @@ def test_the_manifest_says_how_the_threshold_came_about(settings: dict[str, obje
         ({"method": "pot", "risk": 0.0}, "risk"),
         ({"method": "pot", "tail_percentile": 100}, "tail_percentile"),
         ({"method": "pott"}, "'pot'"),
+        ({"method": "alarm_rate", "alarms_per_week": -1}, "alarms_per_week"),
     ],
 )
 def test_a_threshold_that_cannot_be_is_refused(wrong: dict[str, object], said: str, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from trainer.calibrate import calibrate_threshold
 from trainer.events import rules
 from trainer.history import median_step
 from trainer.judge import Said
-from trainer.manifest import OFF_DELAY_PERIODS, ON_DELAY_PERIODS
+from trainer.normal import Normal, timing
 from trainer.series import Series
 
 CHAIN = "chain without a model"
@@ -45,17 +45,15 @@ def say(name: str, series: Series, training: Training) -> Said:
     for number, block in enumerate(blocks):
         rest = [np.concatenate(part) for part in (blocks[:number], blocks[number + 1 :]) if part]
         held.append(_fit(BASELINES[name], rest, training.seed)(block))
-    calibration = calibrate_threshold(np.concatenate(held), training.threshold)
+    period = training.period_s or median_step(series.train)
+    scores, times = np.concatenate(held), series.train.assets[0].times
+    delays = timing(training.threshold, period)
+    normal = Normal(scores, np.zeros(len(scores), np.int64), times, period, delays)
+    calibration = calibrate_threshold(normal, training.threshold)
     score = _fit(BASELINES[name], [known], training.seed)
     before = known if series.follows else known[:0]
     scores = score(np.concatenate([before, series.values.astype(np.float64)]))[len(before) :]
-    period, wanted = training.period_s or median_step(series.train), training.threshold
-    by = rules(
-        calibration.threshold,
-        calibration.lower_threshold,
-        ON_DELAY_PERIODS * period if wanted.on_delay_s is None else wanted.on_delay_s,
-        OFF_DELAY_PERIODS * period if wanted.off_delay_s is None else wanted.off_delay_s,
-    )
+    by = rules(calibration.threshold, calibration.lower_threshold, delays.on_delay_s, delays.off_delay_s)
     return Said(name, scores, by)
 
 

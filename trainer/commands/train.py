@@ -16,6 +16,7 @@ from schemas.config import Settings
 from schemas.training import Training
 from trainer.fitted import Fitted
 from trainer.history import History
+from trainer.normal import alarms_said
 from trainer.progress import Silent, progress
 from trainer.publish import publish
 from trainer.recipe import train as run_recipe
@@ -131,11 +132,14 @@ def _figures(fitted: Fitted, path: str, *, promoted: bool) -> dict[str, Any]:
 def _tell(fitted: Fitted, path: str, config: Path | None, *, promoted: bool) -> None:
     manifest = fitted.manifest
     given = f" --config {config}" if config else ""
-    above = manifest.metrics["held_out_above_threshold"]
+    figures = manifest.metrics
     for note in fitted.notes:
         typer.echo(f"note: {note}")
     typer.echo(f"published {manifest.model} {manifest.model_version} to {path}")
-    typer.echo(f"threshold {fitted.threshold:.4g}: {above:.2%} of {len(fitted.scores)} held-out scores lie above it")
+    typer.echo(
+        f"threshold {fitted.threshold:.4g}: {figures['held_out_above_threshold']:.2%} of {len(fitted.scores)} held-out "
+        f"scores lie above it; {alarms_said(figures)}"
+    )
     typer.echo(f"report: {path}/report.html")
     if promoted:
         typer.echo(f"it is in use now; next: watchkeeper run{given}")
