@@ -6,6 +6,7 @@ poll are left aside, and `resume` goes back to where its state stands.
 
 import re
 import time
+from bisect import bisect_left
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -222,31 +223,53 @@ class KafkaTransport:
         if tries <= _CORRUPT_TRIES or partition not in self._next:
             self._shake_off(partition, self._next.get(partition, base))
             return {}
-        gone = self._next[partition]
-        self._go_to(TopicPartition(self.topic, partition), gone + 1)
-        return {partition: (gone, gone + 1)}
+        gone, place = self._next[partition], TopicPartition(self.topic, partition)
+        after = self._behind(place, base, gone)
+        del self._corrupt[partition, base]
+        self._go_to(place, after)
+        return {partition: (gone, after)}
+
+    def _behind(self, place: TopicPartition, base: int, offset: int) -> int:
+        """The first offset behind the corrupt batch that begins at `base` and holds `offset`.
+
+        The client does not say how long a batch is; but whatever offset of it is asked for, it names the same base.
+        """
+
+        def is_behind(asked: int) -> bool:
+            found = _PLACE.search(self._unreadable(place, asked) or "")
+            return found is None or int(found[2]) != base
+
+        later = range(offset + 1, self._end(place))
+        return offset + 1 + bisect_left(later, True, key=is_behind)
 
     def _pass_unreadable(self) -> dict[int, tuple[int, int]]:
         """A header's name that is not UTF-8 ends the batch for the client, which does not say where: each is asked."""
         for partition, offset in self._next.items():
-            if self._can_read(TopicPartition(self.topic, partition), offset):
+            if self._unreadable(TopicPartition(self.topic, partition), offset) is None:
                 continue
             structlog.get_logger().error("unreadable record", partition=partition, offset=offset)
             self._go_to(TopicPartition(self.topic, partition), offset + 1)
             return {partition: (offset, offset + 1)}
         raise Interrupted("a batch is corrupt", "check the broker's disks")
 
-    def _can_read(self, place: TopicPartition, offset: int) -> bool:
+    def _unreadable(self, place: TopicPartition, offset: int) -> str | None:
+        """What the client says of a record that cannot be read; None where it can, or where there is none yet."""
         try:
             self._reader.assign([place])
             self._reader.seek(place, offset)
-            if offset < self._reader.end_offsets([place])[place]:
+            if offset < self._end(place):
                 self._reader.poll(timeout_ms=int(self._settings.kafka.request_timeout_s * 1000), max_records=1)
-        except CorruptRecordError:
-            return False
+        except CorruptRecordError as error:
+            return str(error)
         except KafkaError as error:
             raise fault("looking for a record that cannot be read", error) from error
-        return True
+        return None
+
+    def _end(self, place: TopicPartition) -> int:
+        try:
+            return int(self._reader.end_offsets([place])[place])
+        except KafkaError as error:
+            raise fault("finding the end of a partition", error) from error
 
     def _shake_off(self, partition: int, offset: int) -> None:
         """The client keeps a batch that failed, and turns in it for ever; moved away and back, it asks the broker."""

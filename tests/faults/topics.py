@@ -2,9 +2,10 @@
 
 import json
 import struct
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.faults import feed
 from tests.faults.bench import Bench, Laid
@@ -30,7 +31,7 @@ def retention(bench: Bench, guarantee: str) -> Account:
 
 @fault("corrupt batch")
 def corrupt(bench: Bench, guarantee: str) -> Account:
-    """A broken disk: one byte of a batch. Its records are a gap, counted and said; those after it are watched."""
+    """A broken disk: a byte of two batches. Their records are a gap, counted and said; those between are watched."""
     return _with_a_gap(bench, guarantee, _break, "corrupt")
 
 
@@ -82,20 +83,29 @@ def _delete(bench: Bench, laid: Laid, stands: Mapping[int, int]) -> set[Place]:
 
 
 def _break(bench: Bench, laid: Laid, stands: Mapping[int, int]) -> set[Place]:
-    """Spoils the first batch that the daemon has not begun to read."""
+    """Spoils the first batch that the daemon has not begun to read, and the one after the next: that is not theirs."""
     [segment] = Path(bench.broker.directory, "data", f"{laid.topic}-0").glob("*.log")
     data = segment.read_bytes()
-    position = 0
-    while position < len(data):
-        base, length, *_, distance = _HEAD.unpack_from(data, position)
-        end = position + _BEFORE_LENGTH + length
-        if base >= stands[0]:
-            with segment.open("r+b") as file:
-                file.seek(end - 1)
-                file.write(bytes([data[end - 1] ^ 0xFF]))
-            return {(0, offset) for offset in range(base, base + distance + 1)}
-        position = end
-    return set()
+    left = [batch for batch in _batches(data) if batch.base >= stands[0]]
+    for batch in left[:3:2]:
+        with segment.open("r+b") as file:
+            file.seek(batch.end - 1)
+            file.write(bytes([data[batch.end - 1] ^ 0xFF]))
+    return {(0, batch.base + number) for batch in left[:3:2] for number in range(batch.records)}
+
+
+class _Batch(NamedTuple):
+    base: int  # offset of its first record
+    records: int
+    end: int  # byte after it in the file
+
+
+def _batches(data: bytes) -> Iterator[_Batch]:
+    end = 0
+    while end < len(data):
+        base, length, *_, distance = _HEAD.unpack_from(data, end)
+        end += _BEFORE_LENGTH + length
+        yield _Batch(base, distance + 1, end)
 
 
 @fault("partitions added under load")
