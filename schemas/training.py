@@ -95,8 +95,8 @@ class Threshold(Contract):
         default=1.0,
         ge=0,
         le=1e6,
-        description="alarm_rate: as many may the normal history raise, of each asset and before the margin; less than "
-        "one in the whole history is none",
+        description="alarm_rate: as many may the normal history raise, on average of its assets and before the margin; "
+        "less than one in the whole history is none",
     )
     margin: float = Field(
         default=1.25,

@@ -79,28 +79,36 @@ def rules(threshold: float, lower: float, on_delay_s: float, off_delay_s: float)
     )
 
 
-def raised(times: Doubles, scores: Doubles, by: Rules) -> list[Alarm]:
-    """The alarms of one asset's rows in order, (row,) each; times in seconds."""
+def raised(times: Doubles, scores: Doubles, by: Rules, fresh: Bools | None = None) -> list[Alarm]:
+    """The alarms of one asset's rows in order, (row,) each; times in seconds.
+
+    fresh: rows before which some are missing: as in the daemon, a gap ends what was not yet an alarm.
+    """
     alarms: list[Alarm] = []
-    incident: Incident | None = None
-    opened, last = -1, -1
-    for row, (time, score) in enumerate(zip(times.tolist(), scores.tolist(), strict=True)):
-        if incident is None:
-            if score <= by.threshold:
-                continue
-            incident, opened = _begin(time, row), -1
-        state = step(incident, by, time, row, score)
-        if state is AlertState.OPENED:
+    broken = np.zeros(len(scores), bool) if fresh is None else fresh
+    above = np.flatnonzero(scores > by.threshold)
+    row = 0
+    while (place := int(np.searchsorted(above, row))) < len(above):
+        row, alarm = _followed(times, scores, by, broken, int(above[place]))
+        alarms += [alarm] if alarm else []
+    return alarms
+
+
+def _followed(times: Doubles, scores: Doubles, by: Rules, broken: Bools, first: int) -> tuple[int, Alarm | None]:
+    """An incident from its first row on: the row to go on with, and the alarm that it became."""
+    incident, opened, last = _begin(float(times[first]), first), -1, -1
+    for row in range(first, len(scores)):
+        if incident.phase is Phase.PENDING and row > first and broken[row]:
+            return row, None
+        if step(incident, by, float(times[row]), row, float(scores[row])) is AlertState.OPENED:
             opened = row
         if incident.phase is Phase.OPEN:
             last = row
         if incident.phase is Phase.CLOSED:
-            alarms.append(Alarm(opened, last))
-        if incident.phase in (Phase.CLOSED, Phase.DROPPED):
-            incident = None
-    if incident is not None and incident.is_open:
-        alarms.append(Alarm(opened, last))
-    return alarms
+            return row + 1, Alarm(opened, last)
+        if incident.phase is Phase.DROPPED:
+            return row + 1, None
+    return len(scores), Alarm(opened, last) if incident.is_open else None
 
 
 def spans(labels: Bools) -> list[tuple[int, int]]:

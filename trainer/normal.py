@@ -12,6 +12,7 @@ from trainer.events import raised, rules
 
 Doubles = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 
 # The threshold alone cannot meet an alarm budget (the 99th percentile of a score at 1 Hz is exceeded 864 times a day);
 # persistence does: a verdict must hold for some rows before anyone is called.
@@ -26,6 +27,7 @@ class Normal:
     scores: Doubles  # (window,) higher is more anomalous
     slots: Ints  # (window,) number of the asset
     times: Doubles  # (window,) seconds, of the last row
+    fresh: Bools  # (window,) rows are missing before it
     row_s: float  # seconds from one window's last row to the next one's
     timing: Timing
 
@@ -35,11 +37,11 @@ class Normal:
         return len(self.scores) * self.row_s / WEEK_S
 
     def alarms(self, threshold: float, lower: float) -> int:
-        """How many incidents the daemon would have opened on them, all assets together."""
+        """How many incidents the daemon would have opened on them, all assets together, with the bundle's delays."""
         by = rules(threshold, lower, self.timing.on_delay_s, self.timing.off_delay_s)
         cuts = np.flatnonzero(np.diff(self.slots)) + 1
-        parts = zip(np.split(self.times, cuts), np.split(self.scores, cuts), strict=True)
-        return sum(len(raised(times, scores, by)) for times, scores in parts)
+        parts = (np.split(column, cuts) for column in (self.times, self.scores, self.fresh))
+        return sum(len(raised(times, scores, by, fresh)) for times, scores, fresh in zip(*parts, strict=True))
 
 
 def timing(settings: Threshold, period_s: float) -> Timing:

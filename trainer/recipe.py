@@ -84,7 +84,8 @@ def _train(
     errors = calibrate.standard_errors(held.said, sizes["residual"])
     chain = _chain(prepared, others or [member], member.scaling, held, sizes)
     times, row_s = prepared.replay.times[held.windows], training.stride * prepared.period_s
-    normal = Normal(chain.scores, held.slots, times, row_s, timing(training.threshold, prepared.period_s))
+    delays = timing(training.threshold, prepared.period_s)
+    normal = Normal(chain.scores, held.slots, times, held.fresh, row_s, delays)
     calibration = calibrate.calibrate_threshold(normal, training.threshold)
     calibrated = Calibrated(held, chain.scoring, chain.choice, calibration, normal)
 

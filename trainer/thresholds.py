@@ -3,8 +3,9 @@
 percentile: an empirical quantile, so of a short history about the largest score. mean_sigma: Shewhart's mean + k
 standard deviations. mad: the same of the median and the median absolute deviation, which faults in the history hardly
 move (Iglewicz & Hoaglin, How to Detect and Handle Outliers, ASQC 1993). pot: peaks over threshold, which goes on beyond
-the largest score that was seen (trainer/tail.py). alarm_rate: the lowest at which the history itself would have raised
-no more alarms than somebody can answer; they are what people count (EEMUA 191, ISA-18.2), not rows.
+the largest score that was seen (trainer/tail.py). alarm_rate: the last one, going down from the largest score, at
+which the history itself would have raised no more alarms than somebody can answer; they are what people count (EEMUA
+191, ISA-18.2), not rows.
 """
 
 import math
@@ -14,6 +15,7 @@ import numpy as np
 
 from schemas.manifest import ThresholdMethod
 from schemas.training import Threshold
+from trainer.evidence import short
 from trainer.normal import Normal
 from trainer.tail import fit_tail
 
@@ -25,6 +27,9 @@ SD_PER_MEAN_DEVIATION = 1.2533
 
 LEAST_THRESHOLD = 0.1  # of a history in which nothing ever happens; scores are in standard deviations
 STEP = 0.98  # from one threshold that is tried to the next
+# Below this quantile of normal scores a threshold is no limit: alarms run into each other, and are few again.
+LEAST_QUANTILE = 0.95
+NEARLY = 0.99  # of an alarm counts as one: the first rows of a history fill a window, and a week less an hour is a week
 
 
 def find_threshold(normal: Normal, settings: Threshold) -> Found:
@@ -56,11 +61,13 @@ def _peaks_over_threshold(normal: Normal, settings: Threshold) -> Found:
 
 
 def _alarm_rate(normal: Normal, settings: Threshold) -> Found:
-    """Down from the largest score: far below, alarms run into each other, and there are few of them again."""
-    most = math.floor(settings.alarms_per_week * normal.weeks)
-    threshold, least = float(normal.scores.max()), max(float(np.median(normal.scores)), LEAST_THRESHOLD)
-    while threshold * STEP > least and normal.alarms(threshold * STEP, threshold * STEP * settings.hysteresis) <= most:
-        threshold *= STEP
+    scores = normal.scores
+    most = math.floor(settings.alarms_per_week * normal.weeks / NEARLY)
+    least = max(float(np.quantile(scores, LEAST_QUANTILE)), LEAST_THRESHOLD)
+    # As the bundle will have it: rounded down, it would lie below the score that it was to clear.
+    threshold = short(float(scores.max()) * (1 + 1e-8))
+    while (lower := short(threshold * STEP)) > least and normal.alarms(lower, lower * settings.hysteresis) <= most:
+        threshold = lower
     said = {"alarms_per_week": settings.alarms_per_week, "weeks": normal.weeks, "most_alarms": float(most)}
     return threshold, said
 

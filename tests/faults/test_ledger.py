@@ -69,22 +69,33 @@ def test_records_that_retention_took_are_not_missed() -> None:
     assert not settle(TRUTH, TRUTH, {0: 3}, [], exactly_once=False, gone={(0, 2)}).fine
 
 
-def told(partition: int, words: str) -> bytes:
+def told(partition: int, offset: int, words: str) -> bytes:
     """As much of an alert as says where its incident's records lie."""
-    return json.dumps({"data": {"origin": {"partition": partition}, "message": words}}).encode()
+    return json.dumps({"data": {"origin": {"partition": partition, "last_offset": offset}, "message": words}}).encode()
 
 
-def test_only_the_harmed_partition_may_tell_otherwise() -> None:
-    """An incident open at a gap goes on otherwise after it; an incident of another partition may not be missing."""
-    truth = Books(alerts={"a.0": told(0, "opened"), "a.1": told(0, "closed"), "b.0": told(1, "opened")})
-    other = Books(alerts=truth.alerts | {"a.1": told(0, "closed later"), "c.0": told(0, "opened")})
-    assert settle(other, elsewhere(truth, other, {0}), {}, [], exactly_once=False).fine
-    silent = Books(alerts={"a.0": told(0, "opened")})
-    account = settle(silent, elsewhere(truth, silent, {0}), {}, [], exactly_once=False)
-    assert account.complaints == ("1 alerts are lost: b.0",)
-    invented = Books(alerts=truth.alerts | {"c.0": told(1, "opened")})
-    account = settle(invented, elsewhere(truth, invented, {0}), {}, [], exactly_once=False)
-    assert account.complaints == ("1 alerts that the fault-free run did not raise: c.0",)
+GAPPED = Books(alerts={"a.0": told(0, 5, "opened"), "a.1": told(0, 15, "closed"), "b.0": told(1, 15, "opened")})
+
+
+def test_only_what_follows_a_gap_may_tell_otherwise() -> None:
+    """An incident that is open at a gap goes on otherwise, and others may follow."""
+    books = Books(alerts=GAPPED.alerts | {"a.1": told(0, 14, "closed"), "c.0": told(0, 15, "opened")})
+    assert settle(books, elsewhere(GAPPED, books, {0: 10}), {}, [], exactly_once=False).fine
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"b.0": None}, "1 alerts are lost: b.0"),
+        ({"a.0": None}, "1 alerts are lost: a.0"),
+        ({"a.0": told(0, 5, "updated")}, "1 alerts differ: a.0"),
+        ({"c.0": told(1, 15, "opened")}, "1 alerts that the fault-free run did not raise: c.0"),
+    ],
+)
+def test_before_a_gap_and_elsewhere_all_must_be_as_ever(changes: dict[str, bytes | None], said: str) -> None:
+    """In the harmed partition too, up to the first record that is gone."""
+    books = Books(alerts={key: value for key, value in (GAPPED.alerts | changes).items() if value is not None})
+    assert settle(books, elsewhere(GAPPED, books, {0: 10}), {}, [], exactly_once=False).complaints == (said,)
 
 
 @pytest.mark.parametrize("stream", ["scores", "dead_letters", "alerts"])

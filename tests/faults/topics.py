@@ -2,7 +2,7 @@
 
 import json
 import struct
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -50,30 +50,38 @@ def _with_a_gap(
         plant.await_done()
         counted = plant.metric("gap_records_total")
         plant.finish()
-        account = plant.settle(elsewhere(truth, plant.books(), {partition for partition, _ in gone}), gone)
         assert gone, "nothing was spoilt"
+        gaps = {partition: min(offset for at, offset in gone if at == partition) for partition, _ in gone}
+        account = plant.settle(elsewhere(truth, plant.books(), gaps), gone)
         assert counted == len(gone), f"{counted} records were counted as lost, {len(gone)} are"
         assert "records lost before they were read" in plant.log()
     return account
 
 
-def elsewhere(truth: Books, books: Books, harmed: Collection[int]) -> Books:
-    """The truth for partitions that were not harmed. What follows a gap no fault-free run can know: a new window.
+def elsewhere(truth: Books, books: Books, gaps: Mapping[int, int]) -> Books:
+    """The truth, but for what follows a gap: no fault-free run can know that, for a window begins anew.
 
-    An incident that stood open before the gap keeps its id after it, and its later alerts say other things.
+    gaps: harmed partition -> first offset that is gone. An incident that stood open before a gap keeps its id after it,
+    and its later alerts say other things.
     """
-    told = {key: value for key, value in books.alerts.items() if _partition(value) in harmed}
-    due = {key: value for key, value in truth.alerts.items() if _partition(value) not in harmed}
+
+    def holds(partition: int, offset: int) -> bool:
+        return partition not in gaps or offset < gaps[partition]
+
+    told = {key: value for key, value in books.alerts.items() if not holds(*_origin(value))}
+    due = {key: value for key, value in truth.alerts.items() if holds(*_origin(value))}
     return Books(
-        entries=books.entries | {place: entry for place, entry in truth.entries.items() if place[0] not in harmed},
+        entries=books.entries | {place: entry for place, entry in truth.entries.items() if holds(*place)},
         alerts=told | due,
-        state=books.state | {key: value for key, value in truth.state.items() if key[0] not in harmed},
+        state=books.state | {key: value for key, value in truth.state.items() if key[0] not in gaps},
         positions=truth.positions,
     )
 
 
-def _partition(alert: bytes) -> int:
-    return int(json.loads(alert)["data"]["origin"]["partition"])
+def _origin(alert: bytes) -> Place:
+    """Partition and last offset of the records that an alert is about."""
+    origin = json.loads(alert)["data"]["origin"]
+    return origin["partition"], origin["last_offset"]
 
 
 def _delete(bench: Bench, laid: Laid, stands: Mapping[int, int]) -> set[Place]:

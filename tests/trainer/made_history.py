@@ -59,7 +59,7 @@ def normal_scores(scores: Doubles, slots: NDArray[np.int64] | None = None, row_s
     slots = np.zeros(len(scores), np.int64) if slots is None else slots
     begins = np.searchsorted(slots, slots)
     times = np.asarray(START + row_s * (np.arange(len(scores)) - begins), np.float64)
-    return Normal(scores, slots, times, row_s, timing(Threshold(), row_s))
+    return Normal(scores, slots, times, begins == np.arange(len(scores)), row_s, timing(Threshold(), row_s))
 
 
 def quick_training(**changes: object) -> Training:

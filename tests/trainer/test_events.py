@@ -22,6 +22,16 @@ def test_an_alarm_waits_for_the_on_delay_and_outlives_a_dip() -> None:
     assert raised(np.arange(15.0), scores, by) == [Alarm(5, 7), Alarm(14, 14)]
 
 
+def test_a_gap_ends_what_was_not_yet_an_alarm() -> None:
+    """Two rows above with rows missing between them are no lasting excess; an alarm outlives the gap."""
+    scores = np.array([2, 2, 2, 2, 2, 2, 2, 0, 0], float)
+    times = np.array([0, 1, 100, 101, 102, 103, 200, 201, 300], float)
+    by = rules(threshold=1.0, lower=0.8, on_delay_s=3.0, off_delay_s=3.0)
+    fresh = np.diff(times, prepend=0.0) > 10
+    assert raised(times, scores, by, fresh) == [Alarm(5, 6)]
+    assert raised(times, scores, by) == [Alarm(2, 6)]
+
+
 def test_alarms_against_events() -> None:
     """Overlap finds an event; the delay runs from its first row; an alarm beside all events is a false one."""
     labels = np.zeros(100, bool)

@@ -48,7 +48,8 @@ def say(name: str, series: Series, training: Training) -> Said:
     period = training.period_s or median_step(series.train)
     scores, times = np.concatenate(held), series.train.assets[0].times
     delays = timing(training.threshold, period)
-    normal = Normal(scores, np.zeros(len(scores), np.int64), times, period, delays)
+    nothing = np.zeros(len(scores), np.int64)
+    normal = Normal(scores, nothing, times, nothing.astype(bool), period, delays)
     calibration = calibrate_threshold(normal, training.threshold)
     score = _fit(BASELINES[name], [known], training.seed)
     before = known if series.follows else known[:0]

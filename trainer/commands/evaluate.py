@@ -1,7 +1,6 @@
 """`watchkeeper evaluate`: detection quality on a folder of labelled series."""
 
 import json
-import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from schemas.config import Settings
 from schemas.training import Training
 from trainer.evaluate import Judgement, evaluate_series
 from trainer.judge import Judged
-from trainer.processes import side_by_side
+from trainer.processes import Tell, processors, side_by_side
 from trainer.protocols import MANIFEST, as_tsb_ad, train_rows
 from trainer.scoreboard import pooled, scoreboard
 from trainer.series import read_series
@@ -73,8 +72,8 @@ def evaluate(
         bool, typer.Option("--report", help="Write OUT/report.html too: tables beside published figures, and pictures.")
     ] = False,
     jobs: Annotated[
-        int, typer.Option(min=1, help="Processes: series, or of a single one its networks, at a time.")
-    ] = max(1, os.cpu_count() or 1),
+        int, typer.Option(min=1, help="Processes: series at a time, or of few series also their networks.")
+    ] = processors(),
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -152,13 +151,13 @@ def _paths(data: Path) -> list[Path]:
 
 def _judge_all(tasks: list[_Task], jobs: int) -> Iterator[Judgement]:
     """Results in the files' order, as they come."""
-    # Of fewer series than processors each training has several.
-    work = partial(_judge, processes=max(jobs // len(tasks), 1))
+    # Of few series each training has several processes.
+    work = partial(_judge, max(jobs // len(tasks), 1))
     if jobs == 1 or len(tasks) == 1:
         yield from _with_test_rows(tasks, map(work, tasks))
         return
-    with side_by_side(min(jobs, len(tasks)), work, tasks) as judged:
-        yield from _with_test_rows(tasks, (one.result() for one in judged))
+    with side_by_side(jobs, work, tasks) as judged:
+        yield from _with_test_rows(tasks, judged)
 
 
 def _with_test_rows(tasks: list[_Task], results: Iterator[Judgement | None]) -> Iterator[Judgement]:
@@ -169,7 +168,7 @@ def _with_test_rows(tasks: list[_Task], results: Iterator[Judgement | None]) -> 
             yield result
 
 
-def _judge(task: _Task, processes: int) -> Judgement | None:
+def _judge(processes: int, task: _Task, _tell: Tell | None = None) -> Judgement | None:
     """One series, in whichever process."""
     series = read_series(task.path)
     if series is None:

@@ -1,7 +1,6 @@
 """`watchkeeper train`: history in, a published model out."""
 
 import json
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +16,7 @@ from schemas.training import Training
 from trainer.fitted import Fitted
 from trainer.history import History
 from trainer.normal import alarms_said
+from trainer.processes import processors
 from trainer.progress import Silent, progress
 from trainer.publish import publish
 from trainer.recipe import train as run_recipe
@@ -46,9 +46,9 @@ def train(
             help="Put the version into use. Without either: yes if the model has none in use yet, else no.",
         ),
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Networks fitted at the same time, each in a process.")] = max(
-        1, os.cpu_count() or 1
-    ),
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Networks fitted at a time, each in a process with its own copy of the history.")
+    ] = processors(),
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
