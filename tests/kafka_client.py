@@ -164,6 +164,21 @@ class Cluster:
             consumer.close()
         return sorted(found, key=lambda read: (read.topic, read.partition, read.offset))
 
+    def await_transactions(self, *topics: str) -> None:
+        """Waits until no transaction is open in topics: a reader of committed messages sees nothing behind one.
+
+        A producer that was killed and has no successor leaves one open until the broker ends it, some seconds after its
+        timeout.
+        """
+        committed = KafkaConsumer(bootstrap_servers=self.bootstrap, isolation_level="read_committed")
+        everything = KafkaConsumer(bootstrap_servers=self.bootstrap)
+        try:
+            places = [TopicPartition(topic, n) for topic in topics for n in committed.partitions_for_topic(topic) or ()]
+            eventually(lambda: committed.end_offsets(places) == everything.end_offsets(places), what="all transactions")
+        finally:
+            committed.close()
+            everything.close()
+
     def ends(self, topic: str) -> dict[int, int]:
         """Partition -> offset of the next record."""
         consumer = KafkaConsumer(bootstrap_servers=self.bootstrap)

@@ -62,7 +62,9 @@ class Books:
 def read_books(cluster: Cluster, run: str) -> Books:
     """Everything that the run's daemons wrote, as a reader of committed messages sees it."""
     reads: dict[str, list[Read]] = {role: [] for role in ROLES}
-    for read in cluster.read_all(*(f"{run}.{role}" for role in ROLES), isolation="read_committed"):
+    topics = [f"{run}.{role}" for role in ROLES]
+    cluster.await_transactions(*topics)
+    for read in cluster.read_all(*topics, isolation="read_committed"):
         reads[read.topic.rpartition(".")[2]].append(read)
     books = Books()
     _enter_scores(books, reads["scores"])

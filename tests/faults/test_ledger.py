@@ -4,11 +4,13 @@ import json
 from copy import deepcopy
 
 import pytest
+from kafka import KafkaProducer
 
 from tests.faults.bench import AT_LEAST_ONCE, Bench
 from tests.faults.failpoints import Trap
-from tests.faults.ledger import Books, settle
+from tests.faults.ledger import ROLES, Books, read_books, settle
 from tests.faults.topics import elsewhere
+from tests.kafka_client import Message
 
 TRUTH = Books(
     entries={(0, 0): ("pump-1", 1.5, 0), (0, 1): "not_json", (0, 2): ("pump-2", 2.5, 0)},
@@ -96,6 +98,20 @@ def test_before_a_gap_and_elsewhere_all_must_be_as_ever(changes: dict[str, bytes
     """In the harmed partition too, up to the first record that is gone."""
     books = Books(alerts={key: value for key, value in (GAPPED.alerts | changes).items() if value is not None})
     assert settle(books, elsewhere(GAPPED, books, {0: 10}), {}, [], exactly_once=False).complaints == (said,)
+
+
+def test_what_lies_behind_an_open_transaction_is_waited_for(bench: Bench) -> None:
+    """A killed producer's transaction hides what others wrote after it, until the broker ends it: nothing is lost."""
+    run = bench.name("run")
+    for role in ROLES:
+        bench.cluster.create(f"{run}.{role}", 1)
+    killed = KafkaProducer(bootstrap_servers=bench.cluster.bootstrap, transactional_id=run, transaction_timeout_ms=3000)
+    killed.init_transactions()
+    killed.begin_transaction()
+    killed.send(f"{run}.alerts", b"never committed").get(10)
+    bench.cluster.produce(f"{run}.alerts", [Message(b'{"id": "a.0"}')])
+    assert not bench.cluster.read_all(f"{run}.alerts", isolation="read_committed"), "it is hidden"
+    assert read_books(bench.cluster, run).alerts.keys() == {"a.0"}
 
 
 @pytest.mark.parametrize("stream", ["scores", "dead_letters", "alerts"])
