@@ -23,8 +23,6 @@ Found = tuple[float, dict[str, float]]  # the threshold without its margin, and 
 
 SD_PER_MAD = 1.4826  # of a Gaussian
 SD_PER_MEAN_DEVIATION = 1.2533
-
-
 LEAST_THRESHOLD = 0.1  # of a history in which nothing ever happens; scores are in standard deviations
 STEP = 0.98  # from one threshold that is tried to the next
 # Below this quantile of normal scores a threshold is no limit: alarms run into each other, and are few again.

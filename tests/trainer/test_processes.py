@@ -15,6 +15,7 @@ from threading import Timer
 import pytest
 
 from detector.errors import DataError, WatchkeeperError
+from tests.processes import gone
 from trainer.processes import Tell, Work, side_by_side
 
 
@@ -109,25 +110,6 @@ def toiling(folder: Path) -> Iterator[tuple["subprocess.Popen[bytes]", list[int]
             yield parent, [int(path.name) for path in found]
         finally:
             parent.kill()
-
-
-def alive(pid: int) -> bool:
-    """Whether a process is there and no zombie, which nobody may have buried yet."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
-def gone(pids: list[int]) -> bool:
-    """Whether none of the processes is left, within half a minute."""
-    assert alive(os.getpid()), "this system does not tell"
-    deadline = time.monotonic() + 30
-    while any(alive(pid) for pid in pids):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 def test_ctrl_c_ends_all_at_once_and_nobody_prints_a_traceback(tmp_path: Path) -> None:

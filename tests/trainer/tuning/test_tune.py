@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ import yaml
 from detector.config import load_settings
 from schemas.training import Training
 from tests.detector.commands.invoke import Ran, invoke
+from tests.processes import gone
 from tests.trainer.made_history import SENSORS, START, made_history, made_values, quick_training
 from trainer.anomalies import Usual
 from trainer.commands.tune import tune
@@ -92,10 +92,7 @@ def test_killed_and_begun_again_nothing_is_lost(plant: Path, tmp_path: Path) -> 
         workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="utf-8").split()
         process.kill()
         process.stderr.read()
-    deadline = time.monotonic() + 30
-    while any(alive(pid) for pid in workers):
-        assert time.monotonic() < deadline, "a worker outlived its parent"
-        time.sleep(0.05)
+    assert gone(map(int, workers)), "a worker outlived its parent"
     assert not (out / "trials.csv").exists()
     ran = run(plant, out, "--trials", "30", "--json")
     assert ran.code == 0, ran.err
@@ -107,13 +104,6 @@ def test_killed_and_begun_again_nothing_is_lost(plant: Path, tmp_path: Path) -> 
         assert row["state"] == ("pruned" if result.startswith("ended early") else "complete")
         if row["state"] == "complete":
             assert f"{float(row['detection']):.4g}" == result.split(" ", 1)[0], "its result is the one that was told"
-
-
-def alive(pid: str) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def test_a_grid_tries_everything_once(plant: Path, tmp_path: Path) -> None:
