@@ -29,10 +29,10 @@ test: lint  ## lint and every test, those against a real Apache Kafka included
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 demo: setup  ## a simulated plant: train, watch, alarms, drift, retraining, report
-	$(BIN)/python -m deploy.demo
+	$(BIN)/python -m trainer.demo
 
 demo-kafka: setup  ## the same over a real Apache Kafka
-	$(BIN)/python -m deploy.demo --kafka
+	$(BIN)/python -m trainer.demo --kafka
 
 bench: setup  ## throughput and latency against a real Apache Kafka
 	$(BIN)/python -m benchmarks.throughput

@@ -10,7 +10,7 @@ from typing import Any
 from kafka import KafkaAdminClient
 
 from benchmarks.setup import Bench, alerts_topic, daemon, unique
-from deploy.demo.process import DaemonEndedError, DaemonProcess
+from deploy.local.process import DaemonEndedError, DaemonProcess
 from detector.errors import WatchkeeperError
 
 SAMPLE_S = 0.1

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deploy.demo.broker import free_port
-from deploy.demo.process import DaemonProcess
+from deploy.local.broker import free_port
+from deploy.local.process import DaemonProcess
 from detector.config import load_settings
 from detector.shell.admin import Admin
 from detector.shell.topics import plan

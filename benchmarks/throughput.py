@@ -20,7 +20,7 @@ from benchmarks.laps import Result, contestant, daemon_lap
 from benchmarks.latency import Latency, measure
 from benchmarks.model import train
 from benchmarks.setup import Bench
-from deploy.demo.broker import Broker
+from deploy.local.broker import Broker
 from detector.errors import WatchkeeperError
 from detector.shell.admin import Admin, TopicOrder
 from schemas.config import Kafka

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from deploy.demo.broker import Broker
-from deploy.demo.jars import JavaMissingError, fetch_libs, require_java
+from deploy.local.broker import Broker
+from deploy.local.jars import JavaMissingError, fetch_libs, require_java
 from tests.kafka_client import Cluster
 
 

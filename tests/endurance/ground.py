@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.model import train
 from benchmarks.setup import Bench
-from deploy.demo.broker import Broker
+from deploy.local.broker import Broker
 from detector.shell.admin import Admin, TopicOrder
 from schemas.config import Kafka
 from tests.kafka_client import Cluster

@@ -8,7 +8,7 @@ import matplotlib as mpl
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
-from deploy.demo.process import Vitals
+from deploy.local.process import Vitals
 
 ROWS: tuple[tuple[str, Callable[[Vitals], float]], ...] = (
     ("resident memory, MiB", lambda v: v.resident_mib),

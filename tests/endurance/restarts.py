@@ -8,7 +8,7 @@ from kafka import KafkaProducer
 from benchmarks.figures import Figure
 from benchmarks.plant import encode, values
 from benchmarks.setup import Bench, daemon, unique
-from deploy.demo.process import DaemonProcess
+from deploy.local.process import DaemonProcess
 from tests.endurance.ground import ground, load, say
 
 FEED, WIDE = "endurance.feed", "endurance.wide"

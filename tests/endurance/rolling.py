@@ -7,7 +7,7 @@ import msgspec
 
 from benchmarks.figures import Figure
 from benchmarks.setup import Bench, daemon, unique
-from deploy.demo.process import DaemonProcess
+from deploy.local.process import DaemonProcess
 from tests.endurance.ground import ALL, cluster, ground, load, say
 
 FEED, PARTITIONS = "endurance.feed", 6

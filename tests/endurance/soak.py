@@ -11,8 +11,8 @@ from pathlib import Path
 
 from benchmarks.figures import Figure
 from benchmarks.setup import daemon, unique
-from deploy.demo.broker import Broker
-from deploy.demo.process import DaemonProcess, Vitals
+from deploy.local.broker import Broker
+from deploy.local.process import DaemonProcess, Vitals
 from tests.endurance.ground import cluster, ground, load, say
 from tests.kafka_client import Cluster, Message
 

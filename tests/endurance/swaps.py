@@ -15,8 +15,8 @@ import onnx
 from onnx import helper, numpy_helper
 
 from benchmarks.figures import Figure
-from deploy.demo.broker import Broker
-from deploy.demo.process import DaemonProcess
+from deploy.local.broker import Broker
+from deploy.local.process import DaemonProcess
 from detector.bundle import load_manifest
 from detector.store import Store
 from schemas.manifest import Golden

@@ -9,13 +9,13 @@ from threading import RLock
 from types import TracebackType
 from typing import Any, Self
 
-from deploy.demo.broker import Broker, free_port
+from deploy.local.broker import Broker, free_port
+from deploy.local.toxiproxy import Proxy
 from detector.store import Store
 from tests.faults import feed
 from tests.faults.feed import Feed
 from tests.faults.ledger import Books
 from tests.faults.plant import FINE, PACED, SLOW, Plant
-from tests.faults.proxy import Proxy
 from tests.kafka_client import Cluster
 
 AT_LEAST_ONCE, EXACTLY_ONCE = "at_least_once", "exactly_once"

@@ -6,8 +6,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from deploy.demo.broker import free_port
-from deploy.demo.process import RUN, DaemonProcess
+from deploy.local.broker import free_port
+from deploy.local.process import RUN, DaemonProcess
 from detector.bundle import load_bundle
 from detector.store import Store
 from tests.faults import narrow

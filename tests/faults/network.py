@@ -4,9 +4,9 @@ import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 
+from deploy.local.toxiproxy import DOWN, UP
 from tests.faults.bench import Bench
 from tests.faults.plant import Plant
-from tests.faults.proxy import DOWN, UP
 from tests.faults.registry import strike, weather
 
 

@@ -14,8 +14,8 @@ import yaml
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
-from deploy.demo.broker import free_port
-from deploy.demo.process import RUN, DaemonProcess
+from deploy.local.broker import free_port
+from deploy.local.process import RUN, DaemonProcess
 from tests.faults.failpoints import Trap
 from tests.faults.ledger import ROLES, Account, Books, Place, read_books, settle
 from tests.integration.installation import install

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from itertools import cycle, islice
 from typing import Any
 
-from deploy.demo.process import DaemonProcess
+from deploy.local.process import DaemonProcess
 from detector.core.incidents import incident_id
 from schemas.alert import Alert
 from tests.faults.bench import Bench

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from deploy.local.toxiproxy import ProxyMissingError
 from tests.faults.bench import Bench
 from tests.faults.ledger import Account
 from tests.faults.matrix import FAULTS, Fault
-from tests.faults.proxy import ProxyMissingError
 from tests.faults.runner import Runner
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-from deploy.demo.broker import free_port
-from deploy.demo.process import DaemonProcess
+from deploy.local.broker import free_port
+from deploy.local.process import DaemonProcess
 from detector.bundle import load_manifest
 from detector.config import load_settings
 from detector.shell.admin import Admin

@@ -23,7 +23,7 @@ from kafka.admin import (
     UserScramCredentialUpsertion,
 )
 
-from deploy.demo.broker import Broker, free_port
+from deploy.local.broker import Broker, free_port
 from tests.integration.authority import Authority, authority
 
 LOGIN = "org.apache.kafka.common.security.scram.ScramLoginModule required;"

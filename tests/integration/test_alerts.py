@@ -3,7 +3,7 @@
 from functools import partial
 from pathlib import Path
 
-from deploy.demo.process import DaemonProcess
+from deploy.local.process import DaemonProcess
 from schemas.alert import AlertState
 from tests.integration.embedded import embedded_alerts
 from tests.integration.installation import by_id, install, story

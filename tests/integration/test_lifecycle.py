@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.demo.broker import Broker
-from deploy.demo.process import DaemonProcess
+from deploy.local.broker import Broker
+from deploy.local.process import DaemonProcess
 from schemas.alert import AlertState
 from tests.integration.embedded import embedded_alerts
 from tests.integration.installation import Installation, by_id, install, story

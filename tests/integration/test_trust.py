@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from deploy.demo.process import DaemonProcess
+from deploy.local.process import DaemonProcess
 from detector.shell.daemon import _FIXED
 from detector.store import MODEL, SIGNATURE, Store
 from schemas.config import Settings, Trust

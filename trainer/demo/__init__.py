@@ -1,4 +1,4 @@
-"""A plant of simulated pumps under watch, from history to a model that learns anew: `python -m deploy.demo`.
+"""A plant of simulated pumps under watch, from history to a model that learns anew: `python -m trainer.demo`.
 
 setup -> the folder and its configuration; commands -> the real commands as processes; follow -> what they write;
 live -> what a person sees meanwhile; story -> the chapters in order; judge -> did it happen; page -> the report.

@@ -5,9 +5,9 @@ import math
 import time
 from pathlib import Path
 
-from deploy.demo.follow import Follower, ScoreLog
 from schemas.config import Files, Settings
 from schemas.feed import RowFlag, Scores
+from trainer.demo.follow import Follower, ScoreLog
 
 
 def _message(**changes: object) -> bytes:

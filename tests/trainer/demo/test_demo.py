@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SHORT_DAYS = "11"
 
 
 def _demo(out: Path, *arguments: str) -> tuple[int, dict[str, Any], str]:
     """Exit code, figures and story."""
-    command = [sys.executable, "-m", "deploy.demo", "--json", "--days", SHORT_DAYS, "--out", str(out), *arguments]
+    command = [sys.executable, "-m", "trainer.demo", "--json", "--days", SHORT_DAYS, "--out", str(out), *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=400)
     assert done.stdout, done.stderr[-3000:]
     return done.returncode, json.loads(done.stdout), done.stderr

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
 
-from deploy.demo.judge import FALSE_ALARMS_AIM, Verdict
-from deploy.demo.live import day
-from deploy.demo.pictures import close_ups, daily, timeline, warmth
-from deploy.demo.setup import Setup
-from deploy.demo.story import Told
+from trainer.demo.judge import FALSE_ALARMS_AIM, Verdict
+from trainer.demo.live import day
+from trainer.demo.pictures import close_ups, daily, timeline, warmth
+from trainer.demo.setup import Setup
+from trainer.demo.story import Told
 from trainer.figures import style
 
 TEMPLATE = Path(__file__).with_name("page.html")

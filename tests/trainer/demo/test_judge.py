@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy.demo.judge import Evidence, judge
 from schemas.alert import Condition
-from tests.demo.made_up import START, Happening, as_promised, make_evidence, make_setup, without_swap
+from tests.trainer.demo.made_up import START, Happening, as_promised, make_evidence, make_setup, without_swap
+from trainer.demo.judge import Evidence, judge
 
 
 def _broken(evidence: Evidence) -> str:

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from deploy.demo.judge import judge
-from deploy.demo.live import Live, alert_line, day
-from deploy.demo.page import write_page
-from deploy.demo.setup import Setup, configuration, prepare
-from deploy.demo.story import Told
 from detector.config import load_settings
 from schemas.alert import AlertState, Condition
 from schemas.config import Files, Settings
-from tests.demo.made_up import START, as_promised, make_alerts, make_evidence, make_setup
+from tests.trainer.demo.made_up import START, as_promised, make_alerts, make_evidence, make_setup
+from trainer.demo.judge import judge
+from trainer.demo.live import Live, alert_line, day
+from trainer.demo.page import write_page
+from trainer.demo.setup import Setup, configuration, prepare
+from trainer.demo.story import Told
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.demo import jars
-from deploy.demo.broker import Broker
+from deploy.local import jars
+from deploy.local.broker import Broker
 from detector.errors import BrokerError
 from tests.kafka_client import Cluster, Message
 

@@ -15,8 +15,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from deploy.demo.broker import free_port
-from deploy.demo.jars import LIBS
+from deploy.local.broker import free_port
+from deploy.local.jars import LIBS
 from detector.errors import WatchkeeperError
 
 VERSION = "v2.12.0"

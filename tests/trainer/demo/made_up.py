@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from deploy.demo.follow import ScoreLog
-from deploy.demo.judge import Evidence
-from deploy.demo.setup import Setup
 from schemas.alert import Alert, Condition
+from trainer.demo.follow import ScoreLog
+from trainer.demo.judge import Evidence
+from trainer.demo.setup import Setup
 from trainer.simulate.plant import Simulation, truth
 from trainer.simulate.scenario import STORY_DAYS, Scenario
 

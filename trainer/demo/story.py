@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from deploy.demo.commands import Command, CommandError
-from deploy.demo.judge import Evidence
-from deploy.demo.live import Live
-from deploy.demo.setup import MODEL, Setup
 from detector.config import load_settings
+from trainer.demo.commands import Command, CommandError
+from trainer.demo.judge import Evidence
+from trainer.demo.live import Live
+from trainer.demo.setup import MODEL, Setup
 from trainer.simulate.faults import Truth
 from trainer.simulate.scenario import Chapter
 

@@ -10,10 +10,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from deploy.demo.judge import Finding, Incident, Verdict, incidents
-from deploy.demo.setup import Setup
-from deploy.demo.story import Told
 from schemas.alert import AlertKind
+from trainer.demo.judge import Finding, Incident, Verdict, incidents
+from trainer.demo.setup import Setup
+from trainer.demo.story import Told
 from trainer.figures import BLACK, BLUE, GREEN, GREY, ORANGE, PINK, RED, SKY, as_uri, draw
 from trainer.simulate.plant import Block, stream
 from trainer.simulate.sensors import COLUMN, INSTRUMENTS

@@ -5,7 +5,7 @@ Needs a JDK 17 and Maven; the jars (45 MB) are fetched from Maven Central once, 
     with Broker() as broker:
         print(broker.bootstrap)
 
-By hand, until Ctrl-C: python -m deploy.demo.broker
+By hand, until Ctrl-C: python -m deploy.local.broker
 """
 
 import random
@@ -25,7 +25,7 @@ from typing import Self
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
-from deploy.demo.jars import fetch_libs, require_java
+from deploy.local.jars import fetch_libs, require_java
 from detector.errors import BrokerError, WatchkeeperError
 
 HERE = Path(__file__).resolve().parent

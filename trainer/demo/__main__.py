@@ -1,4 +1,4 @@
-"""`python -m deploy.demo`: tells the story, judges it, and writes the page. Exits 1 when it did not happen."""
+"""`python -m trainer.demo`: tells the story, judges it, and writes the page. Exits 1 when it did not happen."""
 
 import argparse
 import json
@@ -8,14 +8,14 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from deploy.demo.broker import Broker
-from deploy.demo.commands import EXECUTABLE
-from deploy.demo.judge import Finding, Rate, Verdict, judge
-from deploy.demo.live import day
-from deploy.demo.page import write_page
-from deploy.demo.setup import MODEL, Setup, prepare
-from deploy.demo.story import Told, tell
+from deploy.local.broker import Broker
 from detector.errors import WatchkeeperError
+from trainer.demo.commands import EXECUTABLE
+from trainer.demo.judge import Finding, Rate, Verdict, judge
+from trainer.demo.live import day
+from trainer.demo.page import write_page
+from trainer.demo.setup import MODEL, Setup, prepare
+from trainer.demo.story import Told, tell
 from trainer.simulate.scenario import STORY_DAYS
 
 
@@ -42,7 +42,7 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m deploy.demo",
+        prog="python -m trainer.demo",
         description="Shows watchkeeper on a simulated plant: history, model, faults, alarms, drift, a new model.",
     )
     parser.add_argument("--kafka", action="store_true", help="over a real Apache Kafka (JDK 17 and Maven), not files")

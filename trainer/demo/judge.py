@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from deploy.demo.follow import ScoreLog
 from schemas.alert import Alert, AlertKind, AlertState
+from trainer.demo.follow import ScoreLog
 from trainer.simulate.faults import FaultKind, TrueFault, Truth
 from trainer.simulate.scenario import Chapter
 

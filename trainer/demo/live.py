@@ -5,10 +5,10 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
-from deploy.demo.follow import Follower, ScoreLog
 from schemas.alert import Alert, AlertData, AlertState, Condition
 from schemas.config import Settings
 from schemas.control import CONTROL, ModelPublished, ModelRejected, RetrainRequest
+from trainer.demo.follow import Follower, ScoreLog
 
 STATUS_EVERY_S = 4.0  # clock time between lines that only say that all is well ...
 STATUS_EVERY = timedelta(hours=12)  # ... and plant time
