@@ -15,7 +15,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from detector.bundle import OnnxScorer
+from detector.bundles.loading import OnnxScorer
 from detector.errors import ConfigError, DataError, WatchkeeperError
 from schemas.config import Limits
 from schemas.training import Training

@@ -15,7 +15,7 @@ import typer
 
 from benchmarks.figures import Figure, conclude
 from benchmarks.plant import SENSORS, values
-from detector.bundle import OnnxScorer
+from detector.bundles.loading import OnnxScorer
 from schemas.config import Limits
 from schemas.training import Training
 from trainer.fitted import Fitted

@@ -9,8 +9,8 @@ from typing import Any
 from deploy.local.broker import free_port
 from deploy.local.process import DaemonProcess
 from detector.config import load_settings
-from detector.shell.admin import Admin
-from detector.shell.topics import plan
+from detector.transports.kafka.admin import Admin
+from detector.transports.kafka.topics import plan
 
 MODEL = "bench"
 

@@ -22,7 +22,7 @@ from benchmarks.model import train
 from benchmarks.setup import Bench
 from deploy.local.broker import Broker
 from detector.errors import WatchkeeperError
-from detector.shell.admin import Admin, TopicOrder
+from detector.transports.kafka.admin import Admin, TopicOrder
 from schemas.config import Kafka
 
 PARTITIONS = 4

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from detector.store import Store
+from detector.bundles.store import Store
 from tests.detector.tiny_bundle import tiny
 
 ABSENT = ("torch", "onnx", "onnxscript", "pyarrow", "matplotlib", "jinja2", "sklearn", "pandas", "trainer")
@@ -42,7 +42,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_importing_the_detector_loads_neither_torch_nor_the_trainer() -> None:
     """Not the package, nor the daemon's own modules."""
-    code = "import sys, detector, detector.shell.daemon, detector.commands; print(*sorted(sys.modules))"
+    code = "import sys, detector, detector.daemon.lifecycle, detector.commands; print(*sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
     assert not {name.split(".")[0] for name in done.stdout.split()} & set(ABSENT + SERVE)
 

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from detector.core.rows import Record, Rows
+from detector.core.ingest.rows import Record, Rows
 from detector.core.watch import Outcome, ScoreBlock, Watch
-from detector.shell.files import PARTITION, LineRecord
+from detector.transports.files import PARTITION, LineRecord
 from schemas.alert import Alert
 from schemas.config import Settings
 from trainer.history import History

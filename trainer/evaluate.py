@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from detector.bundle import OnnxScorer
+from detector.bundles.loading import OnnxScorer
 from schemas.training import Training
 from trainer.baselines import BASELINES, say
 from trainer.events import rules

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.core.incidents import Incident, Phase, Rules, step
+from detector.core.alarms.incidents import Incident, Phase, Rules, step
 from schemas.alert import AlertKind, AlertState, Condition
 from schemas.config import Alarms
 

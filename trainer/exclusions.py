@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from detector.shell.control import parse_control
+from detector.transports.control import parse_control
 from schemas.alert import Alert, AlertData
 from schemas.control import IncidentMark, MarkKind, RetrainRequest, Trigger
 from trainer.history import Span

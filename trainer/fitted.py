@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.store import GOLDEN, MODEL
+from detector.bundles.store import GOLDEN, MODEL
 from schemas.manifest import Manifest
 
 Floats = NDArray[np.float32]

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from detector.bundle import OnnxScorer
+from detector.bundles.loading import OnnxScorer
 from detector.core.windows import WindowShape
 from trainer.history import AssetHistory, History
 from trainer.replay import replay

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.core.incidents import Rules
+from detector.core.alarms.incidents import Rules
 from trainer.events import DAY_S, Alarm, EventCounts, match, raised
 from trainer.metrics import Counts, area_under_pr, area_under_roc, count
 from trainer.series import Series

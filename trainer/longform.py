@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.core.assemble import Assembler
-from detector.core.decode import Decoded
+from detector.core.ingest.assemble import Assembler
+from detector.core.ingest.json import Decoded
 from detector.errors import DataError
 from trainer.history import History, from_columns
 

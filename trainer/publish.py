@@ -1,6 +1,6 @@
 """A fitted model into the store: graph, golden file and manifest in one step, the report beside them."""
 
-from detector.store import Store
+from detector.bundles.store import Store
 from trainer.fitted import Fitted
 from trainer.report import write_report
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from detector.store import DECODER, GOLDEN, MODEL
+from detector.bundles.store import DECODER, GOLDEN, MODEL
 from schemas.manifest import Choice, PartName, Scoring
 from schemas.training import Training
 from trainer import calibrate, export, folds

@@ -10,8 +10,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.core.decode import FROM_KEY, Decoded, Decoder, Rejected
-from detector.core.rows import Record
+from detector.core.ingest.json import FROM_KEY, Decoded, Decoder, Rejected
+from detector.core.ingest.rows import Record
 from detector.errors import DataError
 from schemas.config import Feed
 from trainer.history import History, from_columns

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from detector.bundle import OnnxScorer, load_bundle, load_manifest
+from detector.bundles.loading import OnnxScorer, load_bundle, load_manifest
+from detector.bundles.store import Store
 from detector.core.watch import match
 from detector.errors import DataError
-from detector.shell.tail import read_topic
-from detector.store import Store
+from detector.transports.reader import read_topic
 from schemas.config import Settings
 from schemas.control import ModelPublished, ModelRejected, RetrainRequest
 from schemas.training import Training

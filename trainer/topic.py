@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError, KafkaTimeoutError
 
-from detector.core.rows import Record
+from detector.core.ingest.rows import Record
 from detector.errors import BrokerError, ConfigError, DataError
-from detector.shell.connection import client_options
-from detector.shell.refusals import lacking, unreachable
+from detector.transports.kafka.connection import client_options
+from detector.transports.kafka.diagnosis import lacking, unreachable
 from schemas.config import Settings
 from trainer.history import History
 from trainer.records import Gatherer

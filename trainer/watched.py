@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.bundle import OnnxScorer
-from detector.core.rows import Rows
+from detector.bundles.loading import OnnxScorer
+from detector.core.ingest.rows import Rows
 from detector.core.watch import Watch
 from schemas.alert import Alert
 from schemas.config import Alarms, Drift, ScoresOut, Settings, WatchRule

@@ -8,14 +8,14 @@ import structlog
 from kafka import KafkaConsumer
 from kafka.errors import KafkaError, KafkaTimeoutError
 
+from detector.bundles.store import Store
 from detector.errors import BrokerError, BundleError, WatchkeeperError
-from detector.shell.admin import absent
-from detector.shell.connection import client_options
-from detector.shell.control import parse_control, send_control
-from detector.shell.refusals import lacking, unreachable
-from detector.shell.tail import read_topic
-from detector.shell.transport import ControlRecord
-from detector.store import Store
+from detector.transports.control import parse_control, send_control
+from detector.transports.interface import ControlRecord
+from detector.transports.kafka.admin import absent
+from detector.transports.kafka.connection import client_options
+from detector.transports.kafka.diagnosis import lacking, unreachable
+from detector.transports.reader import read_topic
 from schemas.config import Settings
 from schemas.control import Control, RetrainRequest, Trigger
 from trainer.progress import Silent

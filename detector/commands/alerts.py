@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from detector.commands.options import ConfigOption
 from detector.config import load_settings
 from detector.errors import WatchkeeperError, one_line
-from detector.shell.tail import read_topic
+from detector.transports.reader import read_topic
 from schemas.alert import Alert, AlertKind, AlertState, Evidence, Severity
 
 _RANK = {severity: rank for rank, severity in enumerate(Severity)}

@@ -9,7 +9,7 @@ import typer
 
 from detector.commands.options import ConfigOption, JsonOption
 from detector.config import load_settings
-from detector.shell.checks import Finding, Status, findings
+from detector.daemon.preflight import Finding, Status, findings
 
 
 def check(

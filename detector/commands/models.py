@@ -6,13 +6,13 @@ from typing import Annotated, Any
 
 import typer
 
-from detector.bundle import load_bundle, load_manifest
+from detector.bundles.loading import load_bundle, load_manifest
+from detector.bundles.store import Store
 from detector.commands.options import ConfigOption, JsonOption
 from detector.commands.signatures import keys, sign
 from detector.config import load_settings
 from detector.errors import BrokerError, BundleError
-from detector.shell.control import send_control
-from detector.store import Store
+from detector.transports.control import send_control
 from schemas.config import Settings
 from schemas.control import ModelPublished
 from schemas.manifest import Manifest, Pointer

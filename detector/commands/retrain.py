@@ -8,7 +8,7 @@ import typer
 from detector.commands.chosen import chosen_model
 from detector.commands.options import ConfigOption, JsonOption
 from detector.config import load_settings
-from detector.shell.control import send_control
+from detector.transports.control import send_control
 from schemas.control import RetrainRequest, Trigger
 
 

@@ -2,8 +2,8 @@
 
 from detector.commands.options import ConfigOption
 from detector.config import load_settings
-from detector.shell.daemon import run_daemon
-from detector.shell.logs import configure_logs, say
+from detector.daemon.lifecycle import run_daemon
+from detector.daemon.logs import configure_logs, say
 
 
 def run(config: ConfigOption = None) -> None:

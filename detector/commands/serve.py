@@ -8,8 +8,8 @@ import typer
 from detector.commands.chosen import watched_model
 from detector.commands.options import ConfigOption
 from detector.config import load_settings
+from detector.daemon.logs import configure_logs, say
 from detector.errors import WatchkeeperError
-from detector.shell.logs import configure_logs, say
 
 _INSTALL = 'pip install "watchkeeper[serve]"'
 

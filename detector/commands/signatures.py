@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
-from detector import signing
-from detector.bundle import load_bundle, load_manifest
+from detector.bundles import signing
+from detector.bundles.loading import load_bundle, load_manifest
+from detector.bundles.store import Store
 from detector.commands.options import ConfigOption
 from detector.config import load_settings
 from detector.errors import ConfigError
-from detector.store import Store
 
 
 def keys(

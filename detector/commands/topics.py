@@ -11,8 +11,8 @@ import typer
 from detector.commands.options import ConfigOption, JsonOption
 from detector.config import load_settings
 from detector.errors import ConfigError
-from detector.shell.admin import Admin, TopicFacts, TopicOrder
-from detector.shell.topics import Fault, Role, faults, plan
+from detector.transports.kafka.admin import Admin, TopicFacts, TopicOrder
+from detector.transports.kafka.topics import Fault, Role, faults, plan
 from schemas.config import Settings
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 
-from detector.core.alerts import utc
+from detector.core.alarms.alerts import utc
 from detector.core.drift import Finding
 from schemas.control import RetrainRequest, Trigger
 from schemas.manifest import Manifest

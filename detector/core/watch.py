@@ -9,14 +9,14 @@ from itertools import repeat
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.core.assemble import Assembled, Assembler
-from detector.core.decode import Decoded, Decoder, Rejected
 from detector.core.drift import Finding
-from detector.core.lane import Lane, Scored
+from detector.core.ingest.assemble import Assembled, Assembler
+from detector.core.ingest.json import Decoded, Decoder, Rejected
+from detector.core.ingest.rows import Record, Rows
+from detector.core.pipeline import Lane, Scored
 from detector.core.requests import drift_request
-from detector.core.rows import Record, Rows
 from detector.core.scoring import Scorer
-from detector.core.state import bucket_of
+from detector.core.state.codec import bucket_of
 from schemas.alert import Alert
 from schemas.config import ScoresOut, Settings, WatchRule
 from schemas.control import RetrainRequest

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.bundle import OnnxDecoder, OnnxScorer, load_bundle, load_decoder
-from detector.core.rows import Rows
+from detector.bundles.loading import OnnxDecoder, OnnxScorer, load_bundle, load_decoder
+from detector.bundles.store import Store
+from detector.core.ingest.rows import Rows
 from detector.core.watch import Watch
+from detector.daemon.swaps import check_feed
 from detector.serving import bodies
-from detector.shell.models import check_feed
-from detector.store import Store
 from schemas.config import ScoresOut, Settings, WatchRule
 
 Floats = NDArray[np.float32]

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from detector.shell.admin import Admin
-from detector.shell.files import FileTransport
-from detector.shell.kafka import KafkaTransport
-from detector.shell.messages import read_dead_letter
-from detector.shell.topics import plan
-from detector.shell.transport import Stream, Transport
+from detector.transports.files import FileTransport
+from detector.transports.interface import Stream, Transport
+from detector.transports.kafka.admin import Admin
+from detector.transports.kafka.topics import plan
+from detector.transports.kafka.transport import KafkaTransport
+from detector.transports.messages import read_dead_letter
 from schemas.config import Files, Limits, Settings, Topics
 from schemas.config import Kafka as KafkaSettings
 from schemas.feed import DeadLetter, DeadLetterLine

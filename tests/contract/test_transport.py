@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from detector.core.decode import Rejected
-from detector.core.rows import Record
-from detector.shell.control import parse_control, send_control
-from detector.shell.messages import dead_letter_message
-from detector.shell.transport import ControlRecord, Message, Stream, Transport
+from detector.core.ingest.json import Rejected
+from detector.core.ingest.rows import Record
+from detector.transports.control import parse_control, send_control
+from detector.transports.interface import ControlRecord, Message, Stream, Transport
+from detector.transports.messages import dead_letter_message
 from schemas.control import RetrainRequest, Trigger
 from schemas.feed import Reason
 from tests.contract.harness import FilesOutside, KafkaOutside, Outside

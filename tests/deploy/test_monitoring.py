@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from detector.shell.metrics import Metrics
+from detector.daemon.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "deploy" / "prometheus" / "watchkeeper.rules.yaml"

@@ -11,7 +11,7 @@ from typer.main import get_command
 from detector import errors
 from detector.cli import COMMANDS as GROUP
 from detector.commands import register
-from detector.shell.metrics import Metrics
+from detector.daemon.metrics import Metrics
 from schemas.reference import settings_table
 
 ROOT = Path(__file__).parents[2]

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from detector import disk
-from detector.bundle import load_bundle
+from detector.bundles.loading import load_bundle
+from detector.bundles.store import CURRENT, MANIFEST, MODEL, Store
 from detector.errors import BundleError, DataError
-from detector.shell.files import FileTransport
-from detector.store import CURRENT, MANIFEST, MODEL, Store
+from detector.transports.files import FileTransport
 from schemas.config import Files, Settings
 from tests.detector.tiny_bundle import tiny
 

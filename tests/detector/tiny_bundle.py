@@ -12,7 +12,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from detector.store import DECODER, GOLDEN, MODEL, Store
+from detector.bundles.store import DECODER, GOLDEN, MODEL, Store
 from schemas.manifest import Calibration, FileEntry, Golden, Manifest, Scoring, Sensor, Timing, TrainingData
 
 SENSORS = ("flow", "temperature")

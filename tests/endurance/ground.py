@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.model import train
 from benchmarks.setup import Bench
 from deploy.local.broker import Broker
-from detector.shell.admin import Admin, TopicOrder
+from detector.transports.kafka.admin import Admin, TopicOrder
 from schemas.config import Kafka
 from tests.kafka_client import Cluster
 

@@ -17,8 +17,8 @@ from onnx import helper, numpy_helper
 from benchmarks.figures import Figure
 from deploy.local.broker import Broker
 from deploy.local.process import DaemonProcess
-from detector.bundle import load_manifest
-from detector.store import Store
+from detector.bundles.loading import load_manifest
+from detector.bundles.store import Store
 from schemas.manifest import Golden
 from tests.detector.tiny_bundle import WINDOW, Tiny, expected, golden_file, graph, tiny
 from tests.endurance.ground import ALL, say

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from deploy.local.broker import Broker, free_port
 from deploy.local.toxiproxy import Proxy
-from detector.store import Store
+from detector.bundles.store import Store
 from tests.faults import feed
 from tests.faults.feed import Feed
 from tests.faults.ledger import Books

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from deploy.local.broker import free_port
 from deploy.local.process import RUN, DaemonProcess
-from detector.bundle import load_bundle
-from detector.store import Store
+from detector.bundles.loading import load_bundle
+from detector.bundles.store import Store
 from tests.faults import narrow
 from tests.faults.bench import AT_LEAST_ONCE, Bench
 from tests.faults.ledger import Account, read_folder, settle

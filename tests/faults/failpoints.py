@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any, cast
 
 from detector.config import load_settings
+from detector.daemon.lifecycle import make_transport, run_daemon
+from detector.daemon.logs import configure_logs
 from detector.errors import BrokerError, WatchkeeperError
-from detector.shell.daemon import make_transport, run_daemon
-from detector.shell.logs import configure_logs
-from detector.shell.transport import Message, Transport
+from detector.transports.interface import Message, Transport
 from schemas.config import Settings
 
 PROGRAM = ("-m", "tests.faults.failpoints")

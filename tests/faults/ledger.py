@@ -14,8 +14,8 @@ from typing import TypeVar
 import msgspec
 from pydantic import BaseModel
 
-from detector.core.state import MARKER, decode_bucket, decode_marker
-from detector.shell.messages import read_dead_letter
+from detector.core.state.codec import MARKER, decode_bucket, decode_marker
+from detector.transports.messages import read_dead_letter
 from schemas.feed import DeadLetterLine
 from tests.kafka_client import Cluster, Read
 

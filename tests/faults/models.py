@@ -11,8 +11,8 @@ from pathlib import Path
 
 import msgspec
 
-from detector.bundle import load_bundle
-from detector.store import MODEL, Store
+from detector.bundles.loading import load_bundle
+from detector.bundles.store import MODEL, Store
 from schemas.control import RetrainRequest
 from tests.detector.tiny_bundle import Tiny, tiny
 from tests.faults.bench import Bench

@@ -5,8 +5,8 @@ python -m tests.faults.publisher STORE MODEL VERSION REPORT_MIB
 
 import sys
 
+from detector.bundles.store import Store
 from detector.errors import WatchkeeperError
-from detector.store import Store
 from tests.detector.tiny_bundle import tiny
 
 

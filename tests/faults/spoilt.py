@@ -12,7 +12,7 @@ from itertools import cycle, islice
 from typing import Any
 
 from deploy.local.process import DaemonProcess
-from detector.core.incidents import incident_id
+from detector.core.alarms.incidents import incident_id
 from schemas.alert import Alert
 from tests.faults.bench import Bench
 from tests.faults.failpoints import Trap

@@ -19,10 +19,10 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from detector import signing
-from detector.bundle import load_bundle, load_manifest
+from detector.bundles import signing
+from detector.bundles.loading import load_bundle, load_manifest
+from detector.bundles.store import GOLDEN, MANIFEST, MODEL, SIGNATURE, Store
 from detector.errors import BundleError
-from detector.store import GOLDEN, MANIFEST, MODEL, SIGNATURE, Store
 from schemas.config import Trust
 from schemas.manifest import FileEntry, Golden, Manifest
 from tests.detector.tiny_bundle import tiny

@@ -5,10 +5,10 @@ from random import Random
 import msgspec
 import numpy as np
 
-from detector.core import checkpoint
-from detector.core.decode import LATEST_S
-from detector.core.rows import Rows
-from detector.core.state import MARKER, bucket_key, bucket_of, decode_bucket
+from detector.core.ingest.json import LATEST_S
+from detector.core.ingest.rows import Rows
+from detector.core.state import checkpoint
+from detector.core.state.codec import MARKER, bucket_key, bucket_of, decode_bucket
 from detector.core.watch import Watch
 from schemas.config import Alarms, Feed
 from tests.detector.core.plant import START_S, FakeRecord, feed, manifest, plant, replay, settings

@@ -8,8 +8,8 @@ from random import Random
 
 from detector.config import PREFIX, load_settings
 from detector.core.watch import Watch
+from detector.daemon.swaps import check_feed
 from detector.errors import BundleError, ConfigError
-from detector.shell.models import check_feed
 from tests.detector.core.plant import START_S
 from tests.fuzz.target import Target, assert_plain
 from tests.fuzz.trees import json_mutated

@@ -4,7 +4,7 @@ from datetime import UTC
 from pathlib import Path
 from random import Random
 
-from detector.shell.control import parse_control
+from detector.transports.control import parse_control
 from tests.fuzz.target import Target, assert_plain
 from tests.fuzz.trees import json_mutated
 

@@ -5,8 +5,8 @@ from random import Random
 
 import numpy as np
 
-from detector.core.decode import FLOAT32_MAX, LATEST_S, Decoded, Decoder
-from detector.shell.messages import dead_letter_line, dead_letter_message, read_dead_letter
+from detector.core.ingest.json import FLOAT32_MAX, LATEST_S, Decoded, Decoder
+from detector.transports.messages import dead_letter_line, dead_letter_message, read_dead_letter
 from schemas.config import Feed, TimestampForm
 from tests.detector.core.plant import SENSORS, START_S, FakeRecord
 from tests.fuzz.target import Target, assert_plain

@@ -7,11 +7,11 @@ from random import Random
 
 import fsspec
 
-from detector.bundle import load_manifest
+from detector.bundles.loading import load_manifest
+from detector.bundles.store import MANIFEST, Store
 from detector.core.watch import Watch
+from detector.daemon.swaps import check_feed
 from detector.errors import BundleError
-from detector.shell.models import check_feed
-from detector.store import MANIFEST, Store
 from tests.detector.core.plant import START_S, settings
 from tests.detector.core.plant import manifest as plain_manifest
 from tests.fuzz.target import Target, assert_plain

@@ -13,8 +13,8 @@ import msgspec
 
 from detector.commands.alerts import Filter, _readable, line
 from detector.errors import DataError
-from detector.shell.files import FileTransport
-from detector.shell.messages import HEADER_PREFIX, read_dead_letter
+from detector.transports.files import FileTransport
+from detector.transports.messages import HEADER_PREFIX, read_dead_letter
 from schemas.alert import Severity
 from schemas.config import Files, Settings, Topics
 from tests.fuzz.target import Target, assert_plain

@@ -3,7 +3,7 @@
 import numpy as np
 
 from detector.core.watch import Watch
-from detector.shell.messages import outcome_messages
+from detector.transports.messages import outcome_messages
 from schemas.config import Alarms
 from tests.detector.core.plant import settings
 from tests.fuzz import decode

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.core.rows import Rows
+from detector.core.ingest.rows import Rows
 from detector.core.scoring import Explanation
 from detector.core.watch import Watch
-from detector.shell.messages import outcome_messages
+from detector.transports.messages import outcome_messages
 from schemas.manifest import Manifest
 from tests.detector.core.plant import START_S, FakeScorer, manifest
 

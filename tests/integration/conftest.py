@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from detector.store import Store
+from detector.bundles.store import Store
 from tests.detector.tiny_bundle import tiny
 
 

@@ -12,11 +12,11 @@ import yaml
 
 from deploy.local.broker import free_port
 from deploy.local.process import DaemonProcess
-from detector.bundle import load_manifest
+from detector.bundles.loading import load_manifest
+from detector.bundles.store import Store
 from detector.config import load_settings
-from detector.shell.admin import Admin
-from detector.shell.topics import plan
-from detector.store import Store
+from detector.transports.kafka.admin import Admin
+from detector.transports.kafka.topics import plan
 from schemas.alert import Alert
 from tests.kafka_client import Cluster, Message, Read, eventually
 

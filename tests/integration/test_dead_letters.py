@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from detector.shell.messages import read_dead_letter
+from detector.transports.messages import read_dead_letter
 from schemas.alert import AlertState
 from schemas.feed import Reason
 from tests.integration.installation import by_id, install, story

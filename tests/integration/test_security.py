@@ -59,7 +59,7 @@ class Plant:
         """Has the plant's own login send a story with a fault; gives its records."""
         script = (
             "import sys, json; from kafka import KafkaProducer; from detector.config import load_settings;"
-            "from detector.shell.connection import client_options; from pathlib import Path;"
+            "from detector.transports.kafka.connection import client_options; from pathlib import Path;"
             "s = load_settings(Path(sys.argv[1])); p = KafkaProducer(**client_options(s.kafka));"
             "f = [p.send(s.topics.input, line.strip().encode(), b'pump-1') for line in sys.stdin];"
             "[each.get(timeout=30) for each in f]; p.close()"

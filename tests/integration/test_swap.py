@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from detector.store import MODEL, Store
+from detector.bundles.store import MODEL, Store
 from schemas.alert import AlertState
 from schemas.feed import Scores
 from tests.detector.tiny_bundle import tiny

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from deploy.local.process import DaemonProcess
-from detector.shell.daemon import _FIXED
-from detector.store import MODEL, SIGNATURE, Store
+from detector.bundles.store import MODEL, SIGNATURE, Store
+from detector.daemon.lifecycle import _FIXED
 from schemas.config import Settings, Trust
-from tests.detector.test_signing import Pair, make_pair
+from tests.detector.bundles.test_signing import Pair, make_pair
 from tests.detector.tiny_bundle import tiny
 from tests.integration.installation import Installation, announce, install, story
 from tests.kafka_client import Cluster, Message, eventually

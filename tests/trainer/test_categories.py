@@ -7,7 +7,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from detector.bundle import OnnxScorer
+from detector.bundles.loading import OnnxScorer
 from detector.core.scoring import Chain
 from schemas.training import SensorSettings
 from tests.trainer.made_history import START, quick_training

@@ -14,12 +14,12 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from detector.bundle import load_bundle
-from detector.signing import fingerprint
-from detector.store import Store
+from detector.bundles.loading import load_bundle
+from detector.bundles.signing import fingerprint
+from detector.bundles.store import Store
 from schemas.config import Trust
+from tests.detector.bundles.test_signing import make_pair
 from tests.detector.commands.invoke import Ran, invoke
-from tests.detector.test_signing import make_pair
 from tests.trainer.made_history import QUICK, SENSORS, START, made_values, write_series
 from trainer.baselines import BASELINES
 from trainer.commands.backtest import backtest

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from detector.bundle import OnnxScorer
-from detector.core.rows import Rows
+from detector.bundles.loading import OnnxScorer
+from detector.core.ingest.rows import Rows
 from detector.core.watch import Watch
 from schemas.alert import AlertKind, AlertState
 from schemas.config import Drift, Settings, WatchRule

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detector.bundle import OnnxScorer
+from detector.bundles.loading import OnnxScorer
 from schemas.config import Alarms
 from tests.trainer.made_history import SENSORS, START, fitted_model, made_values
 from tests.trainer.test_evaluation_report import Tables

@@ -8,7 +8,7 @@ from sklearn.cluster import KMeans
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor, nn
 
-from detector.bundle import OnnxScorer
+from detector.bundles.loading import OnnxScorer
 from schemas.manifest import PartName
 from schemas.training import SumPart, Training
 from tests.trainer.made_history import (

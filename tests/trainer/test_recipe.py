@@ -9,10 +9,10 @@ import onnx
 import pytest
 import torch
 
-from detector.bundle import OnnxScorer, load_bundle
+from detector.bundles.loading import OnnxScorer, load_bundle
+from detector.bundles.store import Store
 from detector.core.scoring import Chain
 from detector.errors import DataError
-from detector.store import Store
 from schemas.manifest import Golden
 from tests.trainer.made_history import SENSORS, fitted_model, made_history, made_values, quick_training
 from trainer.fitted import Fitted

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detector.bundle import load_bundle
+from detector.bundles.loading import load_bundle
+from detector.bundles.store import DECISIONS, Store
 from detector.errors import DataError
-from detector.store import DECISIONS, Store
 from schemas.config import Files, Settings, WatchRule, Worker
 from schemas.control import DriftFigure, IncidentMark, MarkKind, ModelPublished, ModelRejected, RetrainRequest, Trigger
 from schemas.training import Training

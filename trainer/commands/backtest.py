@@ -11,7 +11,7 @@ import typer
 from detector.commands.options import ConfigOption, JsonOption
 from detector.config import load_settings
 from detector.core.watch import Watch
-from detector.shell.models import load_current
+from detector.daemon.swaps import load_current
 from schemas.alert import AlertKind, AlertState
 from trainer.backtest import ScoreFile, Told, backtest_settings, run_file, verdicts
 from trainer.metrics import Counts, count

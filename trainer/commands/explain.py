@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
-from detector.bundle import OnnxScorer, load_bundle
+from detector.bundles.loading import OnnxScorer, load_bundle
+from detector.bundles.store import Store
 from detector.commands.chosen import watched_model
 from detector.commands.options import ConfigOption, JsonOption
 from detector.config import load_settings
 from detector.errors import ConfigError
-from detector.store import Store
 from schemas.config import Settings
 from trainer.explain import explain as look_into
 from trainer.explain.output import figures, write

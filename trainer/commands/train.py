@@ -6,11 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
+from detector.bundles.store import Store
 from detector.commands.chosen import chosen_model
 from detector.commands.options import ConfigOption, JsonOption
 from detector.config import load_settings
 from detector.errors import ConfigError
-from detector.store import Store
 from schemas.config import Settings
 from schemas.training import Training
 from trainer.fitted import Fitted

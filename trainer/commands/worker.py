@@ -6,7 +6,7 @@ import typer
 
 from detector.commands.options import ConfigOption
 from detector.config import load_settings
-from detector.shell.logs import configure_logs
+from detector.daemon.logs import configure_logs
 from trainer.threads import one_thread
 from trainer.worker import run_worker
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.errors import WatchkeeperError
-from detector.shell.tail import read_topic
+from detector.transports.reader import read_topic
 from schemas.config import Settings
 from schemas.feed import RowFlag
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from detector.bundle import OnnxScorer
+from detector.bundles.loading import OnnxScorer
 from schemas.config import Alarms
 from trainer.explain.incident import Episode, worst_episode
 from trainer.explain.latent import Clustering, Plane, clusterings, correlations, plane

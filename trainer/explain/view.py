@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.bundle import OnnxScorer
+from detector.bundles.loading import OnnxScorer
 from detector.core.windows import WindowShape
 from schemas.alert import Alert, AlertKind
 from schemas.config import Alarms

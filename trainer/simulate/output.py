@@ -15,7 +15,7 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 from detector.errors import BrokerError, DataError
-from detector.shell.connection import client_options
+from detector.transports.kafka.connection import client_options
 from schemas.config import Settings
 from trainer.simulate.plant import Block
 from trainer.simulate.sensors import NAMES

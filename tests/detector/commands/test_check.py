@@ -9,10 +9,10 @@ import typer
 import yaml
 from typer.testing import CliRunner, Result
 
+from detector.bundles.store import Store
 from detector.commands.check import check
 from detector.commands.topics import topics
 from detector.errors import ConfigError
-from detector.store import Store
 from tests.detector.tiny_bundle import tiny
 from tests.integration.secured import Right, Secured, secured_broker
 from tests.kafka_client import Cluster

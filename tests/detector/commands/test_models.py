@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from detector.bundle import load_manifest
+from detector.bundles.loading import load_manifest
+from detector.bundles.store import CURRENT, MODEL, Store
 from detector.commands.models import app
 from detector.errors import BrokerError
-from detector.store import CURRENT, MODEL, Store
 from schemas.config import Settings
 from schemas.control import ModelPublished
 from schemas.manifest import Pointer

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from detector import signing
-from detector.bundle import load_bundle
+from detector.bundles import signing
+from detector.bundles.loading import load_bundle
+from detector.bundles.store import MODEL, Store
 from detector.commands.models import app
 from detector.config import load_settings
-from detector.shell.checks import Status, findings
-from detector.store import MODEL, Store
+from detector.daemon.preflight import Status, findings
 from tests.detector.commands.invoke import Ran, invoke
 from tests.detector.tiny_bundle import tiny
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from detector.core import checkpoint
+from detector.core.state import checkpoint
 from detector.core.watch import Watch, match
 from schemas.alert import AlertKind, AlertState, Condition, Severity
 from schemas.config import Alarms, Drift, Feed, ScoresOut, WatchRule

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from detector.store import Store
+from detector.bundles.store import Store
 from tests.detector.tiny_bundle import tiny
 from tests.test_without_trainer import ABSENT, hiding
 

@@ -15,10 +15,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from detector.bundles.store import DECODER, Store
 from detector.config import load_settings
 from detector.errors import BundleError
 from detector.serving.served import Refused, load_served
-from detector.store import DECODER, Store
 from tests.detector.commands.invoke import invoke
 from tests.detector.serving.serving import JSON, Server, configure, serving
 from tests.detector.tiny_bundle import CENTRE, SPREAD, WINDOW, expected, tiny

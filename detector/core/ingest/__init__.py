@@ -1,0 +1,1 @@
+"""From bytes to rows: one file a format, below the field checks."""

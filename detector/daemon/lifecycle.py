@@ -1,0 +1,136 @@
+"""The life of the daemon: start, run until a signal, drain within a budget, say how it ended.
+
+Signal handlers only set flags. The first SIGTERM or SIGINT drains: the tick in hand is finished, the state is
+committed, the group is left. A second one exits at once. SIGHUP reloads the configuration between ticks.
+"""
+
+import gc
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+import structlog
+
+from detector.config import load_settings
+from detector.daemon.health import Health, HttpServer
+from detector.daemon.loop import Loop
+from detector.daemon.metrics import Metrics
+from detector.daemon.swaps import load_current
+from detector.daemon.systemd import Notifier
+from detector.errors import BrokerError, ConfigError, Interrupted, PartitionsLost
+from detector.transports.files import FileTransport
+from detector.transports.interface import Transport
+from detector.transports.kafka.transport import KafkaTransport
+from schemas.config import Settings
+
+# What a running daemon cannot change: it would be another daemon.
+_FIXED = ("transport", "delivery", "store", "feed", "topics", "kafka", "files", "http", "logging", "trust")
+
+
+class Signals:
+    """The flags that signals set."""
+
+    def __init__(self) -> None:
+        self.stop = False
+        self.reload = False
+
+    def install(self) -> None:
+        """Takes over SIGTERM, SIGINT and SIGHUP."""
+        signal.signal(signal.SIGTERM, self._on_stop)
+        signal.signal(signal.SIGINT, self._on_stop)
+        signal.signal(signal.SIGHUP, self._on_reload)
+
+    def _on_stop(self, number: int, _frame: FrameType | None) -> None:
+        if self.stop:
+            os._exit(128 + number)
+        self.stop = True
+
+    def _on_reload(self, _number: int, _frame: FrameType | None) -> None:
+        self.reload = True
+
+
+def make_transport(settings: Settings) -> Transport:
+    """The transport that the configuration names."""
+    return FileTransport(settings) if settings.transport == "files" else KafkaTransport(settings)
+
+
+def run_daemon(
+    settings: Settings, path: Path | None, *, make: Callable[[Settings], Transport] = make_transport
+) -> None:
+    """Runs until the input ends or a signal asks to stop. path: what SIGHUP reads again. Raises WatchkeeperError."""
+    log, signals, notifier = structlog.get_logger(), Signals(), Notifier()
+    signals.install()
+    metrics, health = Metrics(), Health()
+    scorers = load_current(settings)
+    transport = make(settings)
+    server = HttpServer(settings.http, health, metrics.registry) if settings.http.enabled else None
+    loop = Loop(settings, transport, scorers, metrics, health)
+    log.info(
+        "started", pid=os.getpid(), transport=settings.transport, input=settings.topics.input, models=health.models,
+        http=f"{settings.http.host}:{server.port}" if server else "off",
+    )  # fmt: skip
+    notifier.send("READY=1")
+    gc.freeze()  # what is there now stays: full collections need not walk it again and again
+    try:
+        while not signals.stop and loop.tick():
+            notifier.alive()
+            if signals.reload:
+                signals.reload = False
+                notifier.send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+                _reload(loop, path, metrics)
+                notifier.send("READY=1")
+        _drain(loop, transport, health, notifier)
+    finally:
+        if server is not None:
+            server.close()
+
+
+def _drain(loop: Loop, transport: Transport, health: Health, notifier: Notifier) -> None:
+    """Commits and leaves within one shared budget."""
+    begun = time.monotonic()
+    health.stopping = True
+    notifier.send("STOPPING=1")
+    budget = loop.settings.limits.drain_s
+    left = _last_commit(loop, budget / 4)
+    transport.close(max(budget - (time.monotonic() - begun), 0.5))
+    if left is not None and not isinstance(left, PartitionsLost):
+        problem = "stopped while the broker did not confirm deliveries"
+        raise BrokerError(problem, "nothing is lost: the next start reads again from the last checkpoint")
+    took = time.monotonic() - begun
+    if took > budget:
+        raise BrokerError(f"draining took {took:.1f} s of {budget:.1f} s", "raise limits.drain_s")
+    structlog.get_logger().info("stopped", drained_s=round(took, 3))
+
+
+def _last_commit(loop: Loop, within_s: float) -> Interrupted | None:
+    """Commits, or says what was in the way."""
+    if loop.interrupted is not None:
+        return loop.interrupted
+    try:
+        loop.commit(within_s)
+    except PartitionsLost as lost:
+        structlog.get_logger().warning("not committed", reason=lost.problem, remedy=lost.remedy)
+        return lost
+    return None
+
+
+def _reload(loop: Loop, path: Path | None, metrics: Metrics) -> None:
+    """A valid configuration is taken up whole; otherwise the old one stays and the log says why."""
+    log = structlog.get_logger()
+    try:
+        settings = load_settings(path)
+        changed = [name for name in _FIXED if getattr(settings, name) != getattr(loop.settings, name)]
+        if {r.model for r in settings.watch} != {r.model for r in loop.settings.watch}:
+            changed.append("watch (its models)")
+        if changed:
+            raise ConfigError(f"{', '.join(changed)} cannot change in a running daemon", "restart it")
+    except ConfigError as error:
+        metrics.reloads.labels("refused").inc()
+        log.error("configuration refused, the old one stays", reason=error.problem, remedy=error.remedy)
+        return
+    loop.configure(settings)
+    metrics.reloads.labels("taken").inc()
+    log.info("configuration reloaded")

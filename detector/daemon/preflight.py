@@ -1,0 +1,146 @@
+"""What `watchkeeper check` looks at: bundles, broker, topics, rights. Looks only, changes nothing."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from detector.bundles.loading import load_bundle
+from detector.bundles.store import Store
+from detector.errors import WatchkeeperError
+from detector.transports.kafka.admin import Admin, TopicFacts
+from detector.transports.kafka.diagnosis import grant, who
+from detector.transports.kafka.topics import RIGHTS, Role, faults, names
+from schemas.config import Kafka, Settings
+
+
+class Status(StrEnum):
+    """How a finding ends; only FAIL makes the command fail."""
+
+    OK = "OK"
+    WARN = "WARN"
+    FAIL = "FAIL"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    status: Status
+    subject: str
+    message: str
+    remedy: str = ""
+
+
+def findings(settings: Settings, wait_s: float) -> Iterator[Finding]:
+    """Every finding, in the order in which a person would repair them. Blocks up to `wait_s` for a broker."""
+    yield from _rules(settings)
+    yield from _models(settings)
+    if settings.transport == "files":
+        yield from _files(settings)
+    else:
+        yield from _names(settings)
+        yield from _broker(settings, wait_s)
+
+
+def _failed(subject: str, error: WatchkeeperError) -> Finding:
+    return Finding(Status.FAIL, subject, error.problem, error.remedy)
+
+
+def _rules(settings: Settings) -> Iterator[Finding]:
+    """A rule behind one that takes every asset is never reached."""
+    for number, rule in enumerate(settings.watch[:-1]):
+        if "*" in rule.assets:
+            hidden = ", ".join(later.model for later in settings.watch[number + 1 :])
+            problem = f"rule {number + 1} ({rule.model}) takes every asset, so {hidden} is never asked"
+            yield Finding(Status.WARN, "watch", problem, "put the rule with '*' last")
+            return
+
+
+def _models(settings: Settings) -> Iterator[Finding]:
+    store = Store.of(settings)
+    for model in dict.fromkeys(rule.model for rule in settings.watch):
+        subject = f"model {model}"
+        try:
+            yield _model(store, subject, model)
+        except WatchkeeperError as error:
+            yield _failed(subject, error)
+        except OSError as error:
+            problem = f"the store {store.url} cannot be read ({type(error).__name__})"
+            yield Finding(Status.FAIL, subject, problem, "correct 'store' in the configuration, or its rights")
+
+
+def _model(store: Store, subject: str, model: str) -> Finding:
+    version = store.in_use(model)
+    manifest = load_bundle(store, model, version).manifest
+    shape = f"{len(manifest.sensors)} sensors, window of {manifest.window} rows, period {manifest.period_s:g} s"
+    sound = f"version {version} is whole and passes its golden check"
+    return Finding(Status.OK, subject, f"{sound}: {shape}; signature: {store.signature(model, version)}")
+
+
+def _files(settings: Settings) -> Iterator[Finding]:
+    directory = settings.files.directory
+    if not directory.is_dir():
+        problem = f"the directory {directory} does not exist"
+        yield Finding(Status.FAIL, "files", problem, "create it, or correct files.directory")
+        return
+    feed = directory / f"{settings.topics.input}.jsonl"
+    if settings.topics.input == "-" or feed.is_file():
+        yield Finding(Status.OK, "files", f"the feed is {'standard input' if settings.topics.input == '-' else feed}")
+    else:
+        yield Finding(Status.FAIL, "files", f"the feed {feed} does not exist", "write it, or correct topics.input")
+
+
+def _names(settings: Settings) -> Iterator[Finding]:
+    """Two roles on one topic would feed the daemon its own messages."""
+    seen: dict[str, Role] = {}
+    for role, name in names(settings).items():
+        if name in seen:
+            problem = f"topics.{seen[name]} and topics.{role} are both {name}"
+            yield Finding(Status.FAIL, "topics", problem, "give each a name of its own")
+        seen[name] = role
+
+
+def _broker(settings: Settings, wait_s: float) -> Iterator[Finding]:
+    try:
+        with Admin(settings.kafka, wait_s) as admin:
+            brokers = admin.brokers()
+            answer = f"{brokers} broker{'s' * (brokers != 1)} at {settings.kafka.bootstrap_servers}"
+            yield Finding(Status.OK, "broker", answer)
+            found = admin.describe(names(settings).values())
+            for role, name in names(settings).items():
+                yield from _topic(role, name, found, settings)
+            yield _group(settings.kafka, admin)
+    except WatchkeeperError as error:
+        yield _failed("broker", error)
+
+
+def _topic(role: Role, name: str, found: dict[str, TopicFacts], settings: Settings) -> Iterator[Finding]:
+    subject = f"topic {name}"
+    facts = found.get(name)
+    if facts is None:
+        yield Finding(
+            Status.FAIL,
+            subject,
+            f"the {role} topic does not exist, or this login may not DESCRIBE it",
+            "run: watchkeeper topics --create, or grant the right",
+        )
+        return
+    wrong = faults(role, facts, found, settings)
+    for fault in wrong:
+        yield Finding(Status.FAIL if fault.fatal else Status.WARN, subject, fault.problem, fault.remedy)
+    lacking = [right for right in RIGHTS[role] if facts.rights is not None and right not in facts.rights]
+    for right in lacking:
+        remedy = grant(right.capitalize(), "topic", name)
+        yield Finding(Status.FAIL, subject, f"{who(settings.kafka)} may not {right} the {role} topic", remedy)
+    if not wrong and not lacking:
+        rights = "rights unknown" if facts.rights is None else f"may {' and '.join(RIGHTS[role])}"
+        count = f"{facts.partitions} partition{'s' * (facts.partitions != 1)}"
+        yield Finding(Status.OK, subject, f"{role}, {count}, replication {facts.replication}, {rights}")
+
+
+def _group(kafka: Kafka, admin: Admin) -> Finding:
+    subject = f"group {kafka.group}"
+    if admin.may_use_group(kafka.group):
+        return Finding(Status.OK, subject, "its offsets can be read")
+    problem = f"{who(kafka)} may not READ it, so no offset could be committed"
+    return Finding(Status.FAIL, subject, problem, grant("Read", "group", kafka.group))

@@ -1,0 +1,290 @@
+"""The embedded transport: JSON lines in, JSON lines out, state in one file. One partition; the offset is the line.
+
+A run over a file ends at its end; with `files.follow` it waits for more lines, as a daemon on a topic would.
+"""
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+from detector.disk import refuse_open_to_others
+from detector.errors import ConfigError, DataError
+from detector.transports.interface import ControlRecord, Message, Polled, Stream
+from detector.transports.messages import dead_letter_line
+from schemas.config import Settings
+
+PARTITION = 0
+STATE_FILE_VERSION = 1
+_EOF_WAIT_S = 0.02
+_LOOK_BACK = 65_536
+_LONGEST_LINE = 64 << 20  # past this a line is cut: it is no record
+
+
+@dataclass(frozen=True, slots=True)
+class LineRecord:
+    """One line as a record."""
+
+    topic: str
+    offset: int
+    value: bytes
+    partition: int = PARTITION
+    timestamp: int | None = None
+    key: bytes | None = None
+    headers: tuple[tuple[str, bytes | None], ...] = ()
+
+
+class _StateFile(msgspec.Struct):
+    version: int
+    next_offset: int
+    entries: dict[str, bytes]
+
+
+class Lines:
+    """Reads whole lines from a file or standard input, as they come."""
+
+    def __init__(self, source: IO[bytes]) -> None:
+        self._source = source
+        self._rest = b""
+        self.ended = False
+
+    def read(self, most: int) -> list[bytes]:
+        """Up to `most` lines without their newlines; a last line without one counts once `finish` was called."""
+        lines: list[bytes] = []
+        while len(lines) < most:
+            line = self._source.readline(_LONGEST_LINE)
+            if not line:
+                self.ended = True
+                break
+            self._rest += line
+            if self._rest.endswith(b"\n") or len(self._rest) >= _LONGEST_LINE:
+                lines.append(self._rest.rstrip(b"\r\n"))
+                self._rest = b""
+        return lines
+
+    def finish(self) -> list[bytes]:
+        """What stands after the last newline."""
+        rest, self._rest = self._rest, b""
+        return [rest] if rest else []
+
+    def close(self) -> None:
+        """Closes a file; standard input stays open."""
+        if self._source is not sys.stdin.buffer:
+            self._source.close()
+
+
+class FileTransport:
+    """Implements Transport over files. Names in settings.topics are files NAME.jsonl in settings.files.directory."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._follow = settings.files.follow
+        self._input = Lines(_open_input(settings))
+        self._outputs: dict[Stream, IO[bytes]] = {}
+        self._state_path = settings.files.directory / f"{settings.topics.state}.msgpack"
+        self._entries: dict[bytes, bytes] = {}
+        self._line = 0
+        self._skip_to = 0
+        self._announced = False
+        self._control_path = _path(settings, settings.topics.control)
+        self._control_at = self._control_path.stat().st_size if self._control_path.exists() else 0
+        self._control_rest = b""
+
+    @property
+    def topic(self) -> str:
+        """The input's name."""
+        return self._settings.topics.input
+
+    def poll(self, timeout_s: float, most: int) -> Polled:
+        """The next lines; waits at the end of a followed file."""
+        if not self._announced:
+            self._announced = True
+            return Polled(assigned=frozenset({PARTITION}))
+        deadline = time.monotonic() + timeout_s
+        while True:
+            lines = self._input.read(most)
+            ended = not lines and self._input.ended and not self._follow
+            if ended:
+                lines = self._input.finish()
+            if lines or ended:
+                return Polled(records=self._records(lines), ended=ended)
+            if time.monotonic() >= deadline:
+                return Polled()
+            time.sleep(_EOF_WAIT_S)
+
+    def restore(self, partition: int) -> Mapping[bytes, bytes]:
+        """The state file's entries."""
+        del partition
+        if not self._state_path.exists():
+            return {}
+        refuse_open_to_others(self._state_path, DataError)
+        try:
+            state = msgspec.msgpack.decode(self._state_path.read_bytes(), type=_StateFile)
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise DataError(
+                f"the state file {self._state_path} cannot be read ({type(error).__name__})",
+                "restore it from a backup, or remove it to begin anew",
+            ) from None
+        if state.version != STATE_FILE_VERSION:
+            raise DataError(
+                f"the state file {self._state_path} has version {state.version}, not {STATE_FILE_VERSION}",
+                "use the watchkeeper that wrote it, or remove it to begin anew",
+            )
+        self._entries = {key.encode(): value for key, value in state.entries.items()}
+        return self._entries
+
+    def resume(self, partition: int, offset: int | None) -> int:
+        """Passes over the lines before `offset`."""
+        del partition
+        self._skip_to = offset or 0
+        return self._skip_to
+
+    def send(self, message: Message) -> None:
+        """Appends a line; the operating system has it at once, so that whoever follows the file sees it."""
+        if message.stream is Stream.STATE:
+            if message.key is not None and message.value is not None:
+                self._entries[message.key] = message.value
+            return
+        line = dead_letter_line(message) if message.stream is Stream.DEAD_LETTERS else message.value
+        if message.stream not in self._outputs:
+            self._outputs[message.stream] = _open_output(self._settings, message.stream)
+        _append(self._outputs[message.stream], (line or b"null") + b"\n", message.stream)
+
+    def flush(self, timeout_s: float) -> None:
+        """Hands all lines to the operating system."""
+        del timeout_s
+        for file in self._outputs.values():
+            file.flush()
+
+    def commit(self, offsets: Mapping[int, int], timeout_s: float) -> None:
+        """Replaces the state file in one step, after the outputs are on the disk."""
+        del timeout_s
+        if PARTITION not in offsets:
+            return
+        for stream, file in self._outputs.items():
+            if file is not sys.stdout.buffer and stream is not Stream.CONTROL:
+                os.fsync(file.fileno())
+        entries = {key.decode(): value for key, value in self._entries.items()}
+        data = msgspec.msgpack.encode(_StateFile(STATE_FILE_VERSION, offsets[PARTITION], entries))
+        _replace(self._state_path, data)
+
+    def recover(self) -> None:
+        """Never asked for: a disk confirms, or the daemon ends and goes on from the state file."""
+
+    def control(self) -> list[ControlRecord]:
+        """Lines that were appended to the control file."""
+        if not self._control_path.exists():
+            return []
+        with self._control_path.open("rb") as file:
+            file.seek(self._control_at)
+            data = file.read(1 << 20)
+        self._control_at += len(data)
+        *lines, self._control_rest = (self._control_rest + data).split(b"\n")
+        return [ControlRecord(line, str(self._control_path)) for line in lines if line]
+
+    def close(self, timeout_s: float) -> None:
+        """Closes the files."""
+        self.flush(timeout_s)
+        self._input.close()
+        for file in self._outputs.values():
+            if file is not sys.stdout.buffer:
+                file.close()
+
+    def _records(self, lines: list[bytes]) -> list[LineRecord]:
+        begin = self._line
+        self._line += len(lines)
+        skipped = min(max(self._skip_to - begin, 0), len(lines))
+        return [LineRecord(self.topic, begin + i, lines[i]) for i in range(skipped, len(lines)) if lines[i]]
+
+
+def append_line(settings: Settings, stream: Stream, line: bytes) -> None:
+    """Appends one line to a stream's file in one write, for another process that follows it."""
+    path = _path(settings, getattr(settings.topics, stream.value))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab") as file:
+            file.write(line + b"\n")
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written ({type(error).__name__})", "check files.directory") from None
+
+
+def _path(settings: Settings, name: str) -> Path:
+    return settings.files.directory / f"{name}.jsonl"
+
+
+def _open_input(settings: Settings) -> IO[bytes]:
+    name = settings.topics.input
+    if name == "-":
+        return sys.stdin.buffer
+    path = _path(settings, name)
+    deadline = time.monotonic() + (settings.limits.broker_wait_s if settings.files.follow else 0.0)
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise DataError(
+            f"the input {path} cannot be read ({type(error).__name__})", "check files.directory and topics.input"
+        ) from None
+
+
+def _append(file: IO[bytes], data: bytes, stream: Stream) -> None:
+    """A disk that is full takes a part of a line, and says so only when it is given the rest."""
+    try:
+        taken = file.write(data)
+        while taken < len(data):
+            taken += file.write(data[taken:])
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise DataError(f"the file of {stream.value} cannot be written ({error.strerror})", "free some space") from None
+
+
+def _cut_torn_line(path: Path) -> None:
+    """Takes away what a full disk left of a line. It was never committed: it comes again, and whole."""
+    if not path.exists():
+        return
+    with path.open("r+b") as file:
+        end = file.seek(0, os.SEEK_END)
+        while end > 0:
+            begin = max(end - _LOOK_BACK, 0)
+            file.seek(begin)
+            newline = file.read(end - begin).rfind(b"\n")
+            if newline >= 0:
+                end = begin + newline + 1
+                break
+            end = begin
+        file.truncate(end)
+
+
+def _open_output(settings: Settings, stream: Stream) -> IO[bytes]:
+    name = getattr(settings.topics, stream.value)
+    if name == "-":
+        return sys.stdout.buffer
+    path = _path(settings, name)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if stream is not Stream.CONTROL:  # others append there
+            _cut_torn_line(path)
+        return path.open("ab", buffering=0)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written ({type(error).__name__})", "check files.directory") from None
+
+
+def _replace(path: Path, data: bytes) -> None:
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except OSError as error:
+        Path(temporary).unlink(missing_ok=True)
+        raise DataError(f"the state file {path} cannot be written ({error.strerror})", "free some space") from None

@@ -1,0 +1,100 @@
+"""The seam between the loop and the outside: Kafka is one transport, files of JSON lines are the other.
+
+One contract suite (tests/contract) runs over both.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from detector.core.ingest.rows import Record
+
+
+class Stream(StrEnum):
+    """Where a message goes; the names of schemas.config.Topics."""
+
+    ALERTS = "alerts"
+    SCORES = "scores"
+    DEAD_LETTERS = "dead_letters"
+    CONTROL = "control"
+    STATE = "state"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message to send. partition: only state says it, so that it lies beside the partition it stands for."""
+
+    stream: Stream
+    value: bytes | None
+    key: bytes | None = None
+    headers: tuple[tuple[str, bytes], ...] = ()
+    partition: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Polled:
+    """What a poll gave. A newly assigned partition's records wait until its state is restored."""
+
+    records: Sequence[Record] = ()
+    assigned: frozenset[int] = frozenset()
+    revoked: frozenset[int] = frozenset()  # given up: ours until the next poll, so their state can be written
+    lost: frozenset[int] = frozenset()  # another member may have them already
+    gaps: Mapping[int, tuple[int, int]] = field(default_factory=dict)  # partition -> offsets that are gone: from, to
+    ended: bool = False  # a file that is not followed has no more
+
+
+@dataclass(frozen=True, slots=True)
+class ControlRecord:
+    """A control message as it came, and where it came from."""
+
+    value: bytes
+    origin: str
+
+
+class Transport(Protocol):
+    """What the loop asks of the outside. Every method is called from one thread.
+
+    Faults are BrokerErrors; after an Interrupted the loop calls `recover` and takes its partitions up anew.
+    """
+
+    @property
+    def topic(self) -> str:
+        """The input's name, as records and incident ids carry it."""
+        ...
+
+    def poll(self, timeout_s: float, most: int) -> Polled:
+        """Waits up to timeout_s for records."""
+        ...
+
+    def restore(self, partition: int) -> Mapping[bytes, bytes]:
+        """The newest checkpoint entries of a partition, by key. Blocks until they are read."""
+        ...
+
+    def resume(self, partition: int, offset: int | None) -> int:
+        """Begins a partition at an offset; None: at the committed one, or where the start says. Gives the offset."""
+        ...
+
+    def send(self, message: Message) -> None:
+        """Hands a message over; may block while too many are outstanding."""
+        ...
+
+    def flush(self, timeout_s: float) -> None:
+        """Blocks until everything sent is confirmed. Raises BrokerError when it is not."""
+        ...
+
+    def commit(self, offsets: Mapping[int, int], timeout_s: float) -> None:
+        """Marks partition -> next offset as done; under exactly_once what was sent is visible from now on. Blocks."""
+        ...
+
+    def recover(self) -> None:
+        """Gets ready to send again after an Interrupted; what was not confirmed is dropped."""
+        ...
+
+    def control(self) -> list[ControlRecord]:
+        """Control messages that came since the last call; never blocks for long."""
+        ...
+
+    def close(self, timeout_s: float) -> None:
+        """Leaves; sends nothing more."""
+        ...

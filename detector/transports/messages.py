@@ -1,0 +1,90 @@
+"""From the core's outcome to messages: the only place where outputs become bytes."""
+
+import base64
+from collections.abc import Iterable, Iterator
+
+import msgspec
+import numpy as np
+
+from detector.core.ingest.json import Rejected
+from detector.core.watch import Outcome, ScoreBlock
+from detector.transports.interface import Message, Stream
+from schemas.alert import Alert
+from schemas.feed import DeadLetter, DeadLetterLine
+
+HEADER_PREFIX = "watchkeeper."
+_CLOUDEVENT = (("content-type", b"application/cloudevents+json"),)
+_encode = msgspec.json.Encoder().encode
+
+
+def outcome_messages(outcome: Outcome) -> Iterator[Message]:
+    """Everything an outcome has to tell, dead letters first."""
+    for rejected in outcome.dead_letters:
+        yield dead_letter_message(rejected)
+    for block in outcome.scores:
+        yield score_message(block)
+    for alert in outcome.alerts:
+        yield alert_message(alert)
+    for request in outcome.requests:
+        yield Message(Stream.CONTROL, request.model_dump_json().encode(), request.model.encode())
+
+
+def alert_message(alert: Alert) -> Message:
+    """A CloudEvent in structured mode, keyed by asset so that an asset's alerts stay in order."""
+    return Message(Stream.ALERTS, alert.model_dump_json().encode(), alert.subject.encode(), _CLOUDEVENT)
+
+
+def score_message(block: ScoreBlock) -> Message:
+    """Packed scores (schemas.feed.Scores), encoded from arrays: pydantic would cost more than the scoring."""
+    scores = block.scores.astype(object)
+    scores[np.isnan(block.scores)] = None
+    body = {
+        "version": 1,
+        "asset": block.asset,
+        "model": block.model,
+        "model_version": block.model_version,
+        "topic": block.topic,
+        "partition": block.partition,
+        "threshold": block.threshold,
+        "offsets": block.offsets.tolist(),
+        "times_s": block.times.tolist(),
+        "scores": scores.tolist(),
+        "flags": block.flags.tolist(),
+    }
+    return Message(Stream.SCORES, _encode(body), block.asset.encode())
+
+
+def dead_letter_message(rejected: Rejected) -> Message:
+    """The original bytes, with coordinates and the reason as headers after the record's own."""
+    record = rejected.record
+    letter = DeadLetter(
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        reason=rejected.reason,
+        detail=rejected.detail[:300],
+    )
+    own = [(name, value) for name, value in record.headers if value is not None]
+    ours = [(HEADER_PREFIX + name, str(value).encode()) for name, value in letter.model_dump(mode="json").items()]
+    return Message(Stream.DEAD_LETTERS, record.value, record.key, (*own, *ours))
+
+
+def read_dead_letter(headers: Iterable[tuple[str, bytes | None]]) -> DeadLetter:
+    """The coordinates and reason from a dead letter's headers. Raises pydantic's ValidationError."""
+    fields: dict[str, str | int] = {
+        name.removeprefix(HEADER_PREFIX): value.decode()
+        for name, value in headers
+        if name.startswith(HEADER_PREFIX) and value is not None
+    }
+    # Headers are text; a version is a number by contract, and only by contract.
+    return DeadLetter.model_validate({**fields, "version": int(fields.get("version", 0))})
+
+
+def dead_letter_line(message: Message) -> bytes:
+    """The same as one JSON line, for files."""
+    line = DeadLetterLine(
+        dead_letter=read_dead_letter(message.headers),
+        key=None if message.key is None else base64.b64encode(message.key).decode(),
+        value=None if message.value is None else base64.b64encode(message.value).decode(),
+    )
+    return line.model_dump_json().encode()

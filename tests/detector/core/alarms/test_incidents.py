@@ -1,0 +1,79 @@
+"""Incidents: the table is complete, and delays and hysteresis hold for any levels."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detector.core.alarms.incidents import _TABLE, Band, Incident, Phase, Rules, incident_id, step
+from schemas.alert import AlertKind, AlertState, Condition, Severity
+
+RULES = Rules(
+    threshold=10.0, lower=8.0, on_delay_s=3.0, off_delay_s=4.0,
+    update_every_s=1e9, major_factor=2.0, critical_factor=4.0,
+)  # fmt: skip
+
+
+def begin(time_s: float) -> Incident:
+    return Incident(
+        id="i", kind=AlertKind.PROCESS, condition=Condition.ANOMALY, sensor="", phase=Phase.PENDING, start_s=time_s,
+        first_offset=0, last_s=time_s, last_offset=0, score=0.0, peak=0.0, ratio=0.0,
+    )  # fmt: skip
+
+
+def told(levels: Sequence[float]) -> list[tuple[int, AlertState]]:
+    """What is told over levels one second apart."""
+    incident, out = None, []
+    for second, level in enumerate(levels):
+        if incident is None and level > RULES.threshold:
+            incident = begin(float(second))
+        if incident is not None:
+            state = step(incident, RULES, float(second), second, level)
+            if state is not None:
+                out.append((second, state))
+            if incident.phase in (Phase.CLOSED, Phase.DROPPED):
+                incident = None
+    return out
+
+
+def test_the_table_covers_every_phase_and_band() -> None:
+    """No phase of a living incident lacks a rule for a level."""
+    assert set(_TABLE) == {(p, b) for p in (Phase.PENDING, Phase.OPEN, Phase.CLOSING) for b in Band}
+
+
+def test_shorter_than_the_on_delay_is_no_alarm() -> None:
+    """Three seconds above, of which the third is the delay: it opens; two: it does not."""
+    assert told([0, 11, 11, 11, 0, 0]) == []
+    assert told([0, 11, 11, 11, 11, 0])[0] == (4, AlertState.OPENED)
+
+
+def test_hysteresis_keeps_an_incident_open() -> None:
+    """Between the thresholds it neither closes nor begins to."""
+    assert told([11] * 5 + [9] * 50) == [(3, AlertState.OPENED)]
+    assert told([11] * 5 + [7, 7, 7, 9] + [7] * 5)[-1] == (13, AlertState.CLOSED)
+
+
+def test_a_rising_peak_is_an_update() -> None:
+    """Severity rises with the peak and never falls."""
+    incident = begin(0.0)
+    states = [step(incident, RULES, float(t), t, level) for t, level in enumerate([11, 11, 11, 11, 21, 11, 41, 11])]
+    assert states[3] is AlertState.OPENED
+    assert (states[4], states[6]) == (AlertState.UPDATED, AlertState.UPDATED)
+    assert incident.severity is Severity.CRITICAL
+
+
+@given(st.lists(st.floats(0, 50), max_size=80))
+def test_opened_and_closed_alternate(levels: list[float]) -> None:
+    """Whatever the levels, an incident is opened before it is closed, and once each."""
+    ends = [state for _, state in told(levels) if state is not AlertState.UPDATED]
+    assert all(a is not b for a, b in pairwise(ends))
+    assert not ends or ends[0] is AlertState.OPENED
+
+
+def test_ids_are_stable_and_apart() -> None:
+    """The same coordinates give the same id; another asset, model or offset another."""
+    first = incident_id("a", "m", "t", 0, 5)
+    assert first == incident_id("a", "m", "t", 0, 5)
+    assert len({first, incident_id("b", "m", "t", 0, 5), incident_id("a", "n", "t", 0, 5)}) == 3
+    assert incident_id("a", "m", "t", 0, 6) != first

@@ -1,0 +1,154 @@
+"""Decoding: every readable form is read, and every bad record becomes a dead letter with its reason."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detector.core.ingest.json import Decoder
+from schemas.config import Feed, TimestampForm
+from schemas.feed import Reason
+from tests.detector.core.plant import FakeRecord
+
+SENSORS = ("flow", "temp-1")
+
+
+def body(**changes: Any) -> bytes:
+    return json.dumps({"asset": "p1", "timestamp": 1.7e9, "flow": 1.5, "temp-1": 20, **changes}).encode()
+
+
+def decode(value: bytes | None, feed: Feed | None = None, **record: Any) -> Any:
+    return Decoder(feed or Feed(), SENSORS).decode([FakeRecord(7, value, **record)])
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (None, Reason.TOMBSTONE),
+        (b"", Reason.NOT_JSON),
+        (b"\xff\xfe", Reason.NOT_JSON),
+        (b'{"asset": "\xff"}', Reason.NOT_JSON),
+        (b"[" * 100_000, Reason.WRONG_TYPE),
+        (b'{"deep": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", Reason.NOT_JSON),
+        (b"[1, 2]", Reason.WRONG_TYPE),
+        (b'"text"', Reason.WRONG_TYPE),
+        (body(flow=float("nan")), Reason.NOT_JSON),
+        (body().replace(b"1.5", b"1e400"), Reason.NOT_FINITE),
+        (body(flow=1e308), Reason.NOT_FINITE),
+        (body(flow="1.5"), Reason.WRONG_TYPE),
+        (body(flow=True), Reason.WRONG_TYPE),
+        (body(flow={"a": 1}), Reason.WRONG_TYPE),
+        (body(asset=""), Reason.NO_ASSET),
+        (b'{"timestamp": 1.7e9, "flow": 1}', Reason.NO_ASSET),
+        (body(asset=None), Reason.WRONG_TYPE),
+        (b'{"asset": "p1", "flow": 1}', Reason.NO_TIMESTAMP),
+        (body(timestamp="noon"), Reason.WRONG_TYPE),
+        (body(timestamp=-5), Reason.BAD_TIMESTAMP),
+        (body(timestamp=1.7e12), Reason.BAD_TIMESTAMP),
+        (b'{"asset": "p1", "timestamp": 1.7e9}', Reason.NO_VALUES),
+        (body(flow=None, **{"temp-1": None}), Reason.NO_VALUES),
+        (body(note="x" * 2_000_000), Reason.TOO_LARGE),
+    ],
+)
+def test_a_bad_record_is_a_dead_letter_with_its_reason(value: bytes | None, reason: Reason) -> None:
+    """Each kind of malformed record is named for what it is, and its payload is not repeated in the detail."""
+    decoded, rejected = decode(value)
+    assert [r.reason for r in rejected] == [reason]
+    assert rejected[0].record.offset == 7
+    assert len(rejected[0].detail) <= 300
+    assert "xxx" not in rejected[0].detail
+    assert len(decoded.assets) == 0
+
+
+def test_a_bad_record_takes_no_neighbour_with_it() -> None:
+    """The good records around a bad one keep their order, offsets and values."""
+    values = [body(flow=1.0), b"{", body(flow=2.0), body(timestamp=-1), body(flow=3.0)]
+    decoded, rejected = Decoder(Feed(), SENSORS).decode([FakeRecord(i, v) for i, v in enumerate(values)])
+    assert decoded.offsets.tolist() == [0, 2, 4]
+    assert decoded.cells[:, 0].tolist() == [1.0, 2.0, 3.0]
+    assert [r.record.offset for r in rejected] == [1, 3]
+
+
+def test_a_missing_sensor_is_nan_and_unknown_fields_are_ignored() -> None:
+    """Null and absent mean missing; what nobody asked for is passed over."""
+    decoded, rejected = decode(b'{"asset": 12, "timestamp": 1700000000, "flow": null, "temp-1": 3, "new": [1]}')
+    assert not rejected
+    assert decoded.assets == ["12"]
+    assert np.isnan(decoded.cells[0, 0])
+    assert decoded.cells[0, 1] == 3
+
+
+@pytest.mark.parametrize(
+    ("form", "written"),
+    [
+        (TimestampForm.SECONDS, 1700000000.25),
+        (TimestampForm.MILLISECONDS, 1700000000250),
+        (TimestampForm.MICROSECONDS, 1700000000250000),
+        (TimestampForm.NANOSECONDS, 1700000000250000000),
+        (TimestampForm.ISO8601, "2023-11-14T22:13:20.25Z"),
+        (TimestampForm.ISO8601, "2023-11-14T22:13:20.25"),
+        (TimestampForm.ISO8601, "2023-11-14T23:13:20.25+01:00"),
+    ],
+)
+def test_every_form_of_time_is_the_same_moment(form: TimestampForm, written: float | str) -> None:
+    """Seconds to nanoseconds, and ISO 8601 with or without a zone (then UTC)."""
+    decoded, rejected = decode(body(timestamp=written), Feed(timestamp_form=form))
+    assert not rejected
+    assert decoded.times[0] == pytest.approx(1700000000.25, abs=1e-6)
+
+
+def test_nested_fields_and_the_key_as_asset() -> None:
+    """Paths reach into objects; the asset may be the record's key."""
+    feed = Feed(asset="@key", timestamp="meta.at", values={"flow": "r.flow", "temp-1": "r.inner.t"})
+    value = b'{"meta": {"at": 1700000000}, "r": {"flow": 1, "inner": {"t": 2}}}'
+    decoded, rejected = decode(value, feed, key=b"p9")
+    assert not rejected
+    assert (decoded.assets, decoded.cells.tolist()) == (["p9"], [[1.0, 2.0]])
+    assert decode(value, feed, key=None)[1][0].reason is Reason.NO_ASSET
+    assert decode(value, feed, key=b"\xff")[1][0].reason is Reason.NO_ASSET
+
+
+def test_a_time_beyond_the_transports_own_is_refused() -> None:
+    """A record from the future would make its asset deaf; the broker's time shows it."""
+    own_ms = 1_700_000_000_000
+    assert decode(body(timestamp=1.7e9 + 3599), timestamp=own_ms)[1] == []
+    assert decode(body(timestamp=1.7e9 + 3601), timestamp=own_ms)[1][0].reason is Reason.FUTURE_TIMESTAMP
+
+
+KEYS = st.sampled_from(["asset", "timestamp", "flow", "x"])
+TREES = st.recursive(st.none() | st.floats() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(KEYS, inner))
+
+
+@given(st.binary(max_size=200) | TREES.map(lambda tree: json.dumps(tree).encode()))
+def test_no_bytes_raise(value: bytes) -> None:
+    """Whatever the bytes, a record is read or rejected, never both, and nothing is raised."""
+    decoded, rejected = decode(value)
+    assert len(decoded.assets) + len(rejected) == 1
+    assert np.isfinite(decoded.times).all()
+    assert not np.isinf(decoded.cells).any()
+
+
+@pytest.mark.parametrize(
+    "feed",
+    [Feed(asset="flow"), Feed(asset="flow.id"), Feed(timestamp="asset"), Feed(values={"flow": "a", "temp-1": "a.b"})],
+)
+def test_fields_that_lie_in_one_place_are_refused(feed: Feed) -> None:
+    """A sensor called like the timestamp's path, or inside of another: no record could hold both."""
+    with pytest.raises(ValueError, match="one place"):
+        Decoder(feed, SENSORS)
+
+
+def test_a_path_may_be_deep() -> None:
+    """Fields lie where the feed has them."""
+    deep = ".".join("abcdefghijklmnopqrstuvwxyz")
+    decoder = Decoder(Feed(timestamp=deep), ("s",))
+    body = json.dumps({"asset": "a", "s": 1, "a": "?"}).replace('"?"', _nested(deep.split(".")[1:]))
+    decoded, rejected = decoder.decode([FakeRecord(0, body.encode())])
+    assert (decoded.times.tolist(), rejected) == ([5.0], [])
+
+
+def _nested(path: list[str]) -> str:
+    return "5" if not path else f'{{"{path[0]}": {_nested(path[1:])}}}'

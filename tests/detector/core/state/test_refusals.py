@@ -1,0 +1,188 @@
+"""State that no feed can have left is refused before it can make an asset deaf or stop the daemon later."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from detector.core.quality import Quality
+from detector.core.state import checkpoint
+from detector.core.state.codec import (
+    MARKER,
+    STATE_VERSION,
+    Marker,
+    bucket_key,
+    bucket_of,
+    decode_marker,
+    encode,
+)
+from schemas.alert import AlertState
+from schemas.config import Feed
+from schemas.manifest import Sensor
+from tests.detector.core.plant import FakeRecord, feed, manifest, plant, replay, settings, watch
+
+Document = dict[str, Any]
+LONG = settings(feed=Feed(form="long", lateness_s=2.0))
+
+
+def _checkpoint() -> dict[bytes, bytes]:
+    """A checkpoint with an asset, a0, that has an open process incident."""
+    over = watch()
+    replay(over, feed(plant(rows=70, assets=2)), 40)
+    assert over.lanes["m"].incidents
+    return dict(checkpoint.take(over, 0, 140))
+
+
+def _long(offset: int, time_s: int, sensor: str) -> FakeRecord:
+    return FakeRecord(offset, b'{"asset":"a","timestamp":%d,"sensor":"%s","value":1}' % (time_s, sensor.encode()))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda a: a.update(next_offset=-1),
+        lambda a: a.update(next_offset=2**64 - 1),
+        lambda a: a.update(newest=float("nan")),
+        lambda a: a.update(newest=1e300),
+        lambda a: a.update(run=-1),
+        lambda a: a.update(late=2**40),
+        lambda a: a.update(history=a["history"][:12]),  # numpy would spread one row over the whole window
+        lambda a: a.update(last=a["last"][:4]),
+        lambda a: a.update(runs=b"\xff" * len(a["runs"])),
+        lambda a: a.update(history=b"\x00\x00\x80\x7f" * 9),  # infinity
+        lambda a: a.update(vector=np.full(3, np.nan).tobytes()),  # the asset would never be scored again
+        lambda a: a.update(vector=np.full(3, 1e300).tobytes()),
+        lambda a: a.update(level=float("inf")),
+        lambda a: a.update(drift=np.full(12, np.nan).tobytes()),
+        lambda a: a.update(drift=a["drift"][:-8]),
+        lambda a: a["incidents"][0].update(start_s="noon"),
+        lambda a: a["incidents"][0].update(start_s=1e30),
+        lambda a: a["incidents"][0].update(peak=float("nan")),
+        lambda a: a["incidents"][0].update(first_offset=-9),
+        lambda a: a["incidents"][0].update(phase=4),  # closed: no row could move it
+        lambda a: a["incidents"][0].update(kind="quality"),
+        lambda a: a["incidents"][0].update(sensor="s0"),
+        lambda a: a["incidents"][0].update(kind="quality", condition="stuck", sensor="s0", phase=1),
+        lambda a: a["incidents"][0].update(evidence=5),
+        lambda a: a["incidents"][0].update(evidence=[{"sensor": 5}]),
+        lambda a: a["incidents"][0].pop("id"),
+    ],
+)
+def test_an_impossible_memory_is_refused_in_one_line(change: Callable[[Document], object]) -> None:
+    """Wrong types, lengths and signs, values that no float32 feed can give, incidents that never rest so."""
+    entries, key = _checkpoint(), bucket_key(bucket_of("a0"))
+    bucket = msgspec.msgpack.decode(entries[key])
+    change(bucket["assets"][0])
+    with pytest.raises(ValueError, match="checkpoint") as caught:
+        checkpoint.put_back(watch(), 0, {**entries, key: msgspec.msgpack.encode(bucket)}, 0.0)
+    assert str(caught.value).isprintable()
+
+
+def test_an_asset_twice_is_refused() -> None:
+    """Whichever memory stayed, it would be a guess."""
+    entries, key = _checkpoint(), bucket_key(bucket_of("a0"))
+    bucket = msgspec.msgpack.decode(entries[key])
+    bucket["assets"] += bucket["assets"][:1]
+    with pytest.raises(ValueError, match="an asset twice"):
+        checkpoint.put_back(watch(), 0, {**entries, key: msgspec.msgpack.encode(bucket)}, 0.0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m: m.update(next_offset=-5),
+        lambda m: m.update(partition=1),
+        lambda m: m.update(drift_asked={"m": float("nan")}),  # the cooldown would never hold again
+        lambda m: m.update(watermark=1e300),  # every record would be late for ever
+        lambda m: m["waiting"][0][3].update({9: 1.0}),
+        lambda m: m["waiting"][0][3].update({0: 1e300}),
+        lambda m: m["waiting"][0].__setitem__(1, 2**60),
+    ],
+)
+def test_an_impossible_marker_is_refused(change: Callable[[Document], object]) -> None:
+    """Offsets, times and the cells of waiting rows have bounds too."""
+    over = watch(LONG)
+    replay(over, [_long(0, 1_700_000_000, "s1")], 1)
+    marker = msgspec.msgpack.decode(dict(checkpoint.take(over, 0, 1))[MARKER], strict=False)
+    change(marker)
+    with pytest.raises(ValueError, match="checkpoint"):
+        checkpoint.put_back(watch(LONG), 0, {MARKER: msgspec.msgpack.encode(marker)}, 0.0)
+
+
+def test_a_bucket_of_another_partition_is_refused() -> None:
+    """Its offsets count the records of another partition: records would be passed over that nobody has seen."""
+    entries = _checkpoint()
+    entries[MARKER] = encode(Marker(STATE_VERSION, 3, 140))
+    with pytest.raises(ValueError, match="partition 0"):
+        checkpoint.put_back(watch(), 3, entries, 0.0)
+
+
+def test_the_watermark_that_an_earlier_program_left_at_a_files_end_counts_as_none() -> None:
+    """It was infinite: whoever has such a state file goes on, and the file's next lines are not late."""
+    marker = Marker(STATE_VERSION, 0, 5, watermark=np.inf)
+    fresh = watch(LONG)
+    assert checkpoint.put_back(fresh, 0, {MARKER: encode(marker)}, 0.0) == 5
+    assert fresh.assembler is not None
+    assert fresh.assembler.pending == {}
+
+
+def test_an_asset_in_a_bucket_that_is_not_its_own_is_refused() -> None:
+    """A bucket says below which offset its assets' records are in it already."""
+    entries = _checkpoint()
+    entries[bucket_key(7)] = entries.pop(bucket_key(bucket_of("a0")))
+    with pytest.raises(ValueError, match="not its own"):
+        checkpoint.put_back(watch(), 0, entries, 0.0)
+
+
+def test_waiting_rows_are_dropped_where_the_sensors_are_others_by_now() -> None:
+    """Cells are stored by column: under other sensors they would be values of the wrong ones."""
+    over = watch(LONG)
+    replay(over, [_long(0, 1_700_000_000, "s2")], 1)
+    entries = dict(checkpoint.take(over, 0, 1))
+    for sensors in (2, 4):
+        other = watch(LONG, manifest(sensors=sensors))
+        assert checkpoint.put_back(other, 0, entries, 0.0) == 1
+        assert other.assembler is not None
+        assert not other.assembler.pending[0].rows
+        replay(other, [_long(1, 1_700_000_009, "s1")], 1)
+
+
+def test_the_end_of_a_file_leaves_no_watermark_that_makes_the_next_lines_late() -> None:
+    """A file is read to its end and grows: the rows that come then are as good as those before."""
+    over = watch(LONG)
+    replay(over, [_long(0, 1_700_000_000, "s1")], 1)
+    assert over.finish(0.0).records == 1
+    fresh = watch(LONG)
+    entries = dict(checkpoint.take(over, 0, 1))
+    assert decode_marker(entries[MARKER]).watermark == 1_700_000_000
+    checkpoint.put_back(fresh, 0, entries, 0.0)
+    story = replay(fresh, [_long(1 + i, 1_700_000_010 + i, "s1") for i in range(9)], 3)
+    assert len(story.scores) == 6  # three wait for their lateness, none was late
+    assert all(flags & 2 == 0 for _, flags in story.scores.values())
+
+
+def test_an_open_incident_of_a_sensor_that_the_model_lost_is_closed_with_the_next_row() -> None:
+    """A model with other sensors takes over at a restart: the daemon goes on, who was told 'stuck' hears the end."""
+    over = watch(facts=manifest(stuck_rows=5))
+    records = feed(plant(rows=140, assets=2))
+    replay(over, records[:270], 30)
+    assert [key[1:] for key in over.lanes["m"].quality_incidents] == [("stuck", "s2")]
+    (stuck,) = over.lanes["m"].quality_incidents.values()
+    other = watch(facts=manifest(sensors=2, version="v2"))
+    checkpoint.put_back(other, 0, dict(checkpoint.take(over, 0, 270)), 0.0)
+    story = replay(other, records[270:], 1)
+    (closed,) = [alert for alert in story.alerts.values() if alert.data.incident == stuck.id]
+    assert (closed.data.state, closed.data.message) == (AlertState.CLOSED, "s2 of a1 moves again")
+    assert not other.lanes["m"].quality_incidents
+
+
+def test_a_run_that_lasts_for_years_does_not_turn_negative() -> None:
+    """A sensor stuck longer than 32 bits can count stays stuck."""
+    quality = Quality((Sensor(name="s", stuck_rows=5),), 10, 3)
+    quality.runs[:] = 2**31 - 2
+    quality.last[:] = 1.0
+    for _ in range(3):
+        verdicts = quality.advance(np.zeros(4, np.int64), np.ones((4, 1), np.float32))
+        assert verdicts.bad.all()
