@@ -19,14 +19,14 @@ from detector.bundles.loading import OnnxScorer
 from detector.errors import ConfigError, DataError, WatchkeeperError
 from schemas.config import Limits
 from schemas.training import Training
-from trainer.evaluate import MODEL, said_of
-from trainer.fitted import Fitted
-from trainer.judge import Judged, judge
-from trainer.metrics import Counts
+from trainer.bundle.result import Fitted
+from trainer.evaluation.evaluate import MODEL, said_of
+from trainer.evaluation.judge import Judged, judge
+from trainer.evaluation.series import Series, read_series
+from trainer.metrics.rows import Counts
 from trainer.networks import FAMILIES, build
 from trainer.networks.plan import plan
 from trainer.recipe import train
-from trainer.series import Series, read_series
 
 SKAB = Path(__file__).resolve().parents[2] / "shared" / "data" / "skab"
 LEAST_S = 0.5  # the graph is timed for at least so long

@@ -18,10 +18,10 @@ from benchmarks.plant import SENSORS, values
 from detector.bundles.loading import OnnxScorer
 from schemas.config import Limits
 from schemas.training import Training
-from trainer.fitted import Fitted
-from trainer.history import AssetHistory, History
+from trainer.bundle.result import Fitted
+from trainer.data.history import AssetHistory, History
 from trainer.recipe import train
-from trainer.watched import watched
+from trainer.replay.through_core import watched
 
 TRAINED = 4000  # rows
 AIM = 200_000.0  # rows/s

@@ -10,24 +10,27 @@ from numpy.typing import NDArray
 from detector.bundles.store import DECODER, GOLDEN, MODEL
 from schemas.manifest import Choice, PartName, Scoring
 from schemas.training import Training
-from trainer import calibrate, export, folds
-from trainer.choose import NAMES, Bench, Sum, choose, said_of
-from trainer.covariance import drift_weights
-from trainer.crew import Task, fit_members
-from trainer.decoder import export_decoder
-from trainer.evidence import Evidence, standardised, standards
-from trainer.fitted import Example, Fitted
-from trainer.graph import Graph
-from trainer.history import History
-from trainer.manifest import Calibrated, build_manifest
-from trainer.members import CHUNK, Member, say_of, scaling_of
-from trainer.normal import Normal, timing
-from trainer.parts import Parts, Standard
-from trainer.prepare import Prepared, prepare
-from trainer.preprocess import Scaling
-from trainer.progress import Progressing, Silent
-from trainer.rehearsal import rehearse
-from trainer.threads import one_thread
+from trainer.bundle.manifest import Calibrated, build_manifest
+from trainer.bundle.result import Example, Fitted
+from trainer.calibration.normal_scores import Normal, timing
+from trainer.calibration.thresholds import calibrate_threshold
+from trainer.data.history import History
+from trainer.fitting.crew import Task, fit_members
+from trainer.fitting.members import CHUNK, Member, say_of, scaling_of
+from trainer.graph import export
+from trainer.graph.decoder import export_decoder
+from trainer.graph.graph import Graph
+from trainer.graph.parts import Parts, Standard
+from trainer.graph.preprocess import Scaling
+from trainer.parallel.progress import Progressing, Silent
+from trainer.parallel.threads import one_thread
+from trainer.replay import splits
+from trainer.replay.prepare import Prepared, prepare
+from trainer.scoring import held_out
+from trainer.scoring.cases import rehearse
+from trainer.scoring.components import Evidence, standardised, standards
+from trainer.scoring.covariance import drift_weights
+from trainer.scoring.selection import NAMES, Bench, Sum, choose, said_of
 
 Doubles = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -66,10 +69,10 @@ def _train(
     # 2. The model itself: fitted on the earlier part of each chunk of time, stopped early on the rest. Beside it the
     #    same for each fold's blocks left out.
     names = _names(training)
-    split = folds.validation(prepared.replay, np.arange(len(prepared.replay)), training.validation_share)
-    parts = folds.blocked(prepared.replay, training.folds) if training.folds > 1 else []
-    folds.check_sizes(prepared.replay, [split, *parts], LEAST_WINDOWS, history.source)
-    inner = [folds.validation(prepared.replay, part.rest, training.validation_share) for part in parts]
+    split = splits.validation(prepared.replay, np.arange(len(prepared.replay)), training.validation_share)
+    parts = splits.blocked(prepared.replay, training.folds) if training.folds > 1 else []
+    splits.check_sizes(prepared.replay, [split, *parts], LEAST_WINDOWS, history.source)
+    inner = [splits.validation(prepared.replay, part.rest, training.validation_share) for part in parts]
     final = scaling_of(prepared, split)
     tasks = [Task(f"fold {number + 1}", part, final) for number, part in enumerate(inner)]
     member, *others = fit_members(prepared, [Task("model", split, None), *tasks], names, say, processes)
@@ -77,16 +80,16 @@ def _train(
     # 3. Residuals of windows that the network at hand never saw: block by block, or of the validation part.
     judges = list(zip(others, parts, strict=True)) or [(member, split)]
     blocks = [_held_out(prepared, one, part.held, member.scaling, n) for n, (one, part) in enumerate(judges)]
-    held = calibrate.join(blocks)
+    held = held_out.join(blocks)
 
     # 4. Calibration: residual sizes, the scoring chain (chosen, where it is left to choose), the threshold.
     sizes = standards(held.said, member.scaling.constant)
-    errors = calibrate.standard_errors(held.said, sizes["residual"])
+    errors = held_out.standard_errors(held.said, sizes["residual"])
     chain = _chain(prepared, others or [member], member.scaling, held, sizes)
     times, row_s = prepared.replay.times[held.windows], training.stride * prepared.period_s
     delays = timing(training.threshold, prepared.period_s)
     normal = Normal(chain.scores, held.slots, times, held.fresh, row_s, delays)
-    calibration = calibrate.calibrate_threshold(normal, training.threshold)
+    calibration = calibrate_threshold(normal, training.threshold)
     calibrated = Calibrated(held, chain.scoring, chain.choice, calibration, normal)
 
     # 5. Export: one ONNX graph that gives what torch gives, and golden windows to prove it elsewhere.
@@ -95,7 +98,7 @@ def _train(
     size = torch.from_numpy(sizes["residual"].size)
     graph = Graph(member.preprocess, member.network, size, training.score, training.loss, told)
     exported = export.export_graph(graph, training.window, len(prepared.settings))
-    sample = prepared.replay.windows(folds.thinned(held.windows, PARITY_WINDOWS))
+    sample = prepared.replay.windows(splits.thinned(held.windows, PARITY_WINDOWS))
     cases = export.golden_windows(sample, np.nanstd(sample, axis=(0, 1)), training.fill_limit)
     export.check_parity(graph, exported, np.concatenate([sample, cases]))
     files = {MODEL: exported, GOLDEN: export.golden_file(graph, cases)}
@@ -134,16 +137,16 @@ def _names(training: Training) -> tuple[PartName, ...]:
 
 
 def _chain(
-    prepared: Prepared, members: list[Member], final: Scaling, held: calibrate.HeldOut, sizes: dict[PartName, Standard]
+    prepared: Prepared, members: list[Member], final: Scaling, held: held_out.HeldOut, sizes: dict[PartName, Standard]
 ) -> _Chain:
     training = prepared.training
     still = drift_weights([asset.values.astype(np.float64) for asset in prepared.history.assets])
     weights = still * final.weight
     if training.score not in {"auto", "sum"}:
-        errors = calibrate.standard_errors(held.said, sizes["residual"])
-        windows = calibrate.window_scores(held.said, sizes["residual"].size / final.weight, training.loss)
+        errors = held_out.standard_errors(held.said, sizes["residual"])
+        windows = held_out.window_scores(held.said, sizes["residual"].size / final.weight, training.loss)
         raw = errors if training.score == "mahalanobis" else windows
-        return _Chain(*calibrate.calibrate_chain(held, raw, weights, training))
+        return _Chain(*held_out.calibrate_chain(held, raw, weights, training))
     bench = Bench(Evidence(held.slots, held.fresh, held.block, standardised(held.said, sizes)), weights)
     if training.score == "sum":
         return _Chain(*bench.scoring(Sum(training.parts, training.score_alpha)))
@@ -151,11 +154,11 @@ def _chain(
     return _Chain(*bench.scoring(chosen), choice, said_of(choice))
 
 
-def _held_out(prepared: Prepared, member: Member, held: Ints, final: Scaling, block: int) -> calibrate.HeldOut:
+def _held_out(prepared: Prepared, member: Member, held: Ints, final: Scaling, block: int) -> held_out.HeldOut:
     """What a member makes of windows it never saw."""
     whole = prepared.replay
     batches = (whole.windows(held[begin : begin + CHUNK]) for begin in range(0, len(held), CHUNK))
-    return calibrate.HeldOut(
+    return held_out.HeldOut(
         windows=held,
         slots=whole.slots[held],
         fresh=whole.fresh[held] | np.r_[True, np.diff(held) > 1],

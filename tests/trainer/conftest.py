@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from trainer import threads
+from trainer.parallel import threads
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from schemas.training import Threshold, Training
-from trainer.fitted import Fitted
-from trainer.history import AssetHistory, History
-from trainer.normal import Normal, timing
+from trainer.bundle.result import Fitted
+from trainer.calibration.normal_scores import Normal, timing
+from trainer.data.history import AssetHistory, History
 from trainer.recipe import train
 
 Doubles = NDArray[np.float64]

@@ -2,7 +2,7 @@
 
 import torch
 
-from trainer.fit import Scaled
+from trainer.fitting.fit import Scaled
 
 
 def made_windows(rows: int, seed: int) -> Scaled:

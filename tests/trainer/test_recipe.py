@@ -15,9 +15,9 @@ from detector.core.scoring import Chain
 from detector.errors import DataError
 from schemas.manifest import Golden
 from tests.trainer.made_history import SENSORS, fitted_model, made_history, made_values, quick_training
-from trainer.fitted import Fitted
+from trainer.bundle.publish import publish
+from trainer.bundle.result import Fitted
 from trainer.networks import FAMILIES
-from trainer.publish import publish
 from trainer.recipe import train
 
 CASES = [*((family, 8, "mahalanobis") for family in FAMILIES), ("dense", 1, "window"), ("conv", 8, "last_row")]

@@ -13,9 +13,9 @@ from detector.config import load_settings
 from detector.core.watch import Watch
 from detector.daemon.swaps import load_current
 from schemas.alert import AlertKind, AlertState
-from trainer.backtest import ScoreFile, Told, backtest_settings, run_file, verdicts
-from trainer.metrics import Counts, count
-from trainer.sources import data_files
+from trainer.data.sources import data_files
+from trainer.metrics.rows import Counts, count
+from trainer.replay.backtest import ScoreFile, Told, backtest_settings, run_file, verdicts
 
 DAY_S = 86400.0
 

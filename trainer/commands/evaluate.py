@@ -16,12 +16,12 @@ from detector.config import load_settings
 from detector.errors import ConfigError, DataError
 from schemas.config import Settings
 from schemas.training import Training
-from trainer.evaluate import Judgement, evaluate_series
-from trainer.judge import Judged
-from trainer.processes import Tell, processors, side_by_side
-from trainer.protocols import MANIFEST, as_tsb_ad, train_rows
-from trainer.scoreboard import pooled, scoreboard
-from trainer.series import read_series
+from trainer.evaluation.evaluate import Judgement, evaluate_series
+from trainer.evaluation.judge import Judged
+from trainer.evaluation.scoreboard import pooled, scoreboard
+from trainer.evaluation.series import read_series
+from trainer.evaluation.tsb_ad import MANIFEST, as_tsb_ad, train_rows
+from trainer.parallel.pool import Tell, processors, side_by_side
 
 
 class Protocol(StrEnum):
@@ -103,7 +103,7 @@ def evaluate(
     board = scoreboard(found, protocol.value)
     (out / "metrics.json").write_text(json.dumps(board, indent=1) + "\n", encoding="utf-8")
     if report:
-        from trainer.evaluation_report import write_evaluation
+        from trainer.evaluation.report import write_evaluation
 
         (out / "report.html").write_bytes(write_evaluation(board, found, training, data.resolve().name))
     if as_json:

@@ -13,9 +13,9 @@ from detector.commands.options import ConfigOption, JsonOption
 from detector.config import load_settings
 from detector.errors import ConfigError
 from schemas.config import Settings
+from trainer.data.sources import read_history
 from trainer.explain import explain as look_into
 from trainer.explain.output import figures, write
-from trainer.sources import read_history
 
 
 def explain(

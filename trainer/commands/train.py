@@ -13,15 +13,15 @@ from detector.config import load_settings
 from detector.errors import ConfigError
 from schemas.config import Settings
 from schemas.training import Training
-from trainer.fitted import Fitted
-from trainer.history import History
-from trainer.normal import alarms_said
-from trainer.processes import processors
-from trainer.progress import Silent, progress
-from trainer.publish import publish
+from trainer.bundle.publish import publish
+from trainer.bundle.result import Fitted
+from trainer.calibration.normal_scores import alarms_said
+from trainer.data.history import History
+from trainer.data.sources import read_history
+from trainer.data.topic import parse_span, topic_history
+from trainer.parallel.pool import processors
+from trainer.parallel.progress import Silent, progress
 from trainer.recipe import train as run_recipe
-from trainer.sources import read_history
-from trainer.topic import parse_span, topic_history
 
 
 def train(

@@ -12,7 +12,7 @@ from detector.commands.options import ConfigOption, JsonOption
 from detector.config import load_settings, read_document
 from detector.errors import DataError, WatchkeeperError
 from schemas.training import Training
-from trainer.sources import read_history
+from trainer.data.sources import read_history
 
 _INSTALL = 'pip install "watchkeeper[tune]"'
 

@@ -7,8 +7,8 @@ import typer
 from detector.commands.options import ConfigOption
 from detector.config import load_settings
 from detector.daemon.logs import configure_logs
-from trainer.threads import one_thread
-from trainer.worker import run_worker
+from trainer.parallel.threads import one_thread
+from trainer.retraining.worker import run_worker
 
 
 def worker(config: ConfigOption = None) -> None:

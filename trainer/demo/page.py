@@ -10,7 +10,7 @@ from trainer.demo.live import day
 from trainer.demo.pictures import close_ups, daily, timeline, warmth
 from trainer.demo.setup import Setup
 from trainer.demo.story import Told
-from trainer.figures import style
+from trainer.reports.figures import style
 
 TEMPLATE = Path(__file__).with_name("page.html")
 EXPLAINED = {

@@ -14,7 +14,7 @@ from schemas.alert import AlertKind
 from trainer.demo.judge import Finding, Incident, Verdict, incidents
 from trainer.demo.setup import Setup
 from trainer.demo.story import Told
-from trainer.figures import BLACK, BLUE, GREEN, GREY, ORANGE, PINK, RED, SKY, as_uri, draw
+from trainer.reports.figures import BLACK, BLUE, GREEN, GREY, ORANGE, PINK, RED, SKY, as_uri, draw
 from trainer.simulate.plant import Block, stream
 from trainer.simulate.sensors import COLUMN, INSTRUMENTS
 

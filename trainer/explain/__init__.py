@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from detector.bundles.loading import OnnxScorer
 from schemas.config import Alarms
+from trainer.data.history import History
 from trainer.explain.incident import Episode, worst_episode
 from trainer.explain.latent import Clustering, Plane, clusterings, correlations, plane
 from trainer.explain.sensitivity import Influence, influences
 from trainer.explain.view import Doubles, View, look
-from trainer.history import History
 
 
 @dataclass(frozen=True, slots=True)

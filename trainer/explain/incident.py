@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from schemas.alert import AlertState
 from trainer.explain.view import View
-from trainer.folds import thinned
+from trainer.replay.splits import thinned
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]

@@ -11,8 +11,8 @@ import numpy as np
 
 from trainer.explain import Explained, pictures
 from trainer.explain.latent import Clustering
-from trainer.figures import style
-from trainer.page import render
+from trainer.reports.figures import style
+from trainer.reports.page import render
 
 Row = list[Any]
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from trainer.explain.incident import Episode
 from trainer.explain.latent import Clustering, Plane
 from trainer.explain.sensitivity import Influence
-from trainer.figures import BLACK, BLUE, GREEN, GREY, ORANGE, PINK, RED, SKY, as_uri, draw
-from trainer.page import Picture
+from trainer.reports.figures import BLACK, BLUE, GREEN, GREY, ORANGE, PINK, RED, SKY, as_uri, draw
+from trainer.reports.page import Picture
 
 Doubles = NDArray[np.float64]
 Bools = NDArray[np.bool_]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.explain.view import View
-from trainer.folds import thinned
+from trainer.replay.splits import thinned
 
 Floats = NDArray[np.float32]
 

@@ -9,10 +9,10 @@ from detector.bundles.loading import OnnxScorer
 from detector.core.windows import WindowShape
 from schemas.alert import Alert, AlertKind
 from schemas.config import Alarms
-from trainer.folds import thinned
-from trainer.history import History
-from trainer.replay import Replay, replay
-from trainer.watched import watched
+from trainer.data.history import History
+from trainer.replay.splits import thinned
+from trainer.replay.through_core import watched
+from trainer.replay.windows import Replay, replay
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]

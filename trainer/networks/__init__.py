@@ -12,10 +12,10 @@ from trainer.networks.conv import ConvAutoencoder
 from trainer.networks.denoising import Restoring
 from trainer.networks.dense import DenseAutoencoder
 from trainer.networks.forecaster import Forecaster
+from trainer.networks.interface import Rebuilding
 from trainer.networks.linear import LinearAutoencoder
 from trainer.networks.plan import Plan
 from trainer.networks.recurrent import RecurrentAutoencoder
-from trainer.networks.seam import Rebuilding
 from trainer.networks.sparse import SparseAutoencoder, Sparsity
 from trainer.networks.transformer import TransformerAutoencoder
 from trainer.networks.variational import EvidenceBound, VariationalAutoencoder

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from schemas.families import Adversarial
+from trainer.networks.interface import Lesson, Measure, Network
 from trainer.networks.plan import Plan
-from trainer.networks.seam import Lesson, Measure, Network
 
 
 class Deceiving(nn.Module):

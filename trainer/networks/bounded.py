@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from trainer.networks.seam import Network
+from trainer.networks.interface import Network
 
 
 class Bounded(nn.Module):

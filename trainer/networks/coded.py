@@ -10,7 +10,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from trainer.networks.seam import Belief, Network, believe
+from trainer.networks.interface import Belief, Network, believe
 
 
 class Columns(nn.Module):

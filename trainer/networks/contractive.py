@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from schemas.families import Contractive
+from trainer.networks.interface import Lesson, Measure, Network
 from trainer.networks.plan import Plan
-from trainer.networks.seam import Lesson, Measure, Network
 
 
 class Contraction(nn.Module):

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from schemas.families import Denoising
+from trainer.networks.interface import Lesson, Measure, Network, rebuilding
 from trainer.networks.plan import Plan
-from trainer.networks.seam import Lesson, Measure, Network, rebuilding
 
 
 class Restoring(nn.Module):

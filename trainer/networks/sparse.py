@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from schemas.families import Sparse
 from trainer.networks.dense import DenseAutoencoder
+from trainer.networks.interface import Lesson, Measure, Network
 from trainer.networks.plan import Plan
-from trainer.networks.seam import Lesson, Measure, Network
 
 EDGE = 1e-6  # keeps a unit that is always on or off from an infinite divergence
 

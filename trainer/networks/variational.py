@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from schemas.families import Variational
 from trainer.networks.dense import tower
+from trainer.networks.interface import LEAST_SD, Belief, Lesson, Measure
 from trainer.networks.plan import Plan
-from trainer.networks.seam import LEAST_SD, Belief, Lesson, Measure
 
 MOST_SD = 5.0  # of a cell, scaled units
 

@@ -14,17 +14,17 @@ import torch
 from numpy.typing import NDArray
 
 from schemas.training import Training
-from trainer import folds
-from trainer.anomalies import KINDS, SHORTEST, Usual
-from trainer.fit import loss_over
-from trainer.graph import compare
-from trainer.history import History
-from trainer.members import Member, fit_member, scaled
-from trainer.metrics import area_under_roc
-from trainer.prepare import Prepared, prepare
-from trainer.progress import Silent
+from trainer.data.history import History
+from trainer.fitting.fit import loss_over
+from trainer.fitting.members import Member, fit_member, scaled
+from trainer.graph.graph import compare
+from trainer.metrics.rows import area_under_roc
+from trainer.parallel.progress import Silent
+from trainer.parallel.threads import one_thread
 from trainer.recipe import LEAST_WINDOWS
-from trainer.threads import one_thread
+from trainer.replay import splits
+from trainer.replay.prepare import Prepared, prepare
+from trainer.scoring.injection import KINDS, SHORTEST, Usual
 
 Floats = NDArray[np.float32]
 
@@ -49,8 +49,8 @@ def judge(history: History, training: Training, after: Fold) -> Judged:
     """Fits and judges every fold. Raises DataError where the history does not suit."""
     with one_thread():
         prepared = prepare(history, training)
-        parts = folds.blocked(prepared.replay, max(training.folds, LEAST_FOLDS))
-        folds.check_sizes(prepared.replay, parts, LEAST_WINDOWS, history.source)
+        parts = splits.blocked(prepared.replay, max(training.folds, LEAST_FOLDS))
+        splits.check_sizes(prepared.replay, parts, LEAST_WINDOWS, history.source)
         seen: list[Judged] = []
         for number, part in enumerate(parts):
             seen.append(_judge_fold(prepared, part, number))
@@ -58,13 +58,13 @@ def judge(history: History, training: Training, after: Fold) -> Judged:
     return _mean(seen)
 
 
-def _judge_fold(prepared: Prepared, part: folds.Part, number: int) -> Judged:
+def _judge_fold(prepared: Prepared, part: splits.Part, number: int) -> Judged:
     training = prepared.training
-    inner = folds.validation(prepared.replay, part.rest, training.validation_share)
+    inner = splits.validation(prepared.replay, part.rest, training.validation_share)
     member = fit_member(f"fold {number + 1}", prepared, inner, None, Silent())
-    windows = prepared.replay.windows(folds.thinned(part.held, MOST_WINDOWS))
+    windows = prepared.replay.windows(splits.thinned(part.held, MOST_WINDOWS))
     # Sizes of normal residuals come from the part that only ended the fit: the judged windows stay unseen.
-    known = prepared.replay.windows(folds.thinned(inner.held, MOST_WINDOWS))
+    known = prepared.replay.windows(splits.thinned(inner.held, MOST_WINDOWS))
     sizes = np.maximum(np.sqrt((_residuals(member, known) ** 2).mean(axis=0)), 1e-3)
     spoiled = spoil(windows, Usual.of(known[:, -1]), np.random.default_rng(training.seed + number))
     both = np.concatenate([_residuals(member, windows), _residuals(member, spoiled)]) / sizes

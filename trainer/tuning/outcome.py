@@ -13,8 +13,8 @@ from matplotlib.axes import Axes
 from optuna.trial import FrozenTrial, TrialState
 
 from schemas.training import Training
-from trainer.figures import BLUE, GREY, ORANGE, as_uri, draw, style
-from trainer.page import render
+from trainer.reports.figures import BLUE, GREY, ORANGE, as_uri, draw, style
+from trainer.reports.page import render
 from trainer.tuning.space import read
 
 LEAST_FOR_IMPORTANCE = 10  # completed trials; fewer say nothing of what mattered

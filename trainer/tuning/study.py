@@ -22,8 +22,8 @@ from pydantic import ValidationError
 from detector.errors import ConfigError, DataError, WatchkeeperError
 from schemas.training import Training
 from schemas.tuning import Axis
-from trainer.history import History
-from trainer.processes import CONTEXT, follow_parent
+from trainer.data.history import History
+from trainer.parallel.pool import CONTEXT, follow_parent
 from trainer.tuning.objective import Judged, judge
 from trainer.tuning.space import changed, grid, read, suggest
 

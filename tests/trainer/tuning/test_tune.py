@@ -18,8 +18,8 @@ from schemas.training import Training
 from tests.detector.commands.invoke import Ran, invoke
 from tests.processes import gone
 from tests.trainer.made_history import SENSORS, START, made_history, made_values, quick_training
-from trainer.anomalies import Usual
 from trainer.commands.tune import tune
+from trainer.scoring.injection import Usual
 from trainer.tuning.objective import LONGEST, judge, spoil
 
 QUICK = {"family": "linear", "folds": 2, "window": 4}

@@ -1,0 +1,66 @@
+"""Alarms are the daemon's own, and events are found as a person on call would say."""
+
+import numpy as np
+import pytest
+
+from detector.bundles.loading import OnnxScorer
+from detector.core.ingest.rows import Rows
+from detector.core.watch import Watch
+from schemas.alert import AlertKind, AlertState
+from schemas.config import Drift, Settings, WatchRule
+from tests.trainer.made_history import SENSORS, START, fitted_model, made_values
+from trainer.data.history import AssetHistory, History
+from trainer.evaluation.evaluate import said_of
+from trainer.evaluation.series import Series
+from trainer.metrics.events import Alarm, Delay, EventCounts, match, raised, rules
+
+
+def test_an_alarm_waits_for_the_on_delay_and_outlives_a_dip() -> None:
+    """It is told after 2 s above, a dip between the thresholds keeps it, and it ends where it began to close."""
+    scores = np.array([0, 2, 0, 2, 2, 2, 0.9, 2, 0, 0, 0, 0, 2, 2, 2], float)
+    by = rules(threshold=1.0, lower=0.8, on_delay_s=2.0, off_delay_s=3.0)
+    assert raised(np.arange(15.0), scores, by) == [Alarm(5, 7), Alarm(14, 14)]
+
+
+def test_a_gap_ends_what_was_not_yet_an_alarm() -> None:
+    """Two rows above with rows missing between them are no lasting excess; an alarm outlives the gap."""
+    scores = np.array([2, 2, 2, 2, 2, 2, 2, 0, 0], float)
+    times = np.array([0, 1, 100, 101, 102, 103, 200, 201, 300], float)
+    by = rules(threshold=1.0, lower=0.8, on_delay_s=3.0, off_delay_s=3.0)
+    fresh = np.diff(times, prepend=0.0) > 10
+    assert raised(times, scores, by, fresh) == [Alarm(5, 6)]
+    assert raised(times, scores, by) == [Alarm(2, 6)]
+
+
+def test_alarms_against_events() -> None:
+    """Overlap finds an event; the delay runs from its first row; an alarm beside all events is a false one."""
+    labels = np.zeros(100, bool)
+    labels[10:20], labels[50:60], labels[80:90] = True, True, True
+    times = np.arange(0, 6000, 60, dtype=np.float64)
+    found = match(labels, times, [Alarm(13, 25), Alarm(30, 32), Alarm(45, 70)])
+    assert found == EventCounts(3, 3, 2, (Delay(3, 180.0), Delay(0, 0.0)))
+    assert found.recall == found.precision == pytest.approx(2 / 3)
+    assert (found + found).delay == Delay(2, 90.0)
+    none = match(~labels & labels, times, [])
+    assert (none.recall, none.precision, none.delay) == (None, None, None)
+
+
+def test_alarms_are_the_daemons() -> None:
+    """What evaluate counts as alarms is what the daemon tells of the same rows, to the row."""
+    values = made_values(900, 1)
+    values[500:560, 2] += 25
+    values[700:720, 0] -= 12
+    times = START + np.arange(900.0)
+    fitted = fitted_model("dense")
+    history = History(SENSORS, (AssetHistory("pump-1", times[:300], values[:300]),), "made up")
+    series = Series("pump-1", history, times[300:], values[300:], None, np.arange(600))  # type: ignore[arg-type]
+    said = said_of(series, fitted)
+    alarms = raised(series.times, said.scores, said.rules)
+    settings = Settings(watch=(WatchRule(model="pumps"),), drift=Drift(enabled=False), transport="files")
+    watch = Watch(settings, {"pumps": OnnxScorer(fitted.manifest, fitted.graph)}, by_feed=True, topic="t")
+    rows = Rows("t", np.zeros(900, np.int64), np.arange(900), ["pump-1"] * 900, times, values, SENSORS)
+    told = watch.process_rows(rows, float(times[-1])).alerts
+    process = [alert for alert in told if alert.data.kind is AlertKind.PROCESS]
+    opened = [alert.time.timestamp() for alert in process if alert.data.state is AlertState.OPENED]
+    assert len(opened) >= 2
+    assert [times[300 + alarm.opened] for alarm in alarms] == opened

@@ -1,0 +1,1 @@
+"""What a training gives: result, manifest, report, and the way into the store."""

@@ -1,0 +1,81 @@
+"""What normal data look like over time: block means for the drift watch, and how long a sensor may stand still."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.manifest import DriftReference, ReferenceSignal
+from trainer.data.history import AssetHistory
+
+Doubles = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+BLOCKS = 50  # about so many blocks an asset: few enough that a block outlasts the feed's memory
+LEAST_BLOCK_WINDOWS = 10  # a block is at least so many windows long
+FEWEST_BLOCKS = 4  # fewer say nothing of how block means scatter
+STUCK_FACTOR = 3
+STUCK_LEAST = 30
+STUCK_SHARE = 0.05  # a run longer than this share of an asset's rows: standing still is normal for the sensor
+
+
+def drift_reference(
+    names: tuple[str, ...], slots: Ints, scores: Doubles, values: Doubles, window: int
+) -> DriftReference | None:
+    """Block means of normal rows, by asset and in time order. scores (row,), values (row, sensor), NaN = missing.
+
+    None where the history is too short to say how block means scatter.
+    """
+    rows = np.bincount(slots)
+    block_rows = max(LEAST_BLOCK_WINDOWS * window, int(rows.max()) // BLOCKS)
+    signals = np.concatenate([scores[:, None], values], axis=1)
+    means = _block_means(slots, signals, block_rows)
+    if len(means) < FEWEST_BLOCKS:
+        return None
+    return DriftReference(
+        block_rows=block_rows,
+        signals=tuple(
+            _signal(name, means[:, column], float(np.nanstd(signals[:, column])), block_rows)
+            for column, name in enumerate(("score", *names))
+        ),
+    )
+
+
+def _signal(name: str, means: Doubles, row_sd: float, block_rows: int) -> ReferenceSignal:
+    """The spread of few block means is itself uncertain: its upper 95 % bound is taken, above that of white noise."""
+    means = means[~np.isnan(means)]
+    if len(means) < FEWEST_BLOCKS:
+        return ReferenceSignal(name=name, mean=0.0, block_sd=0.0)  # 0: the signal is not watched
+    bound = 1 + 1.645 / math.sqrt(2 * (len(means) - 1))
+    spread = max(float(means.std(ddof=1)) * bound, row_sd / math.sqrt(block_rows))
+    return ReferenceSignal(name=name, mean=float(f"{means.mean():.9g}"), block_sd=float(f"{spread:.9g}"))
+
+
+def _block_means(slots: Ints, signals: Doubles, block_rows: int) -> Doubles:
+    """(block, signal); the rows left over at an asset's end are dropped; NaN where a block has less than half."""
+    means = []
+    for slot in np.unique(slots):
+        mine = signals[slots == slot]
+        for begin in range(0, len(mine) - block_rows + 1, block_rows):
+            block = mine[begin : begin + block_rows]
+            present = (~np.isnan(block)).sum(axis=0)
+            total = np.nansum(block, axis=0)
+            means.append(np.where(present * 2 >= block_rows, total / np.maximum(present, 1), np.nan))
+    return np.array(means).reshape(-1, signals.shape[1])
+
+
+def stuck_rows(assets: tuple[AssetHistory, ...], column: int) -> int | None:
+    """So many equal values in a row are never normal; None where standing still is."""
+    longest = 0
+    for asset in assets:
+        run = _longest_run(asset.values[:, column])
+        if run > max(STUCK_SHARE * len(asset.times), 2):
+            return None
+        longest = max(longest, run)
+    return max(STUCK_FACTOR * longest, STUCK_LEAST)
+
+
+def _longest_run(values: NDArray[np.float32]) -> int:
+    """Length of the longest run of equal values; a missing value ends a run."""
+    changes = np.flatnonzero(np.r_[True, values[1:] != values[:-1], True])
+    return int(np.diff(changes).max()) if len(values) else 0

@@ -1,0 +1,1 @@
+"""History, whatever it is read from: tables, records, a span of a topic."""

@@ -1,0 +1,145 @@
+"""Raw records as history: lines of a file or records of a topic, read by the detector's own decoder."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.core.ingest.json import FROM_KEY, Decoded, Decoder, Rejected
+from detector.core.ingest.rows import Record
+from detector.errors import DataError
+from schemas.config import Feed
+from trainer.data.history import History, from_columns
+from trainer.data.long_rows import LongCells, long_history
+from trainer.data.tables import NOT_SENSORS
+
+CHUNK = 20_000  # records decoded together
+LOOK_AHEAD = 2_000  # records looked at to find out which sensors there are
+MOST_BAD = 0.5  # a source of which more cannot be read is the wrong source, or is described wrongly
+
+
+@dataclass(frozen=True, slots=True)
+class FileRecord:
+    """One line as a record: the offset is the line's number, from 0."""
+
+    topic: str
+    partition: int
+    offset: int
+    value: bytes | None
+    timestamp: int | None = None
+    key: bytes | None = None
+    headers: Sequence[tuple[str, bytes | None]] = field(default=())
+
+
+def line_records(path: Path, topic: str, chunk: int = CHUNK) -> Iterator[list[Record]]:
+    """The lines of a file, in chunks. Raises DataError where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            numbered = enumerate(line.rstrip(b"\r\n") for line in file)
+            records = (FileRecord(topic, 0, number, line) for number, line in numbered)
+            while part := list(islice(records, chunk)):
+                yield list(part)
+    except FileNotFoundError:
+        raise DataError(f"there is no file {path}", "check --data") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({type(error).__name__})", "check its rights") from None
+
+
+class Gatherer:
+    """Collects decoded records into a history. sensors: None finds them in the first records (wide)."""
+
+    def __init__(self, source: str, feed: Feed, sensors: Sequence[str] | None, period_s: float | None) -> None:
+        self._source = source
+        self._feed = feed
+        self._sensors = None if sensors is None else tuple(sensors)
+        self._period = period_s
+        self._decoder: Decoder | None = None
+        self._parts: list[Decoded] = []
+        self._seen = 0
+        self._bad: list[Rejected] = []
+
+    def add(self, records: Sequence[Record]) -> None:
+        """Takes the next records in order."""
+        if not records:
+            return
+        if self._decoder is None:
+            self._decoder = Decoder(self._feed, self._find_sensors(records))
+        decoded, rejected = self._decoder.decode(records)
+        self._seen += len(records)
+        self._bad += rejected
+        self._parts.append(decoded)
+
+    def history(self) -> History:
+        """Everything taken so far. Raises DataError where nothing, or too little of it, could be read."""
+        if not self._seen:
+            raise DataError(f"{self._source} is empty", "give a file or span with records")
+        if len(self._bad) > MOST_BAD * self._seen:
+            first = self._bad[0]
+            raise DataError(
+                f"{len(self._bad)} of {self._seen} records of {self._source} cannot be read, the first at offset "
+                f"{first.record.offset} ({first.reason}: {first.detail})",
+                "check the feed section of the configuration",
+            )
+        history = self._long() if self._feed.form == "long" else self._wide()
+        notes = [f"{len(self._bad)} of {self._seen} records could not be read and were left out"] if self._bad else []
+        return History(history.sensors, history.assets, history.source, tuple(notes))
+
+    def _wide(self) -> History:
+        assert self._sensors is not None
+        names = [name for part in self._parts for name in part.assets]
+        values = self._cells().astype(np.float32)
+        return from_columns(self._source, self._sensors, names, self._times(), values)
+
+    def _long(self) -> History:
+        cells = LongCells(
+            assets=[name for part in self._parts for name in part.assets],
+            sensors=[name for part in self._parts for name in part.names],
+            times=self._times(),
+            values=self._cells()[:, 0],
+        )
+        return long_history(self._source, cells, self._sensors, self._period)
+
+    def _times(self) -> NDArray[np.float64]:
+        return np.concatenate([part.times for part in self._parts])
+
+    def _cells(self) -> NDArray[np.float64]:
+        return np.concatenate([part.cells for part in self._parts])
+
+    def _find_sensors(self, records: Sequence[Record]) -> tuple[str, ...]:
+        if self._feed.form == "long":
+            return ()
+        if self._sensors is None and isinstance(self._feed.values, dict):
+            self._sensors = tuple(self._feed.values)
+        if self._sensors is None:
+            self._sensors = _numeric_fields(self._source, self._feed, records[:LOOK_AHEAD])
+        return self._sensors
+
+
+def _numeric_fields(source: str, feed: Feed, records: Sequence[Record]) -> tuple[str, ...]:
+    """The fields of the values object that hold numbers, in order of first appearance."""
+    heads = {feed.asset, feed.timestamp} if not feed.values else set()
+    found: dict[str, None] = {}
+    for record in records:
+        inner = _object_at(record.value, str(feed.values))
+        for name, value in inner.items():
+            plain = isinstance(value, int | float) and not isinstance(value, bool)
+            if plain and name not in heads and name not in NOT_SENSORS and name != FROM_KEY:
+                found[name] = None
+    if not found:
+        raise DataError(f"{source} has no numeric field", "set feed.values, or name training.<model>.sensors")
+    return tuple(found)
+
+
+def _object_at(value: bytes | None, path: str) -> dict[str, Any]:
+    try:
+        inner = msgspec.json.decode(value or b"{}")
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return {}
+    for key in path.split(".") if path else []:
+        inner = inner.get(key) if isinstance(inner, dict) else None
+    return inner if isinstance(inner, dict) else {}

@@ -1,0 +1,1 @@
+"""Detection quality on labelled series: judged, tabled, drawn, beside baselines and published figures."""

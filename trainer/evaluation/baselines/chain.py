@@ -1,0 +1,45 @@
+"""The chain without a model: the detector's own smoothing and Mahalanobis distance, on the values themselves.
+
+What a network must beat: everything else that the product does is here as well.
+"""
+
+import numpy as np
+
+from schemas.manifest import Scoring
+from trainer.evaluation.baselines.seam import Doubles, Score
+from trainer.scoring.components import advance
+from trainer.scoring.covariance import drift_weights, shrunk_covariance
+
+VECTOR_ALPHA, SCORE_ALPHA = 0.35, 0.2  # about the last 5 rows, and the last 10
+
+
+def chain(known: list[Doubles], seed: int) -> Score:
+    """Learns how normal values scatter; the score is the smoothed distance from them."""
+    del seed
+    sensors = known[0].shape[1]
+    plain = Scoring(
+        method="mahalanobis", vector_alpha=VECTOR_ALPHA, center=(0.0,) * sensors, precision=_nested(np.eye(sensors))
+    )
+    vectors = np.concatenate([_advance(plain, rows)[1] for rows in known])
+    weights = drift_weights(known)
+    covariance = shrunk_covariance(vectors, VECTOR_ALPHA / (2 - VECTOR_ALPHA))
+    precision = weights[:, None] * np.linalg.inv(covariance) * weights
+    scoring = Scoring(
+        method="mahalanobis",
+        vector_alpha=VECTOR_ALPHA,
+        center=tuple(vectors.mean(axis=0).tolist()),
+        precision=_nested((precision + precision.T) / 2),
+        score_alpha=SCORE_ALPHA,
+    )
+    return lambda rows: _advance(scoring, rows)[0]
+
+
+def _advance(scoring: Scoring, rows: Doubles) -> tuple[Doubles, Doubles]:
+    fresh = np.zeros(len(rows), bool)
+    fresh[:1] = True
+    slots = np.zeros(len(rows), np.int64)
+    return advance(scoring, slots, rows.astype(np.float32), fresh)
+
+
+def _nested(matrix: Doubles) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(row) for row in matrix.tolist())

@@ -1,0 +1,20 @@
+"""Persistence: the next row will be like the last one. The score is how far it was not."""
+
+import numpy as np
+
+from trainer.evaluation.baselines.seam import Doubles, Score
+
+LEAST_SD = 1e-3
+
+
+def persistence(known: list[Doubles], seed: int) -> Score:
+    """Learns the usual size of each sensor's steps; the score is the root mean square over sensors."""
+    del seed
+    steps = np.concatenate([np.diff(rows, axis=0) for rows in known])
+    size = np.maximum(np.sqrt((steps**2).mean(axis=0)), LEAST_SD)
+
+    def score(rows: Doubles) -> Doubles:
+        steps = np.diff(rows, axis=0, prepend=rows[:1]) / size
+        return np.asarray(np.sqrt((steps**2).mean(axis=1)))
+
+    return score

@@ -1,0 +1,90 @@
+"""Detection quality: every series trained on its own train rows and judged causally by the daemon's core."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from detector.bundles.loading import OnnxScorer
+from schemas.training import Training
+from trainer.bundle.result import Fitted
+from trainer.data.history import AssetHistory
+from trainer.evaluation.baselines import BASELINES, say
+from trainer.evaluation.judge import Judged, Said, judge
+from trainer.evaluation.series import Series
+from trainer.metrics.events import rules
+from trainer.parallel.threads import one_thread
+from trainer.recipe import train
+from trainer.replay.through_core import watched
+
+MODEL = "evaluate"
+OURS = "watchkeeper"
+# Windows and smoothed scores begin on known ground: so many train rows go before the first test row.
+CONTEXT_WINDOWS, CONTEXT_ROWS = 2, 100
+
+Doubles = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """All that was found of one series."""
+
+    ours: tuple[Judged, ...]  # one a seed
+    baselines: tuple[Judged, ...]  # one each, of the first seed
+
+
+def evaluate_series(
+    series: Series, training: Training, out: Path, seeds: int = 1, processes: int = 1, *, beside: bool
+) -> Judgement:
+    """Trains on the train rows, scores the test rows, and writes NAME.parquet into `out`; beside: baselines too.
+
+    processes: how many networks of a training may be fitted at a time.
+    Of several seeds the first is in `out` itself, the others in seed-N.
+    """
+    with one_thread():
+        ours = [_ours(series, training, out, number, processes) for number in range(seeds)]
+        others = [judge(series, say(name, series, training)) for name in BASELINES] if beside else []
+    return Judgement(tuple(ours), tuple(others))
+
+
+def _ours(series: Series, training: Training, out: Path, number: int, processes: int) -> Judged:
+    seeded = training.model_copy(update={"seed": training.seed + number})
+    said = said_of(series, train(series.train, MODEL, seeded, processes=processes))
+    _write(series, said, out / f"seed-{seeded.seed}" if number else out)
+    return judge(series, said)
+
+
+def said_of(series: Series, fitted: Fitted) -> Said:
+    """The product's scores of the test rows, and what it makes an alarm of."""
+    calibration, timing = fitted.manifest.calibration, fitted.manifest.timing
+    by = rules(calibration.threshold, calibration.lower_threshold, timing.on_delay_s, timing.off_delay_s)
+    return Said(OURS, score_series(series, fitted), by)
+
+
+def score_series(series: Series, fitted: Fitted) -> Doubles:
+    """The daemon's scores of the test rows, (row,); a row without a score keeps the one before it."""
+    known = series.train.assets[0]
+    before = CONTEXT_WINDOWS * fitted.manifest.window + CONTEXT_ROWS if series.follows else 0
+    begins = max(len(known.times) - before, 0)
+    times = np.concatenate([known.times[begins:], series.times])
+    values = np.concatenate([known.values[begins:], series.values])
+    asset = AssetHistory(series.name, times, values)
+    history = replace(series.train, assets=(asset,))
+    scores, _ = watched(OnnxScorer(fitted.manifest, fitted.graph), history)
+    return _carried(scores)[-len(series.times) :]
+
+
+def _write(series: Series, said: Said, out: Path) -> None:
+    verdicts = pa.array((said.scores > said.rules.threshold).astype(np.int8))
+    table = {"timestamp": series.stamps, "score": pa.array(said.scores), "pred": verdicts}
+    out.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table(table), out / f"{series.name}.parquet", compression="zstd")
+
+
+def _carried(scores: Doubles) -> Doubles:
+    """Rows without a score keep the one before them; 0 where there is none yet."""
+    place = np.maximum.accumulate(np.where(np.isnan(scores), -1, np.arange(len(scores))))
+    return np.where(place >= 0, scores[np.maximum(place, 0)], 0.0)

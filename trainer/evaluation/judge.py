@@ -1,0 +1,80 @@
+"""What a method's scores are worth against a series' labels. Labels are read here, and shown to no method."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.core.alarms.incidents import Rules
+from trainer.evaluation.series import Series
+from trainer.metrics.events import DAY_S, Alarm, EventCounts, match, raised
+from trainer.metrics.rows import Counts, area_under_pr, area_under_roc, count
+from trainer.metrics.vus import volume_under_pr
+
+Doubles = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+FACTORS = tuple(2.0 ** (step / 2) for step in range(-6, 11) if step)  # of the threshold, for what says ORACLE
+OLDEST_S = 1e8  # a time before 1973 is no time of day: the series counts rows
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a method says of a series' test rows."""
+
+    method: str
+    scores: Doubles  # (test row,) higher is more anomalous
+    rules: Rules
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A method's scores held against the labels; figures are None where there are none to hold them against."""
+
+    name: str  # of the series
+    method: str
+    scores: Doubles  # (row,)
+    threshold: float
+    times: Doubles  # (row,)
+    labels: Bools | None  # (row,)
+    alarms: tuple[Alarm, ...]
+    days: float | None  # that the rows span; None where they carry no times of day
+    raised_at: tuple[tuple[Alarm, ...], ...] = ()  # at each of FACTORS times the threshold
+    counts: Counts | None = None
+    roc: float | None = None
+    area: float | None = None
+    volume: float | None = None
+    events: EventCounts | None = None
+
+    @property
+    def rows(self) -> int:
+        """Test rows."""
+        return len(self.scores)
+
+    @property
+    def anomalous(self) -> int:
+        """Test rows labelled so."""
+        return 0 if self.labels is None else int(self.labels.sum())
+
+
+def judge(series: Series, said: Said) -> Judged:
+    """Scores, threshold and alarms against the labels, where there are any."""
+    scores, labels, threshold = said.scores, series.labels, said.rules.threshold
+    alarms = tuple(raised(series.times, scores, said.rules))
+    days = float(np.ptp(series.times)) / DAY_S if len(scores) and series.times[0] >= OLDEST_S else None
+    bare = (series.name, said.method, scores, threshold, series.times, labels, alarms, days)
+    if labels is None:
+        return Judged(*bare)
+    return Judged(
+        *bare,
+        raised_at=tuple(tuple(raised(series.times, scores, _times(said.rules, factor))) for factor in FACTORS),
+        counts=count(labels, scores > threshold),
+        roc=area_under_roc(labels, scores),
+        area=area_under_pr(labels, scores),
+        volume=volume_under_pr(labels, scores, series.buffer),
+        events=match(labels, series.times, alarms),
+    )
+
+
+def _times(rules: Rules, factor: float) -> Rules:
+    return replace(rules, threshold=factor * rules.threshold, lower=factor * rules.lower)

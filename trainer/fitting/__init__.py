@@ -1,0 +1,1 @@
+"""Networks fitted on folds, one after the other or side by side."""

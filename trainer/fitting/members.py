@@ -1,0 +1,173 @@
+"""A member: one fitted network, what stands aside of it, and their scaling; and what it makes of windows."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from schemas.manifest import PartName
+from schemas.training import Training
+from trainer.fitting.fit import Curve, Make, Scaled, fit, ordinary
+from trainer.graph.distance import Nearest, code_centres, code_neighbours
+from trainer.graph.graph import compare, scored_rows
+from trainer.graph.kmeans import centres
+from trainer.graph.parts import DISTANCES, LATENT, Aside, usual_values
+from trainer.graph.preprocess import Preprocess, Scaling, fit_scaling
+from trainer.networks import build, build_forecaster
+from trainer.networks.coded import Coded, Columns
+from trainer.networks.interface import Network
+from trainer.networks.losses import squares
+from trainer.parallel.progress import Progressing
+from trainer.replay import splits
+from trainer.replay.prepare import Prepared
+
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+STATISTICS_WINDOWS = 20_000  # enough for means and quartiles
+CHUNK = 8192  # windows at once, where nothing is learnt
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One fitted network with its own scaling."""
+
+    scaling: Scaling
+    preprocess: Preprocess
+    network: nn.Module
+    aside: Aside
+    curve: Curve
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a member makes of windows, in the final scaling's units."""
+
+    present: Bools  # (window, sensor) of the last row
+    spread: Doubles  # (window, sensor) sum over the scored rows of squared (mse) or absolute (mae) residuals
+    count: Ints  # (window,) present cells among the scored rows
+    doubt: Doubles  # (window,) sum over the scored rows of the network's doubt
+    parts: dict[PartName, Doubles]  # (window, sensor) or (window, 1) each, of the last row, not yet standardised
+
+    def at(self, chosen: Ints) -> "Said":
+        """Of some of the windows."""
+        cells = {field.name: getattr(self, field.name)[chosen] for field in fields(Said) if field.name != "parts"}
+        return Said(**cells, parts={name: vectors[chosen] for name, vectors in self.parts.items()})
+
+
+def scaling_of(prepared: Prepared, part: splits.Part, whole: Scaling | None = None) -> Scaling:
+    """The scaling of what is fitted on. whole: the model's, for a fold."""
+    chosen = splits.thinned(part.rest, prepared.training.max_windows)
+    known = prepared.replay.windows(splits.thinned(chosen, STATISTICS_WINDOWS))
+    return fit_scaling(known, prepared.training, prepared.settings, whole)
+
+
+def fit_member(
+    name: str, prepared: Prepared, part: splits.Part, whole: Scaling | None, say: Progressing,
+    names: tuple[PartName, ...] = ("residual",),
+) -> Member:  # fmt: skip
+    """Scales and fits on `part.rest`, stops early on `part.held`. whole: the model's scaling, for a fold.
+
+    names: the parts that the score may be a sum of.
+    """
+    training = prepared.training
+    scaling = scaling_of(prepared, part, whole)
+    preprocess = Preprocess(scaling)
+    data = scaled(preprocess, prepared.replay.windows(splits.thinned(part.rest, training.max_windows)))
+    validation = scaled(preprocess, prepared.replay.windows(splits.thinned(part.held, training.max_windows)))
+
+    def learn(title: str, make: Make, lessons: Scaled, judged: Scaled) -> tuple[nn.Module, Curve]:
+        say.begin(title, training.epochs)
+        network, curve = fit(title, lessons, judged, training, partial(say.epoch, title), make)
+        say.done(title, curve.best_epoch, curve.validation[curve.best_epoch])
+        return network, curve
+
+    columns = Columns(tuple(map(len, scaling.categories)))
+    lessons, judged = data.through(columns), validation.through(columns)
+    network, curve = learn(name, build, lessons, judged)
+    if training.trim_percentile is not None:
+        usual = ordinary(network, lessons, training.trim_percentile)
+        data, lessons = data.at(usual), lessons.at(usual)
+        network, curve = learn(f"{name}, trimmed", build, lessons, judged)
+    if any(scaling.categories):
+        network = Coded(network, columns).eval()
+    forecaster = None
+    if "forecast" in names:
+        forecaster, _ = learn(f"{name}, forecaster", build_forecaster, data.ahead(), validation.ahead())
+    nearest = _nearest(names, network, data, training.seed)
+    return Member(scaling, preprocess, network, Aside(names, preprocess, forecaster, nearest), curve)
+
+
+def _nearest(names: tuple[PartName, ...], network: nn.Module, data: Scaled, seed: int) -> dict[PartName, nn.Module]:
+    """What measures the distances among the parts: from the windows that the network was fitted on."""
+    found: dict[PartName, nn.Module] = {}
+    if "distance" in names:
+        found["distance"] = Nearest(centres(data.values, seed))
+    codes = _codes(network, data.shown) if LATENT & {*names} else None
+    if codes is not None and "latent_neighbours" in names:
+        found["latent_neighbours"] = code_neighbours(codes)
+    if codes is not None and "latent_centres" in names:
+        found["latent_centres"] = code_centres(codes, seed)
+    return found
+
+
+@torch.no_grad()
+def _codes(network: nn.Module, shown: Tensor) -> Tensor:
+    """(window, row, sensor) -> (window, latent)."""
+    trusted: Network = network  # type: ignore[assignment]
+    return torch.cat([trusted.encode(windows) for windows in torch.split(shown, CHUNK)])
+
+
+@torch.no_grad()
+def scaled(preprocess: Preprocess, windows: Floats) -> Scaled:
+    """Windows (window, row, sensor) in engineering units as a network sees them."""
+    parts = [preprocess(torch.from_numpy(windows[b : b + CHUNK])) for b in range(0, len(windows), CHUNK)]
+    values = torch.cat([values for values, _ in parts])
+    return Scaled(values, preprocess.shown(values), torch.cat([present for _, present in parts]), preprocess.hidden())
+
+
+def say_of(member: Member, training: Training, final: Scaling, batches: Iterable[Floats]) -> Said:
+    """What a member makes of windows, given in batches (batch, window, sensor), engineering units."""
+    said = [_say(member, training, final, windows) for windows in batches]
+    return joined(said)
+
+
+def joined(said: list[Said]) -> Said:
+    """What was said of some windows and of others, one after the other."""
+    names = [field.name for field in fields(Said) if field.name != "parts"]
+    return Said(
+        **{name: np.concatenate([getattr(one, name) for one in said]) for name in names},
+        parts={name: np.concatenate([one.parts[name] for one in said]) for name in said[0].parts},
+    )
+
+
+@torch.no_grad()
+def _say(member: Member, training: Training, final: Scaling, windows: Floats) -> Said:
+    ratio = member.scaling.scale / final.scale
+    given = torch.from_numpy(windows)
+    found = compare(member.preprocess, member.network, given, scored_rows(training.score))
+    wrong = found.residual.numpy() * ratio
+    sizes = wrong**2 if squares(training.loss) else np.abs(wrong)
+    doubt = np.zeros(len(wrong)) if found.doubt is None else found.doubt.sum(dim=(1, 2)).double().numpy()
+    raw = zip(member.aside.names, member.aside(found), strict=True)
+    return Said(
+        present=found.present[:, -1].numpy(),
+        spread=sizes.sum(axis=1),
+        count=found.present.sum(dim=(1, 2)).numpy(),
+        doubt=doubt,
+        parts={name: _in_units(name, vectors.double().numpy(), given, final, ratio) for name, vectors in raw},
+    )
+
+
+def _in_units(name: PartName, vectors: Doubles, windows: Tensor, final: Scaling, ratio: Doubles) -> Doubles:
+    """A part's raw vector, of a member's own scaling, as the final scaling would have it."""
+    if name == "values":  # nothing of them is learnt but the scaling
+        preprocess = Preprocess(final)
+        return usual_values(preprocess, preprocess(windows)[0]).double().numpy()
+    return vectors if name in DISTANCES else vectors * ratio

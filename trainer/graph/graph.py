@@ -1,0 +1,81 @@
+"""The exported graph: windows in engineering units in; score, sensor error, reconstruction and code out."""
+
+import torch
+from torch import Tensor, nn
+
+from trainer.graph.parts import ERROR_LIMIT, Compared, Parts
+from trainer.graph.preprocess import Preprocess
+from trainer.networks.interface import Network, believe
+from trainer.networks.losses import squares
+
+OUTPUTS = ("score", "sensor_error", "reconstruction", "latent")
+PARTS = "parts"  # the fifth, of a graph whose score is a sum
+
+
+def compare(preprocess: Preprocess, network: nn.Module, window: Tensor, rows: slice) -> Compared:
+    """Holds windows (batch, window, sensor) in engineering units against the network."""
+    scaled, present = preprocess(window)
+    shown = preprocess.shown(scaled)
+    trusted: Network = network  # type: ignore[assignment]
+    belief = believe(trusted, shown)
+    # A missing cell has no residual; the network's guess of it is only shown.
+    present = present[:, rows]
+    residual = preprocess.heed(scaled[:, rows] - belief.rebuilt[:, rows])
+    if belief.weight is not None:
+        residual = residual * belief.weight[:, rows]
+    doubt = None if belief.doubt is None else torch.where(present, belief.doubt[:, rows], 0.0)
+    residual = torch.where(present, residual, 0.0)
+    rebuilt = belief.rebuilt if belief.told is None else belief.told
+    return Compared(residual, present, doubt, rebuilt, belief.code, scaled, shown)
+
+
+def scored_rows(score: str) -> slice:
+    """The rows of a window that the graph's score is over."""
+    return slice(None) if score == "window" else slice(-1, None)
+
+
+class Graph(nn.Module):
+    """Preprocess -> network -> residual -> error and score.
+
+    error_sd: (sensor,) typical size of the last row's residual on held-out normal rows, scaled units.
+    score: `window` takes the mean over the window's present cells, else it is over the last row's; of squared or
+    absolute standardised residuals, as `loss` says, and of the network's doubt where it has any. Higher is more
+    anomalous. parts: what the score is a sum of; None: it is no sum.
+
+    Only what a score needs is computed on the whole window: onnxruntime runs every node, whichever outputs
+    are asked for.
+    """
+
+    def __init__(
+        self,
+        preprocess: Preprocess,
+        network: nn.Module,
+        error_sd: Tensor,
+        score: str,
+        loss: str,
+        parts: Parts | None = None,
+    ) -> None:
+        super().__init__()
+        self.outputs = OUTPUTS if parts is None else (*OUTPUTS, PARTS)
+        self.parts = parts
+        self.preprocess = preprocess
+        self.network = network
+        self.error_sd: Tensor
+        self.register_buffer("error_sd", error_sd.to(torch.float32))
+        self._rows = scored_rows(score)
+        self._squared = squares(loss)
+
+    def forward(self, window: Tensor) -> tuple[Tensor, ...]:
+        """(batch, window, sensor) -> the `outputs`."""
+        found = compare(self.preprocess, self.network, window, self._rows)
+        standard = found.residual / self.error_sd
+        sensor_error = standard[:, -1, :].clamp(-ERROR_LIMIT, ERROR_LIMIT)
+        told = self._mean(standard, found), sensor_error, self.preprocess.restore(found.rebuilt, window), found.code
+        return told if self.parts is None else (*told, self.parts(found))
+
+    def _mean(self, standard: Tensor, found: Compared) -> Tensor:
+        standard = standard * self.preprocess.weight
+        size = standard.square() if self._squared else standard.abs()
+        if found.doubt is not None:
+            size = size + found.doubt
+        return size.sum(dim=(1, 2)) / found.present.sum(dim=(1, 2)).clamp(min=1)

@@ -1,0 +1,123 @@
+"""What a score can be a sum of, as torch modules: the part of the graph beside the network.
+
+values: the last row's values themselves, scaled. residual: what the network does not rebuild of them. forecast: what a
+forecaster does not expect of them from the rows before. distance: from the window to the nearest of some typical ones.
+latent_neighbours, latent_centres: from the window's code to the nearest codes of other windows, or to a typical code.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from schemas.manifest import PartName
+from trainer.graph.preprocess import Preprocess
+from trainer.networks.interface import Network
+
+Doubles = NDArray[np.float64]
+
+DISTANCES: frozenset[PartName] = frozenset({"distance", "latent_neighbours", "latent_centres"})  # one column each
+LATENT: frozenset[PartName] = DISTANCES - {"distance"}
+ERROR_LIMIT = 20.0  # standard deviations: a wild cell is far out, and still forgotten by an EWMA in time
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Windows beside what the network makes of them. Rows: those asked for."""
+
+    residual: Tensor  # (batch, rows, sensor) scaled units, 0 where missing; less where the network is less sure
+    present: Tensor  # (batch, rows, sensor) bool
+    doubt: Tensor | None  # (batch, rows, sensor) see Belief, 0 where missing
+    rebuilt: Tensor  # (batch, window, sensor) scaled
+    code: Tensor  # (batch, latent)
+    scaled: Tensor  # (batch, window, sensor)
+    shown: Tensor  # (batch, window, sensor) the same as far as a network may see it
+
+
+@dataclass(frozen=True, slots=True)
+class Standard:
+    """What a part's raw vector is measured by on held-out rows, (sensor,) each, scaled units."""
+
+    shift: Doubles
+    size: Doubles
+
+
+class Aside(nn.Module):
+    """The parts of a score in their raw form. Fitted beside a network, and exported as far as they are chosen.
+
+    nearest: what measures the distances among the parts, by name.
+    """
+
+    def __init__(
+        self,
+        names: tuple[PartName, ...],
+        preprocess: Preprocess,
+        forecaster: nn.Module | None,
+        nearest: dict[PartName, nn.Module],
+    ) -> None:
+        super().__init__()
+        self.names = names
+        self.preprocess = preprocess
+        self.forecaster = forecaster
+        self.nearest = nn.ModuleDict({name: nearest[name] for name in names if name in DISTANCES})
+
+    def only(self, names: tuple[PartName, ...]) -> "Aside":
+        """The same without what these parts do not need: onnxruntime runs every node, whatever is asked for."""
+        forecaster = self.forecaster if "forecast" in names else None
+        kept = tuple(dict.fromkeys(names))
+        nearest = {name: self.nearest[name] for name in kept if name in DISTANCES}
+        return Aside(kept, self.preprocess, forecaster, nearest)
+
+    def forward(self, found: Compared) -> list[Tensor]:
+        """(batch, sensor) scaled units, or (batch, 1), of each part; what is missing counts as it was filled."""
+        return [self._raw(name, found) for name in self.names]
+
+    def _raw(self, name: PartName, found: Compared) -> Tensor:
+        if name == "values":
+            return usual_values(self.preprocess, found.scaled)
+        if name == "residual":
+            return found.residual[:, -1]
+        if name == "forecast":
+            return self._surprise(found)
+        distance: Tensor = self.nearest[name](found.code if name in LATENT else found.scaled.flatten(1))
+        return distance
+
+    def _surprise(self, found: Compared) -> Tensor:
+        assert self.forecaster is not None
+        network: Network = self.forecaster  # type: ignore[assignment]
+        expected = network.decode(network.encode(found.shown[:, :-1]))[:, -1]
+        return self.preprocess.heed(found.scaled[:, -1] - expected)
+
+
+def usual_values(preprocess: Preprocess, scaled: Tensor) -> Tensor:
+    """How far the last row's values are from their usual level, (batch, sensor), as far as it counts."""
+    return preprocess.heed(scaled[:, -1] - preprocess.missing)
+
+
+class Parts(nn.Module):
+    """The graph's `parts`: each part's vector in its own standard deviations, side by side.
+
+    columns: the parts in their order; one that is judged at two time scales stands there twice.
+    """
+
+    def __init__(self, aside: Aside, columns: tuple[PartName, ...], standards: dict[PartName, Standard]) -> None:
+        super().__init__()
+        self.aside = aside
+        self._columns = columns
+        for name in {*columns} & {*standards}:
+            self.register_buffer(f"{name}_shift", torch.tensor(standards[name].shift, dtype=torch.float32))
+            self.register_buffer(f"{name}_size", torch.tensor(standards[name].size, dtype=torch.float32))
+
+    def forward(self, found: Compared) -> Tensor:
+        """(batch, column); 0 where a sensor is missing."""
+        raw = zip(self.aside.names, self.aside(found), strict=True)
+        told = {name: self._standard(name, vectors, found.present[:, -1]) for name, vectors in raw}
+        return torch.cat([told[name] for name in self._columns], dim=1)
+
+    def _standard(self, name: PartName, vectors: Tensor, present: Tensor) -> Tensor:
+        if name in DISTANCES:
+            return vectors
+        standard = (vectors - self.get_buffer(f"{name}_shift")) / self.get_buffer(f"{name}_size")
+        return torch.where(present, standard, 0.0).clamp(-ERROR_LIMIT, ERROR_LIMIT)

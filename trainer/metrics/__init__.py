@@ -1,0 +1,1 @@
+"""Figures of detection against labels: by row, by event, by volume."""

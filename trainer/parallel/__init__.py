@@ -1,0 +1,1 @@
+"""Work for several processors: processes, threads, progress."""

@@ -1,0 +1,1 @@
+"""History through the detector's own core: windows, splits in time, backtest."""

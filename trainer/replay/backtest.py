@@ -1,0 +1,159 @@
+"""Files through the daemon's own core: what it would have said, with the same scores, alerts and ids."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from detector.core.ingest.rows import Record, Rows
+from detector.core.watch import Outcome, ScoreBlock, Watch
+from detector.transports.files import PARTITION, LineRecord
+from schemas.alert import Alert
+from schemas.config import Settings
+from trainer.data.history import History
+from trainer.data.sources import LINES
+from trainer.data.tables import TableRows, is_long, table_history, table_rows
+
+POLL = 5000  # records given at once; the outcome does not depend on it
+_TYPES: dict[str, pa.DataType] = {
+    "asset": pa.string(),
+    "offset": pa.int64(),
+    "timestamp": pa.float64(),
+    "score": pa.float64(),
+    "threshold": pa.float64(),
+    "flags": pa.int64(),
+    "model_version": pa.string(),
+}
+SCORES = pa.schema(_TYPES)
+
+
+@dataclass(slots=True)
+class Told:
+    """What a backtest gave."""
+
+    records: int = 0
+    scored: int = 0
+    above: int = 0
+    dead_letters: dict[str, int] = field(default_factory=dict)  # reason -> count
+    alerts: list[Alert] = field(default_factory=list)
+    requests: int = 0
+    verdicts: dict[int, bool] = field(default_factory=dict)  # offset -> score above the threshold
+    assets: set[str] = field(default_factory=set)
+    first_s: float = np.inf
+    last_s: float = -np.inf
+
+
+class ScoreFile:
+    """scores.parquet, written as the scores come."""
+
+    def __init__(self, path: Path) -> None:
+        self._writer = pq.ParquetWriter(path, SCORES, compression="zstd")
+
+    def add(self, block: ScoreBlock) -> None:
+        """One asset's rows of one poll."""
+        count = len(block.offsets)
+        threshold = np.full(count, np.nan if block.threshold is None else block.threshold)
+        columns = [
+            pa.array([block.asset] * count), pa.array(block.offsets), pa.array(block.times),
+            pa.array(block.scores, from_pandas=True), pa.array(threshold, from_pandas=True), pa.array(block.flags),
+            pa.array([block.model_version] * count, pa.string()),
+        ]  # fmt: skip
+        self._writer.write_table(pa.table(columns, schema=SCORES))
+
+    def close(self) -> None:
+        """Finishes the file."""
+        self._writer.close()
+
+
+def run_file(watch: Watch, path: Path, told: Told, scores: ScoreFile) -> NDArray[np.bool_] | None:
+    """One file; gives the labels of its rows where it has them. Offsets go on from the file before."""
+    feed, begin = watch.settings.feed, told.records
+    if path.suffix in LINES:
+        for records in line_polls(path, watch.topic, begin):
+            _take(watch.process(records, _clock(told)), told, scores)
+        _take(watch.finish(_clock(told)), told, scores)
+        return None
+    sensors = tuple(dict.fromkeys(name for lane in watch.lanes.values() for name in lane.sensor_names))
+    if is_long(path, feed):
+        rows, labels = _by_time(table_history(path, feed, sensors, _period(watch))), None
+    else:
+        rows = table_rows(path, feed, sensors)
+        labels = rows.labels
+    for first in range(0, len(rows.times), POLL):
+        _take(watch.process_rows(_poll(watch, rows, first, begin), _clock(told)), told, scores)
+    return labels
+
+
+def line_polls(path: Path, topic: str, begin: int) -> Iterator[list[Record]]:
+    """The lines of a file as a transport gives them; empty lines count, but are no records."""
+    with path.open("rb") as file:
+        lines = enumerate((line.rstrip(b"\r\n") for line in file), begin)
+        records = (LineRecord(topic, number, line) for number, line in lines if line)
+        while part := list(islice(records, POLL)):
+            yield list(part)
+
+
+def _poll(watch: Watch, rows: TableRows, first: int, begin: int) -> Rows:
+    """Rows from `first` on: partition 0, the row's number as offset, as if each had been a record."""
+    part = slice(first, first + POLL)
+    count = len(rows.times[part])
+    return Rows(
+        topic=watch.topic,
+        partitions=np.full(count, PARTITION, np.int64),
+        offsets=np.arange(begin + first, begin + first + count),
+        assets=rows.assets[part],
+        times=rows.times[part],
+        values=rows.values[part],
+        sensors=rows.sensors,
+    )
+
+
+def _by_time(history: History) -> TableRows:
+    """All rows of a history, by time; rows of one time in the order of their assets' names."""
+    times = np.concatenate([asset.times for asset in history.assets])
+    values = np.concatenate([asset.values for asset in history.assets])
+    owner = np.repeat(np.arange(len(history.assets)), [len(asset.times) for asset in history.assets])
+    order = np.argsort(times, kind="stable")
+    names = [history.assets[number].name for number in owner[order]]
+    return TableRows(history.sensors, names, times[order], values[order], None)
+
+
+def _period(watch: Watch) -> float:
+    return min(lane.manifest.period_s for lane in watch.lanes.values())
+
+
+def backtest_settings(settings: Settings) -> Settings:
+    """The same watch, with every score given out."""
+    return settings.model_copy(update={"scores": settings.scores.model_copy(update={"emit": "all"})})
+
+
+def verdicts(told: Told, begin: int, count: int) -> NDArray[np.bool_]:
+    """Whether the scores of records begin to begin + count lay above the threshold; False where there was none."""
+    return np.array([told.verdicts.get(offset, False) for offset in range(begin, begin + count)])
+
+
+def _clock(told: Told) -> float:
+    """The newest event time so far: a file has no other clock."""
+    return told.last_s if np.isfinite(told.last_s) else 0.0
+
+
+def _take(outcome: Outcome, told: Told, scores: ScoreFile) -> None:
+    told.records += outcome.records
+    told.scored += outcome.scored
+    told.alerts += outcome.alerts
+    told.requests += len(outcome.requests)
+    for letter in outcome.dead_letters:
+        told.dead_letters[letter.reason.value] = told.dead_letters.get(letter.reason.value, 0) + 1
+    for block in outcome.scores:
+        scores.add(block)
+        above = block.scores > (np.inf if block.threshold is None else block.threshold)
+        told.above += int(above.sum())
+        told.verdicts.update(zip(block.offsets.tolist(), above.tolist(), strict=True))
+        told.assets.add(block.asset)
+        told.first_s = min(told.first_s, float(block.times.min()))
+        told.last_s = max(told.last_s, float(block.times.max()))

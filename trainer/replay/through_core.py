@@ -1,0 +1,46 @@
+"""A history through the daemon's own core: what it would have said of each row."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.bundles.loading import OnnxScorer
+from detector.core.ingest.rows import Rows
+from detector.core.watch import Watch
+from schemas.alert import Alert
+from schemas.config import Alarms, Drift, ScoresOut, Settings, WatchRule
+from trainer.data.history import AssetHistory, History
+
+Doubles = NDArray[np.float64]
+
+POLL = 1000  # rows given at once; the outcome does not depend on it
+TOPIC = "history"
+
+
+def watched(scorer: OnnxScorer, history: History, alarms: Alarms | None = None) -> tuple[Doubles, list[Alert]]:
+    """Scores (row,) of all assets' rows, one asset after the other, NaN where there is none; and the alerts in order.
+
+    Drift is not looked for, and nobody is asked to train anew.
+    """
+    model = scorer.manifest.model
+    settings = Settings(
+        watch=(WatchRule(model=model),), drift=Drift(enabled=False), scores=ScoresOut(emit="all"), transport="files",
+        alarms=alarms or Alarms(),
+    )  # fmt: skip
+    watch = Watch(settings, {model: scorer}, by_feed=True, topic=TOPIC)
+    scores, alerts, first = np.full(history.rows, np.nan), list[Alert](), 0
+    for asset in history.assets:
+        for begin in range(0, len(asset.times), POLL):
+            rows = _rows(asset, history.sensors, slice(begin, begin + POLL), first + begin)
+            outcome = watch.process_rows(rows, float(rows.times[-1]))
+            alerts += outcome.alerts
+            for block in outcome.scores:
+                scores[block.offsets] = block.scores
+        first += len(asset.times)
+    return scores, alerts
+
+
+def _rows(asset: AssetHistory, sensors: tuple[str, ...], part: slice, first: int) -> Rows:
+    times = asset.times[part]
+    count = len(times)
+    offsets = first + np.arange(count)
+    return Rows(TOPIC, np.zeros(count, np.int64), offsets, [asset.name] * count, times, asset.values[part], sensors)

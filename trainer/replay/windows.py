@@ -1,0 +1,79 @@
+"""History through the detector's own windows: what the trainer fits on is what the daemon would have scored."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.core.windows import Advance, Windows, WindowShape
+from detector.errors import DataError
+from schemas.training import SensorSettings
+from trainer.data.history import History
+
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+CHUNK = 16_384  # windows copied at once
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """All windows of a history that serving would score, by asset and in time order within one."""
+
+    advance: Advance
+    slots: Ints  # (window,) number of the asset
+    rows: Ints  # (window,) last row of each window, counting all rows of all assets
+    times: Doubles  # (window,) time of the last row, seconds
+    fresh: Bools  # (window,) memory across windows is empty before it
+    window: int  # rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def windows(self, chosen: Ints) -> Floats:
+        """The windows `chosen` (ascending), (chosen, window, sensor) engineering units."""
+        parts = []
+        for begin in range(0, len(self.rows), CHUNK):
+            end = min(begin + CHUNK, len(self.rows))
+            low, high = np.searchsorted(chosen, [begin, end])
+            if high > low:
+                parts.append(self.advance.windows(begin, end)[chosen[low:high] - begin])
+        return np.concatenate(parts)
+
+
+def replay(history: History, shape: WindowShape) -> Replay:
+    """Slides the windows over every asset. Raises DataError where not one is full."""
+    slots = np.repeat(np.arange(len(history.assets)), [len(asset.times) for asset in history.assets])
+    times = np.concatenate([asset.times for asset in history.assets])
+    values = np.concatenate([asset.values for asset in history.assets])
+    advance = Windows(shape, len(history.assets)).advance(slots, times, values)
+    scored = advance.scored
+    if not len(scored):
+        longest = max(len(asset.times) for asset in history.assets)
+        raise DataError(
+            f"{history.source} gives no window of {shape.window} rows (the longest asset has {longest} rows, gaps over "
+            f"{shape.max_gap_s:g} s and windows missing over {shape.fill_limit:.0%} do not count)",
+            "give more history, or lower training.<model>.window",
+        )
+    owners = slots[scored]
+    before = np.r_[0, scored[:-1]]
+    resets = np.zeros(len(slots) + 1, np.int64)
+    resets[advance.resets + 1] = 1
+    passed = np.cumsum(resets)  # resets before a row
+    fresh = np.r_[True, owners[1:] != owners[:-1]] | (passed[scored + 1] > passed[before + 1])
+    return Replay(advance, owners, scored, times[scored], fresh, shape.window)
+
+
+def withhold(history: History, settings: list[SensorSettings]) -> History:
+    """Values outside a sensor's declared range count as missing, as they do in serving."""
+    low = np.array([-np.inf if s.low is None else s.low for s in settings], np.float32)
+    high = np.array([np.inf if s.high is None else s.high for s in settings], np.float32)
+    if not (np.isfinite(low).any() or np.isfinite(high).any()):
+        return history
+    assets = []
+    for asset in history.assets:
+        fine = (asset.values >= low) & (asset.values <= high)
+        assets.append(type(asset)(asset.name, asset.times, np.where(fine, asset.values, np.nan).astype(np.float32)))
+    return History(history.sensors, tuple(assets), history.source, history.notes)

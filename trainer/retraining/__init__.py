@@ -1,0 +1,1 @@
+"""The worker and its way from a request to a decision."""

@@ -1,0 +1,165 @@
+"""One retrain request, from the history it looks back on to the decision, which is written down with its figures."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from detector.bundles.loading import OnnxScorer, load_bundle, load_manifest
+from detector.bundles.store import Store
+from detector.core.watch import match
+from detector.errors import DataError
+from detector.transports.reader import read_topic
+from schemas.config import Settings
+from schemas.control import ModelPublished, ModelRejected, RetrainRequest
+from schemas.training import Training
+from trainer.bundle.publish import publish
+from trainer.data.history import History, gather
+from trainer.data.sources import read_history
+from trainer.data.topic import TopicSpan, topic_history
+from trainer.parallel.progress import Progressing
+from trainer.recipe import train
+from trainer.retraining import gate
+from trainer.retraining.exclusions import false_positives, incident_spans, left_out
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What came of a request: the message that tells it, and the figures behind it."""
+
+    message: ModelPublished | ModelRejected
+    reason: str
+    figures: dict[str, float]
+
+
+def answer(settings: Settings, request: RetrainRequest, say: Progressing) -> Decision:
+    """Trains, judges, and promotes or keeps the candidate. Blocks for the training. Raises BundleError, BrokerError."""
+    store = Store.of(settings)
+    pointer = store.pointer(request.model)
+    champion = load_bundle(store, request.model, pointer.model_version) if pointer else None
+    training = settings.training.get(request.model, Training())
+    try:
+        history = normal_history(settings, request, training, champion)
+        _check_rows(settings, history)
+        parts = gate.split(history, settings.worker.gate_share)
+        parent = pointer.model_version if pointer else None
+        fitted = train(parts.fit, request.model, training, parent, say, decoder=True)
+    except DataError as error:
+        return _rejected(request, None, str(error), {})
+    publish(store, fitted, promote=False)
+    version = fitted.manifest.model_version
+    candidate = load_bundle(store, request.model, version)
+    if champion is None:
+        return _published(store, request, version, "the model's first version", {})
+    verdict = gate.judge(candidate, champion, parts.gate, settings.worker.gate_tolerance)
+    figures = {"candidate_error": verdict.candidate, "champion_error": verdict.champion, "windows": verdict.windows}
+    if not verdict.passed:
+        return _rejected(request, version, f"not better than the champion: {verdict}", figures)
+    return _published(store, request, version, str(verdict), figures)
+
+
+def normal_history(
+    settings: Settings, request: RetrainRequest, training: Training, champion: OnnxScorer | None
+) -> History:
+    """The feed's span that the request looks back on, without incidents, and with the frozen reference set."""
+    sensors = _sensors(training, champion)
+    begin = request.at.timestamp() - settings.worker.history_s
+    history = _of_model(settings, request.model, _read(settings, sensors, training, begin))
+    # A person and a schedule ask by the clock; the feed's own time may be far behind it.
+    newest = history.span[1].timestamp()
+    history = history.between(min(begin, newest - settings.worker.history_s), float("inf"))
+    spans = incident_spans(_stream(settings, settings.topics.alerts)).values()
+    false = false_positives(_stream(settings, settings.topics.control))
+    period = champion.manifest.period_s if champion else training.period_s or 1.0
+    drift = champion.manifest.drift if champion else None
+    blocks = (settings.drift.persist_blocks + 1) * drift.block_rows * period if drift else 0.0
+    margin = training.window * period
+    out = left_out(spans, false, request, assets=len(history.assets), drift_s=blocks, margin_s=margin)
+    history = history.without(out)
+    if settings.worker.reference is not None:
+        history = gather(
+            [read_history([settings.worker.reference], settings.feed, sensors, training.period_s), history]
+        )
+    return history
+
+
+def write_down(settings: Settings, request: RetrainRequest, decision: Decision) -> None:
+    """Appends the decision to `decisions.jsonl` beside the model's versions."""
+    line = {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "request": request.model_dump(mode="json"),
+        "decision": decision.message.type,
+        "version": decision.message.model_version,
+        "reason": decision.reason,
+        "figures": decision.figures,
+    }
+    Store.of(settings).write_down(request.model, json.dumps(line).encode())
+
+
+def _read(settings: Settings, sensors: tuple[str, ...] | None, training: Training, begin: float) -> History:
+    if settings.transport == "files":
+        path = settings.files.directory / f"{settings.topics.input}.jsonl"
+        return read_history([path], settings.feed, sensors, training.period_s)
+    # Record times are the broker's: at or after the event, so nothing of the span lies before this offset.
+    return topic_history(settings, TopicSpan(begin_ms=int(begin * 1000)), sensors, training.period_s)
+
+
+def _sensors(training: Training, champion: OnnxScorer | None) -> tuple[str, ...] | None:
+    if training.sensors is not None:
+        return tuple(training.sensors)
+    return tuple(sensor.name for sensor in champion.manifest.sensors) if champion else None
+
+
+def _of_model(settings: Settings, model: str, history: History) -> History:
+    """Only the assets that the watch rules give to this model."""
+    assets = tuple(asset for asset in history.assets if match(settings.watch, asset.name) == model)
+    if not assets:
+        raise DataError(f"{history.source} has no asset that a rule gives to {model}", "check 'watch'")
+    return replace(history, assets=assets)
+
+
+def _stream(settings: Settings, topic: str) -> Iterable[bytes]:
+    """What a stream holds now; nothing where its file was never written."""
+    try:
+        yield from read_topic(settings, topic, follow=False)
+    except DataError:
+        return
+
+
+def _check_rows(settings: Settings, history: History) -> None:
+    if history.rows < settings.worker.min_rows:
+        raise DataError(
+            f"{history.rows} normal rows are left of the span, fewer than worker.min_rows ({settings.worker.min_rows})",
+            "wait for more, raise worker.history_s, or mark false alarms as false_positive",
+        )
+
+
+def _published(store: Store, request: RetrainRequest, version: str, reason: str, figures: dict[str, float]) -> Decision:
+    store.promote(request.model, version)
+    digest = load_manifest(store, request.model, version)[1]
+    message = ModelPublished(
+        id=_id(request, version),
+        model=request.model,
+        model_version=version,
+        manifest_sha256=digest,
+        at=datetime.now(UTC),
+        answers=request.id,
+    )
+    return Decision(message, reason, figures)
+
+
+def _rejected(request: RetrainRequest, version: str | None, reason: str, figures: dict[str, float]) -> Decision:
+    message = ModelRejected(
+        id=_id(request, version or "none"),
+        model=request.model,
+        model_version=version,
+        at=datetime.now(UTC),
+        answers=request.id,
+        reason=reason,
+    )
+    return Decision(message, reason, figures)
+
+
+def _id(request: RetrainRequest, version: str) -> str:
+    return hashlib.sha256(f"{request.id}\x1f{version}".encode()).hexdigest()[:20]

@@ -1,0 +1,178 @@
+"""What a score is made of, window by window: the parts' standardised vectors, and how far off each of them is.
+
+The values are judged by their Mahalanobis distance, which knows how the sensors move together. A network's residuals
+are judged in two ways at once, since it has taken out how they move together and what is left of it may be an accident
+of the history: by that distance and by each sensor alone. Either is divided by its own 95th percentile on held-out
+windows, and their squares are added: that is one quadratic form again, so the detector knows nothing of it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detector.core.scoring import Chain
+from schemas.manifest import Part, PartName, Scoring
+from trainer.fitting.members import Said
+from trainer.graph.parts import DISTANCES, ERROR_LIMIT, Standard
+from trainer.networks.interface import LEAST_SD
+from trainer.scoring.covariance import shrunk_covariance
+
+Doubles = NDArray[np.float64]
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+USUAL = 0.95  # the quantile of held-out windows that a part is divided by
+LEAST_SCALE = 1e-3  # of a part that is always 0
+Form = tuple[Doubles, Doubles]  # center and precision; both empty for a part that is a distance already
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Held-out windows by asset and in time order within one."""
+
+    slots: Ints  # (window,)
+    fresh: Bools  # (window,) memory is empty before it
+    block: Ints  # (window,) held-out block
+    vectors: dict[PartName, Floats]  # (window, sensor) or (window, 1)
+
+    def smoothed(self, name: PartName, alpha: float) -> Doubles:
+        """The EWMA of a part's vector, through the detector's own chain."""
+        raw = self.vectors[name]
+        width = raw.shape[1]
+        zeros, ones = (0.0,) * width, tuple(map(tuple, np.eye(width).tolist()))
+        part = Part(name=name, width=width, vector_alpha=alpha, center=zeros, precision=ones, scale=1.0)
+        return advance(Scoring(method="sum", parts=(part,)), self.slots, raw, self.fresh)[1]
+
+    def levels(self, distances: Doubles, alpha: float) -> Doubles:
+        """The EWMA of a score (window,)."""
+        raw = np.asarray(distances[:, None], np.float32)
+        return advance(Scoring(method="graph", score_alpha=alpha), self.slots, raw, self.fresh)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Gauge:
+    """What a part is judged by: for each held-out block the statistics of the other blocks, and those of all."""
+
+    name: PartName
+    alpha: float
+    others: dict[int, Form]  # by block
+    whole: Form
+    scale: float
+    usual: Doubles  # (window,) held-out distances / scale
+
+    def measure(self, evidence: Evidence) -> Doubles:
+        """Distances / scale of windows (window,), each block by the others' statistics."""
+        return _by_block(evidence, evidence.smoothed(self.name, self.alpha), self.others) / self.scale
+
+    def part(self) -> Part:
+        """As the bundle has it."""
+        center, precision = self.whole
+        return Part(
+            name=self.name,
+            width=len(center) or 1,
+            vector_alpha=self.alpha,
+            center=tuple(map(short, center.tolist())),
+            precision=tuple(tuple(map(short, row)) for row in precision.tolist()),
+            scale=short(self.scale),
+        )
+
+
+def advance(scoring: Scoring, slots: Ints, raw: Floats, fresh: Bools) -> tuple[Doubles, Doubles]:
+    """Scores (window,) and smoothed vectors (window, column) of windows, through the detector's own chain."""
+    chain = Chain(scoring, raw.shape[1], int(slots.max()) + 1)
+    return chain.advance(slots, raw, fresh)
+
+
+def standards(said: Said, constant: Bools) -> dict[PartName, Standard]:
+    """What each part's vector is measured by: residuals by their typical size, values also by their mean."""
+    count = np.maximum(said.present.sum(axis=0), 1)
+    found: dict[PartName, Standard] = {}
+    for name, raw in said.parts.items():
+        if name in DISTANCES:
+            continue
+        vectors = np.where(said.present, raw, 0.0)
+        shift = vectors.sum(axis=0) / count if name == "values" else np.zeros(len(count))
+        size = np.sqrt((np.where(said.present, vectors - shift, 0.0) ** 2).sum(axis=0) / count)
+        # Of a constant sensor no spread is known: its error stays in engineering units.
+        found[name] = Standard(shift, np.asarray(np.where(constant, 1.0, np.maximum(size, LEAST_SD))))
+    return found
+
+
+def standardised(said: Said, by: dict[PartName, Standard]) -> dict[PartName, Floats]:
+    """What the graph's `parts` would be, part by part."""
+    vectors = {}
+    for name, raw in said.parts.items():
+        if name in by:
+            scaled = np.where(said.present, (raw - by[name].shift) / by[name].size, 0.0)
+            vectors[name] = np.asarray(np.clip(scaled, -ERROR_LIMIT, ERROR_LIMIT), np.float32)
+        else:
+            vectors[name] = np.asarray(raw, np.float32)
+    return vectors
+
+
+def gauge(evidence: Evidence, name: PartName, alpha: float, weights: Doubles) -> Gauge:
+    """Judges a part on held-out windows. weights: (sensor,) of the sensors, for parts that have one column each."""
+    vectors = evidence.smoothed(name, alpha)
+    blocks = np.unique(evidence.block).tolist()
+    if name in DISTANCES:
+        nothing = np.empty(0), np.empty((0, 0))
+        return _scaled(name, alpha, dict.fromkeys(blocks, nothing), nothing, vectors[:, 0])
+    known = {block: _statistics(vectors[evidence.block != block], alpha) for block in blocks}
+    known[-1] = _statistics(vectors, alpha)
+    forms: dict[int, list[Form]] = {block: [] for block in known}
+    for kind in (joint,) if name == "values" else (joint, apart):
+        said = {block: (center, kind(covariance, weights)) for block, (center, covariance) in known.items()}
+        usual = _usual(_by_block(evidence, vectors, said))
+        for block, (center, precision) in said.items():
+            forms[block].append((center, precision / usual**2))
+    added = {block: (found[0][0], np.sum([form for _, form in found], axis=0)) for block, found in forms.items()}
+    whole = added.pop(-1)
+    return _scaled(name, alpha, added, whole, _by_block(evidence, vectors, added))
+
+
+def joint(covariance: Doubles, weights: Doubles) -> Doubles:
+    """The precision of the Mahalanobis distance."""
+    precision = np.linalg.inv(covariance)
+    return np.asarray(weights[:, None] * (precision + precision.T) / 2 * weights)
+
+
+def apart(covariance: Doubles, weights: Doubles) -> Doubles:
+    """The precision of each sensor alone."""
+    return np.diag(weights**2 / np.diag(covariance))
+
+
+def _statistics(vectors: Doubles, alpha: float) -> Form:
+    """Mean and covariance of smoothed vectors."""
+    # Even white noise of unit variance keeps this variance after the EWMA: below it a sensor would only look
+    # predictable because the history is short.
+    return vectors.mean(axis=0), shrunk_covariance(vectors, alpha / (2 - alpha))
+
+
+def _scaled(name: PartName, alpha: float, others: dict[int, Form], whole: Form, distances: Doubles) -> Gauge:
+    scale = _usual(distances)
+    return Gauge(name, alpha, others, whole, scale, distances / scale)
+
+
+def _usual(distances: Doubles) -> float:
+    return max(float(np.quantile(distances, USUAL)), LEAST_SCALE)
+
+
+def _by_block(evidence: Evidence, vectors: Doubles, forms: dict[int, Form]) -> Doubles:
+    """Distances (window,) of smoothed vectors, each block's by its own form."""
+    distances = np.empty(len(vectors))
+    for block in np.unique(evidence.block).tolist():
+        mine = evidence.block == block
+        center, precision = forms[block]
+        if not len(center):
+            distances[mine] = vectors[mine, 0]
+            continue
+        off = vectors[mine] - center
+        distances[mine] = np.sqrt(np.maximum(np.einsum("ij,ij->i", off @ precision, off), 0.0))
+    return distances
+
+
+def short(value: float) -> float:
+    """Nine significant digits: more than float32 holds, and a manifest that can be read."""
+    return float(f"{value:.9g}")

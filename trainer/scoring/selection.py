@@ -1,0 +1,175 @@
+"""`score: auto`: which parts, at which time scales, a score is a sum of; chosen on normal data with anomalies made up.
+
+Held-out windows are spoiled (trainer/scoring/injection.py) and judged by the networks that never saw them, exactly as
+they will be judged later: each candidate's figure is the average precision with which it finds the spoiled rows, the
+mean over the kinds of anomaly. Networks are fitted once; all candidates are sums of the same parts. No label is read.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.manifest import Choice, PartName, Scoring, Tried
+from schemas.training import SumPart, Training
+from trainer.graph.parts import DISTANCES
+from trainer.metrics.rows import area_under_pr
+from trainer.scoring.components import Evidence, Gauge, gauge
+from trainer.scoring.injection import ANOMALOUS, KINDS, NORMAL
+
+Doubles = NDArray[np.float64]
+Bytes = NDArray[np.int8]
+
+PLAIN: tuple[PartName, ...] = ("values",)  # the chain without a model
+# What `auto` may take. Distances in latent space are not among it: of more that are tried, one looks better by chance.
+NAMES: tuple[PartName, ...] = ("values", "residual", "forecast", "distance")
+MIXTURES: tuple[tuple[PartName, ...], ...] = (
+    PLAIN,
+    ("residual",),
+    ("forecast",),
+    ("values", "residual"),
+    ("values", "forecast"),
+    ("residual", "forecast"),
+    ("values", "residual", "forecast"),
+    ("values", "distance"),
+    ("forecast", "distance"),
+    ("residual", "forecast", "distance"),
+)
+# Standard errors by which a lead over the chain without a model is no chance. Many, for twenty candidates are tried,
+# and a short history is one draw itself.
+SURE = 5.0
+PRICE = 0.002  # what a part must find more of, to be worth its time per record and its share of chance
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """A candidate."""
+
+    parts: tuple[SumPart, ...]
+    score_alpha: float
+
+    @property
+    def names(self) -> tuple[PartName, ...]:
+        """Its parts' names, each once."""
+        return tuple(dict.fromkeys(part.name for part in self.parts))
+
+    @property
+    def words(self) -> str:
+        """For people."""
+        said = [part.name + ("" if part.vector_alpha == 1 else f" (slow {part.vector_alpha:g})") for part in self.parts]
+        return " + ".join(said) + (f", smoothed {self.score_alpha:g}" if self.score_alpha < 1 else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Spoiled:
+    """Held-out windows with one kind of anomaly in them, and what each of their last rows is."""
+
+    kind: str
+    evidence: Evidence
+    marks: Bytes  # (window,)
+
+
+class Bench:
+    """The parts of all candidates, each measured once."""
+
+    def __init__(self, held: Evidence, weights: Doubles) -> None:
+        self._held = held
+        self._weights = weights
+        self._gauges: dict[tuple[PartName, float], Gauge] = {}
+
+    def gauge(self, part: SumPart) -> Gauge:
+        """What a part is judged by."""
+        key = part.name, part.vector_alpha
+        if key not in self._gauges:
+            self._gauges[key] = gauge(self._held, *key, self._weights)
+        return self._gauges[key]
+
+    def scoring(self, chosen: Sum) -> tuple[Scoring, Doubles]:
+        """The chain's numbers, and the held-out scores (window,) that the threshold is set on."""
+        gauges = [self.gauge(part) for part in chosen.parts]
+        parts = tuple(each.part() for each in gauges)
+        scores = self._held.levels(sum((each.usual for each in gauges), np.zeros(1)), chosen.score_alpha)
+        return Scoring(method="sum", parts=parts, score_alpha=chosen.score_alpha), scores
+
+    def found(self, candidates: list[Sum], spoiled: list[Spoiled]) -> Doubles:
+        """How well each candidate finds what was made up, (candidate, case)."""
+        found = np.zeros((len(candidates), len(spoiled)))
+        for column, case in enumerate(spoiled):
+            known: dict[tuple[PartName, float], Doubles] = {}
+            for row, candidate in enumerate(candidates):
+                for part in candidate.parts:
+                    key = part.name, part.vector_alpha
+                    if key not in known:
+                        known[key] = self.gauge(part).measure(case.evidence)
+                total = sum((known[part.name, part.vector_alpha] for part in candidate.parts), np.zeros(1))
+                found[row, column] = _precision(case, case.evidence.levels(total, candidate.score_alpha))
+        return found
+
+
+def candidates(training: Training) -> list[Sum]:
+    """Every mixture at every pace. The more there are, the more often one looks best by chance alone."""
+    mixtures = [names for names in MIXTURES if training.window > 1 or "forecast" not in names]
+    paces = (parts for names in mixtures for parts in _paces(names, training.vector_alpha))
+    return [Sum(parts, training.score_alpha) for parts in paces]
+
+
+def choose(bench: Bench, training: Training, spoiled: list[Spoiled]) -> tuple[Sum, Choice]:
+    """The candidate to take, and how each mixture did at its best pace."""
+    tried = candidates(training)
+    found = bench.found(tried, spoiled)
+    worth = found.mean(axis=1) - PRICE * np.array([len(candidate.parts) for candidate in tried])
+    # Both paces where there are two: of one alone nobody knows on normal data which faults it will pass over.
+    plain = max((n for n, one in enumerate(tried) if one.names == PLAIN), key=lambda n: len(tried[n].parts))
+    best = int(np.argmax(worth))
+    kinds = np.array([case.kind for case in spoiled])
+    taken = best if beats(found[best], found[plain], kinds) else plain
+    leaders: dict[tuple[PartName, ...], int] = {PLAIN: plain, tried[taken].names: taken}
+    for number, candidate in enumerate(tried):
+        first = leaders.setdefault(candidate.names, number)
+        if first not in (plain, taken) and worth[number] > worth[first]:
+            leaders[candidate.names] = number
+    table = tuple(_tried(tried[n], found[n], kinds, chosen=n == taken) for n in leaders.values())
+    return tried[taken], Choice(kinds=tuple(KINDS), tried=table)
+
+
+def beats(found: Doubles, other: Doubles, kinds: NDArray[np.str_]) -> bool:
+    """Whether a lead, case by case (case,), is more than the chance of how cases of one kind were drawn."""
+    lead = found - other
+    drawn = [lead[kinds == kind] for kind in np.unique(kinds)]
+    chance = [one.var(ddof=1) for one in drawn if len(one) > 1]
+    return bool(chance) and float(lead.mean()) > SURE * float(np.sqrt(np.mean(chance) / len(lead)))
+
+
+def _paces(names: tuple[PartName, ...], slow: float) -> Iterator[tuple[SumPart, ...]]:
+    """At which time scales the vectors are judged: fast or slow; one that is alone also at both."""
+    fast = tuple(SumPart(name=name) for name in names)
+    yield fast
+    if slow == 1 or DISTANCES & {*names}:  # a distance has no vector that could be slow
+        return
+    calm = tuple(SumPart(name=name, vector_alpha=slow) for name in names)
+    yield calm
+    if len(names) == 1:
+        yield fast + calm
+
+
+def _precision(case: Spoiled, scores: Doubles) -> float:
+    known = (case.marks == NORMAL) | (case.marks == ANOMALOUS)
+    return area_under_pr(case.marks[known] == ANOMALOUS, scores[known]) or 0.0
+
+
+def _tried(candidate: Sum, found: Doubles, kinds: NDArray[np.str_], *, chosen: bool) -> Tried:
+    figures = {kind: round(float(found[kinds == kind].mean()), 4) for kind in KINDS if (kinds == kind).any()}
+    mean = round(float(found.mean()), 4) if len(found) else 0.0
+    return Tried(score=candidate.words, parts=candidate.names, found=figures, mean=mean, chosen=chosen)
+
+
+def said_of(choice: Choice) -> tuple[str, ...]:
+    """What was chosen, for people; a network that does not beat the chain without a model says so."""
+    (chosen,) = (one for one in choice.tried if one.chosen)
+    without = next(one for one in choice.tried if one.parts == PLAIN)
+    said = f"the score was chosen on made-up anomalies: {chosen.score} (it finds {chosen.mean:.3f}"
+    if chosen is without:
+        best = max((one for one in choice.tried if one is not without), key=lambda one: one.mean)
+        return (f"{said}); no network beats it beyond chance: the best with one, {best.score}, finds {best.mean:.3f}",)
+    return (f"{said}; the chain without a model {without.mean:.3f})",)
