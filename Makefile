@@ -35,22 +35,22 @@ demo-kafka: setup  ## the same over a real Apache Kafka
 	$(BIN)/python -m trainer.demo --kafka
 
 bench: setup  ## throughput and latency against a real Apache Kafka
-	$(BIN)/python -m benchmarks.throughput
+	$(BIN)/python -m benchmarks.speed.throughput
 
 endurance: setup  ## restarts, rolling restarts, hot swaps and a soak of half an hour; about an hour in all
-	$(BIN)/python -m tests.endurance stops
-	$(BIN)/python -m tests.endurance state
-	$(BIN)/python -m tests.endurance rolling
-	$(BIN)/python -m tests.endurance swaps
-	$(BIN)/python -m tests.endurance soak --picture soak.png
+	$(BIN)/python -m tests.reliability.endurance stops
+	$(BIN)/python -m tests.reliability.endurance state
+	$(BIN)/python -m tests.reliability.endurance rolling
+	$(BIN)/python -m tests.reliability.endurance swaps
+	$(BIN)/python -m tests.reliability.endurance soak --picture soak.png
 
 fuzz: setup  ## a million cases a target with coverage in view, and ten thousand harmed bundles; one to two hours
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[fuzz]'
-	$(BIN)/python -m tests.fuzz
-	$(BIN)/python -m tests.fuzz.bundles
+	$(BIN)/python -m tests.reliability.fuzz
+	$(BIN)/python -m tests.reliability.fuzz.bundles
 
 faults: setup  ## the long form of the fault matrix; FAULTS_BUDGET=60 gives it an hour
-	$(BIN)/python -m tests.faults
+	$(BIN)/python -m tests.reliability.faults
 
 clean:  ## removes what the targets made
 	rm -rf .venv .kafka demo-out fuzz-out .mypy_cache .ruff_cache .pytest_cache

@@ -7,7 +7,7 @@ import pytest
 
 from deploy.local.broker import Broker
 from deploy.local.jars import JavaMissingError, fetch_libs, require_java
-from tests.kafka_client import Cluster
+from tests.support.kafka_client import Cluster
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

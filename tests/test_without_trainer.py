@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from detector.bundles.store import Store
-from tests.detector.tiny_bundle import tiny
+from tests.support.tiny_bundle import tiny
 
 ABSENT = ("torch", "onnx", "onnxscript", "pyarrow", "matplotlib", "jinja2", "sklearn", "pandas", "trainer")
 SERVE = ("starlette", "uvicorn")

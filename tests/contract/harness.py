@@ -14,7 +14,7 @@ from detector.transports.messages import read_dead_letter
 from schemas.config import Files, Limits, Settings, Topics
 from schemas.config import Kafka as KafkaSettings
 from schemas.feed import DeadLetter, DeadLetterLine
-from tests.kafka_client import Cluster, Message
+from tests.support.kafka_client import Cluster, Message
 
 
 class Outside(Protocol):

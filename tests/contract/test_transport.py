@@ -16,7 +16,7 @@ from detector.transports.messages import dead_letter_message
 from schemas.control import RetrainRequest, Trigger
 from schemas.feed import Reason
 from tests.contract.harness import FilesOutside, KafkaOutside, Outside
-from tests.kafka_client import Cluster
+from tests.support.kafka_client import Cluster
 
 
 @pytest.fixture(params=["files", "kafka"])

@@ -12,7 +12,7 @@ from detector.bundles.store import CURRENT, MANIFEST, MODEL, Store
 from detector.errors import BundleError, DataError
 from detector.transports.files import FileTransport
 from schemas.config import Files, Settings
-from tests.detector.tiny_bundle import tiny
+from tests.support.tiny_bundle import tiny
 
 
 @pytest.fixture

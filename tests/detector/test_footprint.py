@@ -48,7 +48,7 @@ def test_a_trainers_command_is_found_where_the_trainer_is_installed() -> None:
     assert "Fit a model on normal history" in done.stdout
 
 
-@pytest.mark.parametrize("package", ["detector.bundles.loading", "trainer.graph.export", "benchmarks.model"])
+@pytest.mark.parametrize("package", ["detector.bundles.loading", "trainer.graph.export", "benchmarks.speed.model"])
 def test_onnxruntime_is_kept_from_reporting_to_its_makers(package: str, tmp_path: Path) -> None:
     """It would keep what it has to send in the home directory; with its reporting off there is nothing."""
     environment = {name: value for name, value in os.environ.items() if name not in ("CI", "ORT_DISABLE_TELEMETRY")}

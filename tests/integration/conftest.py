@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from detector.bundles.store import Store
-from tests.detector.tiny_bundle import tiny
+from tests.support.tiny_bundle import tiny
 
 
 @pytest.fixture

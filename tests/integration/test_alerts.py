@@ -5,9 +5,9 @@ from pathlib import Path
 
 from deploy.local.process import DaemonProcess
 from schemas.alert import AlertState
-from tests.integration.embedded import embedded_alerts
-from tests.integration.installation import by_id, install, story
-from tests.kafka_client import Cluster, eventually
+from tests.support.embedded import embedded_alerts
+from tests.support.installation import by_id, install, story
+from tests.support.kafka_client import Cluster, eventually
 
 FAULTS = {100: 130, 300: 320, 500: 560}
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from detector.transports.messages import read_dead_letter
 from schemas.alert import AlertState
 from schemas.feed import Reason
-from tests.integration.installation import by_id, install, story
-from tests.kafka_client import Cluster, Message
-from tests.malformed import MALFORMED, body
+from tests.support.installation import by_id, install, story
+from tests.support.kafka_client import Cluster, Message
+from tests.support.malformed import MALFORMED, body
 
 
 def test_every_malformed_record_comes_back_whole_with_its_reason(cluster: Cluster, store: Path, tmp_path: Path) -> None:

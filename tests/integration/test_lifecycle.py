@@ -11,9 +11,9 @@ import pytest
 from deploy.local.broker import Broker
 from deploy.local.process import DaemonProcess
 from schemas.alert import AlertState
-from tests.integration.embedded import embedded_alerts
-from tests.integration.installation import Installation, by_id, install, story
-from tests.kafka_client import Cluster, eventually
+from tests.support.embedded import embedded_alerts
+from tests.support.installation import Installation, by_id, install, story
+from tests.support.kafka_client import Cluster, eventually
 
 
 @pytest.fixture(scope="module")

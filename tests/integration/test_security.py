@@ -11,11 +11,11 @@ import pytest
 from schemas.alert import AlertState
 from schemas.config import Topics
 from schemas.control import CONTROL, ModelRejected
-from tests.integration.authority import authority
-from tests.integration.installation import Installation, by_id, install, story
-from tests.integration.rights import documented, renamed
-from tests.integration.secured import Right, Secured, secured_broker
-from tests.kafka_client import Cluster, Message, eventually
+from tests.support.authority import authority
+from tests.support.installation import Installation, by_id, install, story
+from tests.support.kafka_client import Cluster, Message, eventually
+from tests.support.rights import documented, renamed
+from tests.support.secured import Right, Secured, secured_broker
 
 DAEMON, WORKER, ENGINEER, PLANT = "watchkeeper-daemon", "watchkeeper-worker", "engineer", "plant"
 PASSWORD = "correct horse battery staple"

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from schemas.alert import Alert, AlertState
-from tests.integration.installation import Installation, by_id, install
-from tests.kafka_client import Cluster, Message, eventually
+from tests.support.installation import Installation, by_id, install
+from tests.support.kafka_client import Cluster, Message, eventually
 
 SERIES = Path(__file__).resolve().parents[3] / "shared" / "data" / "skab" / "valve1_0.parquet"
 NOT_SENSORS = {"timestamp", "label", "changepoint", "split"}

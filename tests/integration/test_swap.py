@@ -5,9 +5,9 @@ from pathlib import Path
 from detector.bundles.store import MODEL, Store
 from schemas.alert import AlertState
 from schemas.feed import Scores
-from tests.detector.tiny_bundle import tiny
-from tests.integration.installation import Installation, announce, install, story
-from tests.kafka_client import Cluster, Message, eventually
+from tests.support.installation import Installation, announce, install, story
+from tests.support.kafka_client import Cluster, Message, eventually
+from tests.support.tiny_bundle import tiny
 
 ALL = {"emit": "all"}
 

@@ -11,9 +11,9 @@ from detector.bundles.store import MODEL, SIGNATURE, Store
 from detector.daemon.lifecycle import _FIXED
 from schemas.config import Settings, Trust
 from tests.detector.bundles.test_signing import Pair, make_pair
-from tests.detector.tiny_bundle import tiny
-from tests.integration.installation import Installation, announce, install, story
-from tests.kafka_client import Cluster, Message, eventually
+from tests.support.installation import Installation, announce, install, story
+from tests.support.kafka_client import Cluster, Message, eventually
+from tests.support.tiny_bundle import tiny
 
 
 @pytest.fixture

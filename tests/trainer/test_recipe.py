@@ -14,7 +14,7 @@ from detector.bundles.store import Store
 from detector.core.scoring import Chain
 from detector.errors import DataError
 from schemas.manifest import Golden
-from tests.trainer.made_history import SENSORS, fitted_model, made_history, made_values, quick_training
+from tests.support.made_history import SENSORS, fitted_model, made_history, made_values, quick_training
 from trainer.bundle.publish import publish
 from trainer.bundle.result import Fitted
 from trainer.networks import FAMILIES

@@ -8,7 +8,7 @@ import pytest
 from deploy.local import jars
 from deploy.local.broker import Broker
 from detector.errors import BrokerError
-from tests.kafka_client import Cluster, Message
+from tests.support.kafka_client import Cluster, Message
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from detector.bundles.loading import load_bundle, load_manifest
 from detector.bundles.store import GOLDEN, MANIFEST, MODEL, Store
 from detector.errors import BundleError
-from tests.detector.tiny_bundle import CENTRE, WINDOW, expected, golden_file, graph, tiny
+from tests.support.tiny_bundle import CENTRE, WINDOW, expected, golden_file, graph, tiny
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from detector.bundles.loading import load_bundle, load_manifest
 from detector.bundles.store import GOLDEN, MANIFEST, MODEL, SIGNATURE, Store
 from detector.errors import BundleError, ConfigError, WatchkeeperError
 from schemas.config import Trust
-from tests.detector.tiny_bundle import golden_file, tiny
+from tests.support.tiny_bundle import golden_file, tiny
 
 
 @dataclass(frozen=True, slots=True)

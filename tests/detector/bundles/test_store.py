@@ -11,7 +11,7 @@ import pytest
 from detector.bundles.store import CURRENT, GOLDEN, MANIFEST, MODEL, Store
 from detector.errors import BundleError, ConfigError
 from schemas.manifest import Pointer
-from tests.detector.tiny_bundle import tiny
+from tests.support.tiny_bundle import tiny
 
 
 @pytest.fixture(params=["disk", "bucket"])

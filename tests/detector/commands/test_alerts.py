@@ -15,8 +15,8 @@ from kafka import KafkaAdminClient
 
 from detector.commands.alerts import alerts, line
 from schemas.alert import Alert, Severity
-from tests.detector.commands.invoke import Ran, invoke
-from tests.kafka_client import Cluster, Message
+from tests.support.invoke import Ran, invoke
+from tests.support.kafka_client import Cluster, Message
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "v1" / "alert.json"
 START = datetime(2026, 3, 1, 8, tzinfo=UTC)

@@ -13,9 +13,9 @@ from detector.bundles.store import Store
 from detector.commands.check import check
 from detector.commands.topics import topics
 from detector.errors import ConfigError
-from tests.detector.tiny_bundle import tiny
-from tests.integration.secured import Right, Secured, secured_broker
-from tests.kafka_client import Cluster
+from tests.support.kafka_client import Cluster
+from tests.support.secured import Right, Secured, secured_broker
+from tests.support.tiny_bundle import tiny
 
 CONFIG = """
 store: "{store}"

@@ -13,8 +13,8 @@ from detector.errors import BrokerError
 from schemas.config import Settings
 from schemas.control import ModelPublished
 from schemas.manifest import Pointer
-from tests.detector.commands.invoke import Ran, invoke
-from tests.detector.tiny_bundle import tiny
+from tests.support.invoke import Ran, invoke
+from tests.support.tiny_bundle import tiny
 
 
 @pytest.fixture

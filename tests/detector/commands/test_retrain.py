@@ -8,7 +8,7 @@ import pytest
 
 from detector.commands.retrain import retrain
 from schemas.control import RetrainRequest, Trigger
-from tests.detector.commands.invoke import invoke
+from tests.support.invoke import invoke
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 from detector.commands.schema import schema
 from schemas.catalog import CATALOG
-from tests.detector.commands.invoke import invoke
+from tests.support.invoke import invoke
 
 ROOT = Path(__file__).parents[3]
 

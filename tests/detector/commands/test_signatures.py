@@ -11,8 +11,8 @@ from detector.bundles.store import MODEL, Store
 from detector.commands.models import app
 from detector.config import load_settings
 from detector.daemon.preflight import Status, findings
-from tests.detector.commands.invoke import Ran, invoke
-from tests.detector.tiny_bundle import tiny
+from tests.support.invoke import Ran, invoke
+from tests.support.tiny_bundle import tiny
 
 
 @pytest.fixture

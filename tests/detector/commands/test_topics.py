@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from detector.commands.topics import topics
 from detector.errors import BrokerError, ConfigError
-from tests.kafka_client import Cluster
+from tests.support.kafka_client import Cluster
 
 CONFIG = """
 kafka: {{bootstrap_servers: "{bootstrap}"}}

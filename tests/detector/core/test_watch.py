@@ -14,7 +14,7 @@ from detector.core.watch import Watch, match
 from schemas.alert import AlertKind, AlertState, Condition, Severity
 from schemas.config import Alarms, Drift, Feed, ScoresOut, WatchRule
 from schemas.feed import RowFlag
-from tests.detector.core.plant import (
+from tests.support.plant import (
     START_S,
     FakeRecord,
     FakeScorer,

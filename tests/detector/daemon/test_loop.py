@@ -21,8 +21,8 @@ from detector.transports.interface import ControlRecord, Message, Polled, Stream
 from detector.transports.kafka.clients import fault
 from schemas.config import Drift, Limits, Settings, WatchRule
 from schemas.control import ModelPublished
-from tests.detector.core.plant import FakeRecord
-from tests.detector.tiny_bundle import WHEN, tiny
+from tests.support.plant import FakeRecord
+from tests.support.tiny_bundle import WHEN, tiny
 
 
 class FakeTransport:

@@ -19,9 +19,9 @@ from detector.bundles.store import DECODER, Store
 from detector.config import load_settings
 from detector.errors import BundleError
 from detector.serving.served import Refused, load_served
-from tests.detector.commands.invoke import invoke
-from tests.detector.serving.serving import JSON, Server, configure, serving
-from tests.detector.tiny_bundle import CENTRE, SPREAD, WINDOW, expected, tiny
+from tests.support.invoke import invoke
+from tests.support.serving import JSON, Server, configure, serving
+from tests.support.tiny_bundle import CENTRE, SPREAD, WINDOW, expected, tiny
 from trainer.commands.backtest import backtest
 
 WINDOWS = np.array([[[9, 45], [10, 50], [12, 40]], [[10, 55], [np.nan, 50], [np.nan, 60]]], np.float32)

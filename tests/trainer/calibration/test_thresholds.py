@@ -16,7 +16,7 @@ from detector.config import load_settings
 from detector.errors import ConfigError
 from schemas.manifest import ThresholdMethod
 from schemas.training import Threshold
-from tests.trainer.made_history import made_history, normal_scores, quick_training
+from tests.support.made_history import made_history, normal_scores, quick_training
 from trainer.calibration.normal_scores import alarms_said
 from trainer.calibration.pareto import HEAVIEST, LEAST_EXCESSES, fit_tail
 from trainer.calibration.thresholds import LEAST_THRESHOLD, RULES, STEP, calibrate_threshold, find_threshold

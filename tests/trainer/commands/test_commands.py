@@ -19,8 +19,8 @@ from detector.bundles.signing import fingerprint
 from detector.bundles.store import Store
 from schemas.config import Trust
 from tests.detector.bundles.test_signing import make_pair
-from tests.detector.commands.invoke import Ran, invoke
-from tests.trainer.made_history import QUICK, SENSORS, START, made_values, write_series
+from tests.support.invoke import Ran, invoke
+from tests.support.made_history import QUICK, SENSORS, START, made_values, write_series
 from trainer.commands.backtest import backtest
 from trainer.commands.evaluate import evaluate
 from trainer.commands.explain import explain

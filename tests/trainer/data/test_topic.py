@@ -6,7 +6,7 @@ import pytest
 
 from detector.errors import BrokerError, DataError
 from schemas.config import Kafka, Limits, Settings, Topics
-from tests.kafka_client import Cluster, Message
+from tests.support.kafka_client import Cluster, Message
 from trainer.data.topic import TopicSpan, parse_span, topic_history
 
 START = 1_760_000_000

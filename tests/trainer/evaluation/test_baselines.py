@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from schemas.training import Training
-from tests.trainer.made_history import SENSORS, START, made_values
+from tests.support.made_history import SENSORS, START, made_values
 from trainer.data.history import AssetHistory, History
 from trainer.evaluation.baselines import BASELINES, say
 from trainer.evaluation.judge import judge

@@ -10,8 +10,8 @@ import pytest
 
 from detector.bundles.loading import OnnxScorer
 from schemas.config import Alarms
+from tests.support.made_history import SENSORS, START, fitted_model, made_values
 from tests.trainer.evaluation.test_report import Tables
-from tests.trainer.made_history import SENSORS, START, fitted_model, made_values
 from trainer.data.history import AssetHistory, History
 from trainer.explain import Explained, explain
 from trainer.explain.latent import clusterings, correlations, plane

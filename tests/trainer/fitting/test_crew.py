@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.trainer.made_history import made_history, quick_training
+from tests.support.made_history import made_history, quick_training
 from trainer.fitting import crew
 from trainer.recipe import train
 

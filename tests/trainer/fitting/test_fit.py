@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from schemas.training import Training
-from tests.trainer.made_windows import made_windows
+from tests.support.made_windows import made_windows
 from trainer.fitting.fit import Curve, Scaled, fit, loss_over, ordinary
 from trainer.networks import FAMILIES
 from trainer.networks.plan import WIDE

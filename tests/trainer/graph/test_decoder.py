@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from schemas.training import SensorSettings
-from tests.trainer.made_history import SENSORS, made_values, quick_training
+from tests.support.made_history import SENSORS, made_values, quick_training
 from trainer.graph.decoder import export_decoder
 from trainer.graph.export import open_session, run_torch
 from trainer.graph.graph import Graph

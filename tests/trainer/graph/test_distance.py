@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from detector.bundles.loading import OnnxScorer
 from schemas.manifest import PartName
 from schemas.training import SumPart, Training
-from tests.trainer.made_history import (
+from tests.support.made_history import (
     LEVELS,
     LOADINGS,
     NOISE,

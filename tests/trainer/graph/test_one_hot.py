@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from detector.bundles.loading import OnnxScorer
 from detector.core.scoring import Chain
 from schemas.training import SensorSettings
-from tests.trainer.made_history import START, quick_training
+from tests.support.made_history import START, quick_training
 from trainer.bundle.result import Fitted
 from trainer.data.history import AssetHistory, History
 from trainer.graph.export import open_session

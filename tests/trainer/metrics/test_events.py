@@ -8,7 +8,7 @@ from detector.core.ingest.rows import Rows
 from detector.core.watch import Watch
 from schemas.alert import AlertKind, AlertState
 from schemas.config import Drift, Settings, WatchRule
-from tests.trainer.made_history import SENSORS, START, fitted_model, made_values
+from tests.support.made_history import SENSORS, START, fitted_model, made_values
 from trainer.data.history import AssetHistory, History
 from trainer.evaluation.evaluate import said_of
 from trainer.evaluation.series import Series

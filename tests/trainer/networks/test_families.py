@@ -17,7 +17,7 @@ from detector.config import load_settings
 from detector.errors import ConfigError
 from schemas.families import FamilyName
 from schemas.training import Training
-from tests.trainer.made_windows import made_windows
+from tests.support.made_windows import made_windows
 from trainer.fitting.fit import fit
 from trainer.networks import FAMILIES, build
 from trainer.networks.interface import LEAST_SD, Lesson

@@ -15,7 +15,7 @@ from threading import Timer
 import pytest
 
 from detector.errors import DataError, WatchkeeperError
-from tests.processes import gone
+from tests.support.processes import gone
 from trainer.parallel.pool import Tell, Work, side_by_side
 
 

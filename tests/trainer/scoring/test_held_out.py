@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from schemas.training import Threshold, Training
-from tests.trainer.made_history import normal_scores
+from tests.support.made_history import normal_scores
 from trainer.calibration.thresholds import LEAST_THRESHOLD, calibrate_threshold
 from trainer.fitting.members import Said
 from trainer.scoring.covariance import drift_weights, independent_rows, shrunk_covariance

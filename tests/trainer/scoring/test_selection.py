@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from schemas.training import SumPart, Training
-from tests.trainer.made_history import fitted_model, made_history, made_values, quick_training
+from tests.support.made_history import fitted_model, made_history, made_values, quick_training
 from trainer.bundle.report import write_report
 from trainer.recipe import train
 from trainer.scoring.injection import AFTER, ANOMALOUS, KINDS, NORMAL, Usual, spoil

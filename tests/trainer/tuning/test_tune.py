@@ -15,9 +15,9 @@ import yaml
 
 from detector.config import load_settings
 from schemas.training import Training
-from tests.detector.commands.invoke import Ran, invoke
-from tests.processes import gone
-from tests.trainer.made_history import SENSORS, START, made_history, made_values, quick_training
+from tests.support.invoke import Ran, invoke
+from tests.support.made_history import SENSORS, START, made_history, made_values, quick_training
+from tests.support.processes import gone
 from trainer.commands.tune import tune
 from trainer.scoring.injection import Usual
 from trainer.tuning.objective import LONGEST, judge, spoil

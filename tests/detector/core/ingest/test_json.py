@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from detector.core.ingest.json import Decoder
 from schemas.config import Feed, TimestampForm
 from schemas.feed import Reason
-from tests.detector.core.plant import FakeRecord
+from tests.support.plant import FakeRecord
 
 SENSORS = ("flow", "temp-1")
 

@@ -23,7 +23,7 @@ from detector.core.state.codec import (
 )
 from schemas.alert import AlertState
 from schemas.config import Feed, Limits
-from tests.detector.core.plant import (
+from tests.support.plant import (
     START_S,
     FakeRecord,
     FakeScorer,

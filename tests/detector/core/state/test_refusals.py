@@ -21,7 +21,7 @@ from detector.core.state.codec import (
 from schemas.alert import AlertState
 from schemas.config import Feed
 from schemas.manifest import Sensor
-from tests.detector.core.plant import FakeRecord, feed, manifest, plant, replay, settings, watch
+from tests.support.plant import FakeRecord, feed, manifest, plant, replay, settings, watch
 
 Document = dict[str, Any]
 LONG = settings(feed=Feed(form="long", lateness_s=2.0))

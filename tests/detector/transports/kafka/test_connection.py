@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from detector.errors import ConfigError
 from detector.transports.kafka.connection import client_options
 from schemas.config import Kafka
-from tests.integration.authority import authority
+from tests.support.authority import authority
 
 LOGIN: dict[str, Any] = {"sasl_mechanism": "SCRAM-SHA-512", "sasl_username": "plant", "sasl_password": SecretStr("pw")}
 

@@ -1,0 +1,1 @@
+"""How well, measured on labelled series."""

@@ -1,0 +1,1 @@
+"""How fast and how soon, side by side in one run."""

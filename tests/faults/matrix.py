@@ -1,8 +1,0 @@
-"""The whole matrix: importing this module registers every fault."""
-
-from tests.faults import brokers, disks, models, network, processes, rubbish, steering, topics
-from tests.faults.registry import FAULTS, Fault
-
-__all__ = [
-    "FAULTS", "Fault", "brokers", "disks", "models", "network", "processes", "rubbish", "steering", "topics",
-]  # fmt: skip

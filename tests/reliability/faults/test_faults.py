@@ -1,0 +1,42 @@
+"""The short form of the fault matrix: every fault once under each guarantee, over the ledger."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from deploy.local.toxiproxy import ProxyMissingError
+from tests.reliability.faults.bench import Bench
+from tests.reliability.faults.ledger import Account
+from tests.reliability.faults.matrix import FAULTS, Fault
+from tests.reliability.faults.runner import Runner
+
+
+@pytest.fixture(scope="module")
+def runner(bench: Bench, request: pytest.FixtureRequest) -> Iterator[Runner]:
+    """Has the selected faults running before their tests ask."""
+    asked = {item.callspec.params["fault"].name for item in request.session.items if hasattr(item, "callspec")
+             and "fault" in item.callspec.params}  # fmt: skip
+    running = Runner(bench, [fault for fault in FAULTS.values() if fault.name in asked])
+    yield running
+    running.close()
+
+
+@pytest.mark.timeout(900)  # it may wait for others that run beside it, on a machine that has other work
+@pytest.mark.parametrize(
+    ("fault", "guarantee"),
+    [
+        pytest.param(fault, guarantee, id=f"{fault.name}, {guarantee}")
+        for fault in sorted(FAULTS.values(), key=lambda fault: fault.rough)
+        for guarantee in fault.guarantees
+    ],
+)
+def test_no_fault_loses_or_doubles_anything(runner: Runner, fault: Fault, guarantee: str) -> None:
+    """Every record is among scores and dead letters, alerts and state are those of a run without faults."""
+    outcome = runner.outcome(fault, guarantee)
+    if isinstance(outcome, ProxyMissingError) and os.environ.get("CI", "").lower() in ("", "0", "false"):
+        pytest.skip(f"no toxiproxy: {outcome.problem}")
+    if not isinstance(outcome, Account):
+        raise outcome
+    assert outcome.records
+    assert outcome.fine, "\n".join(outcome.complaints)
