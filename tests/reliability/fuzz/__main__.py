@@ -1,8 +1,7 @@
 """`python -m tests.reliability.fuzz`: runs the targets, each in a process of its own, and tells what came of it.
 
 Exit code 1 when a target had a finding: an exception that is no classified refusal, a broken promise, a hang, or too
-much memory. Findings are kept in the folder that is named; put one into tests/reliability/fuzz/findings/TARGET/ with its
-fix.
+much memory. Findings are kept in the folder that is named; put one into findings/TARGET/ with its fix.
 """
 
 import argparse

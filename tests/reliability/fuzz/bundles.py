@@ -1,4 +1,4 @@
-"""`python -m tests.reliability.fuzz.bundles`: bundles harmed after publication; each must be refused, and never by a traceback.
+"""Bundles harmed after publication: each must be refused, and never by a traceback.
 
 A bundle's files are covered by the manifest's hashes, and the manifest by its signature, and by the hash that its
 announcement names. Nobody announces it at a start: there, without a key, an edited manifest is caught by its contract
