@@ -1,7 +1,8 @@
 """One target under atheris, in a process of its own: libFuzzer ends the process with its first finding.
 
 `python -m tests.reliability.fuzz.child TARGET FOLDER [libFuzzer's flags]`. FOLDER gets `facts.json` (accepted cases,
-slowest case) and libFuzzer's findings. Our packages and PyYAML are instrumented when imported; pydantic and msgspec are native.
+slowest case) and libFuzzer's findings. Our packages and PyYAML are instrumented when imported; pydantic and msgspec are
+native.
 """
 
 import json
