@@ -5,7 +5,7 @@
     |-- DataError             the history's: unreadable, empty, too short, a missing column     exit code 3
     |-- BundleError           the bundle's: tampered, truncated, not for these sensors          exit code 4
     |-- BrokerError           the broker's: away at the start, refusing a right                 exit code 5
-    |   `-- Interrupted       for now: a delivery was not confirmed; the loop begins again at its last checkpoint
+    |   `-- RetriableError    for now: a delivery was not confirmed; the loop begins again at its last checkpoint
     `-- BadInputLimit         the feed's: more dead letters than the stated limit               exit code 6
 
 A record's fault is no exception: it is a dead letter with a reason code (schemas.feed.Reason).
@@ -57,11 +57,11 @@ class BrokerError(WatchkeeperError):
     exit_code = 5
 
 
-class Interrupted(BrokerError):
+class RetriableError(BrokerError):
     """What was sent may or may not have arrived. State is restored and the records since it are read again."""
 
 
-class PartitionsLost(Interrupted):
+class PartitionsLost(RetriableError):
     """The group gave our partitions to others before we had committed: they do it again. No fault of the broker."""
 
 

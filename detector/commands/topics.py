@@ -11,8 +11,9 @@ import typer
 from detector.commands.options import ConfigOption, JsonOption
 from detector.config import load_settings
 from detector.errors import ConfigError
+from detector.transports.interface import Stream
 from detector.transports.kafka.admin import Admin, TopicFacts, TopicOrder
-from detector.transports.kafka.topics import Fault, Role, faults, plan
+from detector.transports.kafka.topics import Mismatch, mismatches, plan
 from schemas.config import Settings
 
 
@@ -20,10 +21,10 @@ from schemas.config import Settings
 class Row:
     """One topic of the answer."""
 
-    role: Role
+    stream: Stream
     order: TopicOrder
     facts: TopicFacts | None  # null: it was not there
-    faults: list[Fault]
+    mismatches: list[Mismatch]
     created: bool
 
 
@@ -50,7 +51,7 @@ def topics(
         raise ConfigError("the transport is 'files', which has no topics", "set transport: kafka")
     rows = _look_and_create(settings, create, partitions, replication, wait_s)
     typer.echo(json.dumps([_plain(row) for row in rows], indent=1) if as_json else _table(rows, config))
-    raise typer.Exit(1 if any(fault.fatal for row in rows for fault in row.faults) else 0)
+    raise typer.Exit(1 if any(mismatch.fatal for row in rows for mismatch in row.mismatches) else 0)
 
 
 def _look_and_create(
@@ -63,18 +64,20 @@ def _look_and_create(
         missing = [order for order in orders.values() if order.name not in found]
         if create:
             admin.create(missing)
-    return [_row(role, order, found, settings, create) for role, order in orders.items()]
+    return [_row(stream, order, found, settings, create) for stream, order in orders.items()]
 
 
-def _row(role: Role, order: TopicOrder, found: Mapping[str, TopicFacts], settings: Settings, create: bool) -> Row:
+def _row(stream: Stream, order: TopicOrder, found: Mapping[str, TopicFacts], settings: Settings, create: bool) -> Row:
     facts = found.get(order.name)
-    wrong = faults(role, facts, found, settings) if facts else []
-    return Row(role, order, facts, wrong, created=create and facts is None)
+    wrong = mismatches(stream, facts, found, settings) if facts else []
+    return Row(stream, order, facts, wrong, created=create and facts is None)
 
 
 def _table(rows: list[Row], config: Path | None) -> str:
     lines = [_line(row) for row in rows]
-    lines += [f"{row.order.name}: {fault.problem} -> {fault.remedy}" for row in rows for fault in row.faults]
+    lines += [
+        f"{row.order.name}: {mismatch.problem} -> {mismatch.remedy}" for row in rows for mismatch in row.mismatches
+    ]
     option = f" --config {config}" if config else ""
     missing = sum(row.facts is None and not row.created for row in rows)
     if missing:
@@ -88,7 +91,7 @@ def _line(row: Row) -> str:
     state = "created" if row.created else "missing" if row.facts is None else "exists"
     shown = row.order.partitions if row.facts is None else row.facts.partitions
     wanted = " ".join(f"{key}={value}" for key, value in _shown_settings(row).items())
-    return f"{state:<8} {row.role:<13} {row.order.name:<28} partitions={shown} {wanted}".rstrip()
+    return f"{state:<8} {row.stream:<13} {row.order.name:<28} partitions={shown} {wanted}".rstrip()
 
 
 def _shown_settings(row: Row) -> dict[str, str]:
@@ -100,11 +103,14 @@ def _shown_settings(row: Row) -> dict[str, str]:
 
 def _plain(row: Row) -> dict[str, Any]:
     return {
-        "role": row.role,
+        "role": row.stream,
         "name": row.order.name,
         "exists": row.facts is not None or row.created,
         "created": row.created,
         "partitions": row.order.partitions if row.facts is None else row.facts.partitions,
         "settings": _shown_settings(row),
-        "faults": [{"problem": fault.problem, "remedy": fault.remedy, "fatal": fault.fatal} for fault in row.faults],
+        "faults": [
+            {"problem": mismatch.problem, "remedy": mismatch.remedy, "fatal": mismatch.fatal}
+            for mismatch in row.mismatches
+        ],
     }

@@ -20,7 +20,7 @@ from detector.daemon.loop import Loop
 from detector.daemon.metrics import Metrics
 from detector.daemon.swaps import load_current
 from detector.daemon.systemd import Notifier
-from detector.errors import BrokerError, ConfigError, Interrupted, PartitionsLost
+from detector.errors import BrokerError, ConfigError, PartitionsLost, RetriableError
 from detector.transports.files import FileTransport
 from detector.transports.interface import Transport
 from detector.transports.kafka.transport import KafkaTransport
@@ -105,7 +105,7 @@ def _drain(loop: Loop, transport: Transport, health: Health, notifier: Notifier)
     structlog.get_logger().info("stopped", drained_s=round(took, 3))
 
 
-def _last_commit(loop: Loop, within_s: float) -> Interrupted | None:
+def _last_commit(loop: Loop, within_s: float) -> RetriableError | None:
     """Commits, or says what was in the way."""
     if loop.interrupted is not None:
         return loop.interrupted

@@ -13,7 +13,7 @@ from detector.core.watch import Outcome, Watch
 from detector.daemon.health import Health
 from detector.daemon.metrics import Metrics
 from detector.daemon.swaps import Swaps
-from detector.errors import BadInputLimit, DataError, Interrupted, PartitionsLost
+from detector.errors import BadInputLimit, DataError, PartitionsLost, RetriableError
 from detector.transports.control import parse_control
 from detector.transports.interface import Message, Polled, Stream, Transport
 from detector.transports.messages import outcome_messages
@@ -69,7 +69,7 @@ class Loop:
         self._positions: dict[int, int] = {}  # assigned partition -> next offset
         self._committed: dict[int, int] = {}
         self._transactional = settings.delivery == "exactly_once"
-        self.interrupted: Interrupted | None = None  # what failed, until work has begun again
+        self.interrupted: RetriableError | None = None  # what failed, until work has begun again
         self._pause_s = 0.0  # what the last interruption waited; longer each time, until a commit succeeds
         self._checkpoint_at = time.monotonic() + settings.limits.checkpoint_s
         self._recent: deque[tuple[int, int]] = deque()  # records and dead letters of recent polls
@@ -79,13 +79,13 @@ class Loop:
     def tick(self) -> bool:
         """One turn; False when the input has ended. Raises BrokerError or BadInputLimit; never for a bad record.
 
-        An Interrupted is waited out here: state is restored, and the records since the last checkpoint come again.
+        A RetriableError is waited out here: state is restored, and the records since the last checkpoint come again.
         """
         try:
             if self.interrupted:
                 self._recover()
             return self._turn()
-        except Interrupted as fault:
+        except RetriableError as fault:
             self._wait_out(fault)
             return True
 
@@ -179,7 +179,7 @@ class Loop:
             self._committed[partition] = offset
         self._log.info("partition assigned", partition=partition, resumes_at=offset, state_entries=len(entries))
 
-    def _wait_out(self, fault: Interrupted) -> None:
+    def _wait_out(self, fault: RetriableError) -> None:
         """Says what failed and waits a moment: longer each time, until it can go on."""
         self._pause_s = min(max(2 * self._pause_s, 0.1), _LONGEST_PAUSE_S)
         self.interrupted, self._health.interrupted = fault, True

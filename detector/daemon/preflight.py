@@ -7,9 +7,10 @@ from enum import StrEnum
 from detector.bundles.loading import load_bundle
 from detector.bundles.store import Store
 from detector.errors import WatchkeeperError
+from detector.transports.interface import Stream
 from detector.transports.kafka.admin import Admin, TopicFacts
 from detector.transports.kafka.diagnosis import grant, who
-from detector.transports.kafka.topics import RIGHTS, Role, faults, names
+from detector.transports.kafka.topics import RIGHTS, mismatches, names
 from schemas.config import Kafka, Settings
 
 
@@ -91,13 +92,13 @@ def _files(settings: Settings) -> Iterator[Finding]:
 
 
 def _names(settings: Settings) -> Iterator[Finding]:
-    """Two roles on one topic would feed the daemon its own messages."""
-    seen: dict[str, Role] = {}
-    for role, name in names(settings).items():
+    """Two streams on one topic would feed the daemon its own messages."""
+    seen: dict[str, Stream] = {}
+    for stream, name in names(settings).items():
         if name in seen:
-            problem = f"topics.{seen[name]} and topics.{role} are both {name}"
+            problem = f"topics.{seen[name]} and topics.{stream} are both {name}"
             yield Finding(Status.FAIL, "topics", problem, "give each a name of its own")
-        seen[name] = role
+        seen[name] = stream
 
 
 def _broker(settings: Settings, wait_s: float) -> Iterator[Finding]:
@@ -107,35 +108,35 @@ def _broker(settings: Settings, wait_s: float) -> Iterator[Finding]:
             answer = f"{brokers} broker{'s' * (brokers != 1)} at {settings.kafka.bootstrap_servers}"
             yield Finding(Status.OK, "broker", answer)
             found = admin.describe(names(settings).values())
-            for role, name in names(settings).items():
-                yield from _topic(role, name, found, settings)
+            for stream, name in names(settings).items():
+                yield from _topic(stream, name, found, settings)
             yield _group(settings.kafka, admin)
     except WatchkeeperError as error:
         yield _failed("broker", error)
 
 
-def _topic(role: Role, name: str, found: dict[str, TopicFacts], settings: Settings) -> Iterator[Finding]:
+def _topic(stream: Stream, name: str, found: dict[str, TopicFacts], settings: Settings) -> Iterator[Finding]:
     subject = f"topic {name}"
     facts = found.get(name)
     if facts is None:
         yield Finding(
             Status.FAIL,
             subject,
-            f"the {role} topic does not exist, or this login may not DESCRIBE it",
+            f"the {stream} topic does not exist, or this login may not DESCRIBE it",
             "run: watchkeeper topics --create, or grant the right",
         )
         return
-    wrong = faults(role, facts, found, settings)
-    for fault in wrong:
-        yield Finding(Status.FAIL if fault.fatal else Status.WARN, subject, fault.problem, fault.remedy)
-    lacking = [right for right in RIGHTS[role] if facts.rights is not None and right not in facts.rights]
+    wrong = mismatches(stream, facts, found, settings)
+    for mismatch in wrong:
+        yield Finding(Status.FAIL if mismatch.fatal else Status.WARN, subject, mismatch.problem, mismatch.remedy)
+    lacking = [right for right in RIGHTS[stream] if facts.rights is not None and right not in facts.rights]
     for right in lacking:
         remedy = grant(right.capitalize(), "topic", name)
-        yield Finding(Status.FAIL, subject, f"{who(settings.kafka)} may not {right} the {role} topic", remedy)
+        yield Finding(Status.FAIL, subject, f"{who(settings.kafka)} may not {right} the {stream} topic", remedy)
     if not wrong and not lacking:
-        rights = "rights unknown" if facts.rights is None else f"may {' and '.join(RIGHTS[role])}"
+        rights = "rights unknown" if facts.rights is None else f"may {' and '.join(RIGHTS[stream])}"
         count = f"{facts.partitions} partition{'s' * (facts.partitions != 1)}"
-        yield Finding(Status.OK, subject, f"{role}, {count}, replication {facts.replication}, {rights}")
+        yield Finding(Status.OK, subject, f"{stream}, {count}, replication {facts.replication}, {rights}")
 
 
 def _group(kafka: Kafka, admin: Admin) -> Finding:

@@ -8,7 +8,7 @@ from detector.errors import BrokerError, one_line
 from detector.transports.files import append_line
 from detector.transports.interface import Stream
 from detector.transports.kafka.connection import PATIENCE_S, client_options
-from detector.transports.kafka.diagnosis import lacking, unreachable
+from detector.transports.kafka.diagnosis import missing_acl, unreachable
 from schemas.config import Settings
 from schemas.control import CONTROL, Control
 
@@ -48,7 +48,7 @@ def parse_control(data: bytes) -> Control | str:
 
 
 def _away(settings: Settings, error: KafkaError) -> BrokerError:
-    return lacking(f"sending to {settings.topics.control}", error, "Write") or BrokerError(
+    return missing_acl(f"sending to {settings.topics.control}", error, "Write") or BrokerError(
         f"the control message was not delivered to {settings.topics.control} at "
         f"{settings.kafka.bootstrap_servers} ({type(error).__name__})",
         "check the broker with 'watchkeeper check' and send it again",

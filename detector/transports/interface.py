@@ -12,8 +12,9 @@ from detector.core.ingest.rows import Record
 
 
 class Stream(StrEnum):
-    """Where a message goes; the names of schemas.config.Topics."""
+    """What a topic is for; the names of schemas.config.Topics."""
 
+    INPUT = "input"
     ALERTS = "alerts"
     SCORES = "scores"
     DEAD_LETTERS = "dead_letters"
@@ -55,7 +56,7 @@ class ControlRecord:
 class Transport(Protocol):
     """What the loop asks of the outside. Every method is called from one thread.
 
-    Faults are BrokerErrors; after an Interrupted the loop calls `recover` and takes its partitions up anew.
+    Faults are BrokerErrors; after a RetriableError the loop calls `recover` and takes its partitions up anew.
     """
 
     @property
@@ -88,7 +89,7 @@ class Transport(Protocol):
         ...
 
     def recover(self) -> None:
-        """Gets ready to send again after an Interrupted; what was not confirmed is dropped."""
+        """Gets ready to send again after a RetriableError; what was not confirmed is dropped."""
         ...
 
     def control(self) -> list[ControlRecord]:

@@ -10,7 +10,7 @@ from kafka.errors import KafkaError
 from detector.errors import BrokerError, ConfigError, DataError
 from detector.transports.kafka.admin import absent
 from detector.transports.kafka.connection import PATIENCE_S, client_options
-from detector.transports.kafka.diagnosis import lacking, unreachable
+from detector.transports.kafka.diagnosis import missing_acl, unreachable
 from schemas.config import Settings
 
 _FILE_WAIT_S = 0.2  # a person does not see the difference, a disk does
@@ -68,7 +68,7 @@ def _read_kafka(settings: Settings, topic: str, follow: bool) -> Iterator[bytes]
             for records in consumer.poll(timeout_ms=_POLL_MS).values():
                 yield from (record.value for record in records if record.value is not None)
     except KafkaError as error:
-        raise lacking(f"reading {topic}", error) or BrokerError(
+        raise missing_acl(f"reading {topic}", error) or BrokerError(
             f"reading {topic} from {settings.kafka.bootstrap_servers} failed ({type(error).__name__})",
             "run: watchkeeper check",
         ) from None

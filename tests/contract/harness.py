@@ -79,7 +79,7 @@ class KafkaOutside:
         names = {stream.value: f"{word}.{stream.value}" for stream in Stream}
         self.settings = Settings(
             kafka=KafkaSettings(bootstrap_servers=cluster.bootstrap, group=word),
-            topics=Topics(input=word, **names),
+            topics=Topics(**names),
             limits=Limits(broker_wait_s=20),
         )
         self._cluster = cluster

@@ -11,7 +11,7 @@ from kafka.errors import KafkaError, KafkaTimeoutError
 from detector.core.ingest.rows import Record
 from detector.errors import BrokerError, ConfigError, DataError
 from detector.transports.kafka.connection import client_options
-from detector.transports.kafka.diagnosis import lacking, unreachable
+from detector.transports.kafka.diagnosis import missing_acl, unreachable
 from schemas.config import Settings
 from trainer.data.history import History
 from trainer.data.records import Gatherer
@@ -58,7 +58,7 @@ def topic_history(
     except KafkaTimeoutError:
         raise unreachable(settings.kafka, settings.limits.broker_wait_s) from None
     except KafkaError as error:
-        raise lacking(f"reading {topic}", error) or BrokerError(
+        raise missing_acl(f"reading {topic}", error) or BrokerError(
             f"topic {topic} cannot be read from {settings.kafka.bootstrap_servers} ({type(error).__name__})",
             "check that the broker is up and kafka.bootstrap_servers names it",
         ) from None

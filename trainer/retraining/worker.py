@@ -14,7 +14,7 @@ from detector.transports.control import parse_control, send_control
 from detector.transports.interface import ControlRecord
 from detector.transports.kafka.admin import absent
 from detector.transports.kafka.connection import client_options
-from detector.transports.kafka.diagnosis import lacking, unreachable
+from detector.transports.kafka.diagnosis import missing_acl, unreachable
 from detector.transports.reader import read_topic
 from schemas.config import Settings
 from schemas.control import Control, RetrainRequest, Trigger
@@ -150,7 +150,7 @@ def _from_topic(settings: Settings, idle: Callable[[], None]) -> Iterator[Contro
                 )
                 consumer.commit()
     except KafkaError as error:
-        raise lacking("waiting for requests", error) or BrokerError(
+        raise missing_acl("waiting for requests", error) or BrokerError(
             f"the control topic {topic} at {kafka.bootstrap_servers} cannot be read ({type(error).__name__})",
             "check the broker with 'watchkeeper check', then start again",
         ) from None

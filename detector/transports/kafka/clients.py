@@ -21,10 +21,10 @@ from kafka.errors import (
     UnsupportedVersionError,
 )
 
-from detector.errors import BrokerError, Interrupted, PartitionsLost
+from detector.errors import BrokerError, PartitionsLost, RetriableError
 from detector.transports.kafka.connection import client_options
-from detector.transports.kafka.diagnosis import lacking, unreachable
-from detector.transports.kafka.membership import Claims
+from detector.transports.kafka.diagnosis import missing_acl, unreachable
+from detector.transports.kafka.membership import ForgetfulStickyAssignor
 from schemas.config import Settings
 
 LOST_PARTITION = (CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError)
@@ -70,7 +70,7 @@ class Clients:
                     continue
                 raise unreachable(kafka, wait_s) from None
             except KafkaError as error:
-                raise fault("connecting", error) from error
+                raise translate_error("connecting", error) from error
 
     def reader(self, patience_s: float = 30.0, *, committed: bool = True) -> KafkaConsumer:
         """Blocks up to `patience_s` for a broker. committed False: reads what transactions may still take back."""
@@ -84,7 +84,7 @@ class Clients:
             isolation_level="read_committed" if committed else "read_uncommitted",
         )
 
-    def consumer(self, claims: Claims) -> KafkaConsumer:
+    def consumer(self, assignor: ForgetfulStickyAssignor) -> KafkaConsumer:
         """The group's member. It never resets an offset by itself: a jump would be silent."""
         limits, kafka = self._settings.limits, self._settings.kafka
         session_ms = int(kafka.session_timeout_s * 1000)
@@ -92,7 +92,7 @@ class Clients:
             **self._options,
             group_id=kafka.group,
             group_instance_id=kafka.instance,
-            partition_assignment_strategy=(claims,),
+            partition_assignment_strategy=(assignor,),
             enable_auto_commit=False,
             auto_offset_reset="none",
             max_poll_records=limits.poll_records,
@@ -128,7 +128,7 @@ class Clients:
         )
 
 
-def fault(doing: str, error: BaseException, operation: str = "Read") -> BrokerError:
+def translate_error(doing: str, error: BaseException, operation: str = "Read") -> BrokerError:
     """What a client's error is for us: something to begin again after, or for a person to mend.
 
     operation: what was asked of a topic, `Read` or `Write`; it names the right that is missing.
@@ -139,9 +139,9 @@ def fault(doing: str, error: BaseException, operation: str = "Read") -> BrokerEr
     if isinstance(error, FencedInstanceIdError):
         return BrokerError(problem, "another daemon runs with the same kafka.instance: give each its own, or stop one")
     if isinstance(error, _FINAL):
-        return lacking(doing, error, operation) or BrokerError(
+        return missing_acl(doing, error, operation) or BrokerError(
             problem, "check it with 'watchkeeper check'; nothing that was not confirmed is committed"
         )
     if isinstance(error, LOST_PARTITION):
         return PartitionsLost(problem, "this mends itself: another member goes on from the last checkpoint")
-    return Interrupted(problem, "check the broker with 'watchkeeper check'; nothing unconfirmed is committed")
+    return RetriableError(problem, "check the broker with 'watchkeeper check'; nothing unconfirmed is committed")

@@ -15,9 +15,9 @@ from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka.errors import KafkaError, KafkaTimeoutError, UnknownError
 from kafka.structs import ConsumerGroupMetadata
 
-from detector.errors import Interrupted
+from detector.errors import RetriableError
 from detector.transports.interface import Message
-from detector.transports.kafka.clients import Clients, fault
+from detector.transports.kafka.clients import Clients, translate_error
 from schemas.config import Settings
 
 _CLOSE_S = 2.0
@@ -52,9 +52,9 @@ class Deliveries:
             key = b"" if message.key is None and message.value is None else message.key
             future = self._producer.send(topic, message.value, key, list(message.headers), message.partition)
         except KafkaError as error:
-            raise fault(f"sending to {topic}", error, "Write") from error
+            raise translate_error(f"sending to {topic}", error, "Write") from error
         except ValueError as error:  # a partition that is newer than what the producer knows: the next one knows it
-            raise Interrupted(f"sending to {topic} failed ({error})", f"give {topic} as many partitions") from error
+            raise RetriableError(f"sending to {topic} failed ({error})", f"give {topic} as many partitions") from error
         self._futures.append(future)
 
     def flush(self, timeout_s: float) -> None:
@@ -64,10 +64,10 @@ class Deliveries:
         try:
             self._flush(time.monotonic() + timeout_s)
         except KafkaError as error:
-            raise fault("waiting for deliveries", error, "Write") from error
+            raise translate_error("waiting for deliveries", error, "Write") from error
         for future in self._futures:
             if not future.succeeded():
-                raise fault("a delivery", future.exception or TimeoutError(), "Write")
+                raise translate_error("a delivery", future.exception or TimeoutError(), "Write")
         self._futures.clear()
 
     def commit(
@@ -86,7 +86,7 @@ class Deliveries:
                 within(timeout_s, lambda: self._producer.send_offsets_to_transaction(dict(offsets), member))
             within(timeout_s, self._producer.commit_transaction)
         except KafkaError as error:
-            raise fault("committing the transaction", error, "Write") from error
+            raise translate_error("committing the transaction", error, "Write") from error
         self._in_transaction = False
 
     def rebuild(self) -> None:
@@ -128,7 +128,7 @@ class Deliveries:
         except KafkaError as error:
             if producer is not None:
                 producer._sender.force_close()  # see _force
-            raise fault("starting the producer", error, "Write") from error
+            raise translate_error("starting the producer", error, "Write") from error
         return producer
 
     def _drop(self) -> None:

@@ -38,7 +38,7 @@ def unreachable(kafka: Kafka, wait_s: float) -> BrokerError:
     )
 
 
-def lacking(doing: str, error: BaseException, operation: str = "Read") -> BrokerError | None:
+def missing_acl(doing: str, error: BaseException, operation: str = "Read") -> BrokerError | None:
     """Which right is missing, where that is the error; else None.
 
     operation: what is asked of a topic here, `Read` or `Write`; a group is always read, a transactional id written.

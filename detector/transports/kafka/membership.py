@@ -1,4 +1,4 @@
-"""What the group gives and takes. Listeners run on the client's own thread, so they only take notes."""
+"""What the group gives and takes. Listeners run on the client's own thread, so they only record."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from kafka.structs import ConsumerGroupMetadata
 
 
-class Claims(CooperativeStickyAssignor):  # type: ignore[misc]  # kafka-python has no types
+class ForgetfulStickyAssignor(CooperativeStickyAssignor):  # type: ignore[misc]  # kafka-python has no types
     """Tells the group what we hold, and who is to hold what. Those who keep their partitions go on meanwhile.
 
     The client's own goes on claiming what we held before the group threw us out. The leader then waits for us to give
@@ -22,7 +22,7 @@ class Claims(CooperativeStickyAssignor):  # type: ignore[misc]  # kafka-python h
 
 
 @dataclass(frozen=True, slots=True)
-class Changes:
+class Rebalance:
     """Partitions by what became of them since the last look."""
 
     assigned: frozenset[int]
@@ -30,11 +30,11 @@ class Changes:
     lost: frozenset[int]  # another member may have them already
 
 
-class Notes(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python has no types
+class RebalanceRecorder(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python has no types
     """Takes down what the group gave and took, for the loop to act on between polls."""
 
-    def __init__(self, generation: Callable[[], int], claims: Claims) -> None:
-        self._generation, self._claims = generation, claims
+    def __init__(self, generation: Callable[[], int], assignor: ForgetfulStickyAssignor) -> None:
+        self._generation, self._assignor = generation, assignor
         self._lock = Lock()
         self._assigned: set[int] = set()
         self._revoked: dict[int, int] = {}  # partition -> generation in which it was given up
@@ -55,12 +55,12 @@ class Notes(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python ha
 
     def on_partitions_lost(self, lost: Sequence[TopicPartition]) -> None:
         """Called on the client's thread."""
-        self._claims.forget()
+        self._assignor.forget()
         with self._lock:
             self._assigned -= _numbers(lost)
             self._lost |= _numbers(lost)
 
-    def take(self, member: ConsumerGroupMetadata, held: Collection[int]) -> Changes:
+    def take(self, member: ConsumerGroupMetadata, held: Collection[int]) -> Rebalance:
         """What changed since the last call; what was given up in an earlier generation counts as lost.
 
         member: as the group knows us now; held: the partitions that the loop works on. A member that the group had
@@ -72,9 +72,9 @@ class Notes(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python ha
             if self._thrown_out(str(member.member_id or "")):
                 again = set(held) - self._revoked.keys() - self._lost
                 revoked, lost, self._assigned = set(), lost | set(held), self._assigned | again
-            changes = Changes(frozenset(self._assigned), frozenset(revoked), frozenset(lost))
+            rebalance = Rebalance(frozenset(self._assigned), frozenset(revoked), frozenset(lost))
             self._assigned, self._revoked, self._lost = set(), {}, set()
-            return changes
+            return rebalance
 
     def _thrown_out(self, member_id: str) -> bool:
         """Whether the group gave us another id than before; none means that we are joining."""

@@ -19,8 +19,8 @@ def demand_rights(settings: Settings) -> None:
         hidden = admin.hidden(name for name in used.values() if name not in found)
         lacks = [
             (right, "topic", name)
-            for role, name in used.items()
-            for right in RIGHTS[role]
+            for stream, name in used.items()
+            for right in RIGHTS[stream]
             if name in hidden or not _allowed(found.get(name), right)
         ]
         if not admin.may_use_group(kafka.group):

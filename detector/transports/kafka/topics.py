@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 
+from detector.transports.interface import Stream
 from detector.transports.kafka.admin import TopicFacts, TopicOrder
 from schemas.config import Settings
 
@@ -22,30 +22,19 @@ STATE_SETTINGS = {
 }
 
 
-class Role(StrEnum):
-    """What a topic is for; the names of schemas.config.Topics."""
-
-    INPUT = "input"
-    ALERTS = "alerts"
-    SCORES = "scores"
-    DEAD_LETTERS = "dead_letters"
-    CONTROL = "control"
-    STATE = "state"
-
-
 # What the daemon does with each.
 RIGHTS = {
-    Role.INPUT: ("READ",),
-    Role.ALERTS: ("WRITE",),
-    Role.SCORES: ("WRITE",),
-    Role.DEAD_LETTERS: ("WRITE",),
-    Role.CONTROL: ("READ", "WRITE"),
-    Role.STATE: ("READ", "WRITE"),
+    Stream.INPUT: ("READ",),
+    Stream.ALERTS: ("WRITE",),
+    Stream.SCORES: ("WRITE",),
+    Stream.DEAD_LETTERS: ("WRITE",),
+    Stream.CONTROL: ("READ", "WRITE"),
+    Stream.STATE: ("READ", "WRITE"),
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class Mismatch:
     """How an existing topic differs. fatal: the daemon would lose state or records by it."""
 
     problem: str
@@ -53,55 +42,59 @@ class Fault:
     fatal: bool
 
 
-def names(settings: Settings) -> dict[Role, str]:
+def names(settings: Settings) -> dict[Stream, str]:
     """The topics that this configuration uses; the scores topic only where scores are emitted."""
-    used = {role: str(getattr(settings.topics, role)) for role in Role}
+    used = {stream: str(getattr(settings.topics, stream)) for stream in Stream}
     if settings.scores.emit == "none":
-        del used[Role.SCORES]
+        del used[Stream.SCORES]
     return used
 
 
 def plan(
     settings: Settings, found: Mapping[str, TopicFacts], partitions: int | None = None, replication: int = -1
-) -> dict[Role, TopicOrder]:
+) -> dict[Stream, TopicOrder]:
     """How each topic should be. partitions None: as many as the input has, or 4 where there is none yet."""
     wanted = names(settings)
-    feed = found.get(wanted[Role.INPUT])
+    feed = found.get(wanted[Stream.INPUT])
     width = feed.partitions if feed else partitions or DEFAULT_PARTITIONS
     letters = _message_bytes(feed) + ENVELOPE_BYTES
-    details: dict[Role, tuple[int, dict[str, str]]] = {
-        Role.INPUT: (width, {}),
-        Role.ALERTS: (width, {"retention.ms": str(90 * DAY_MS)}),
-        Role.SCORES: (width, {"retention.ms": str(7 * DAY_MS)}),
-        Role.DEAD_LETTERS: (width, {"retention.ms": str(30 * DAY_MS), "max.message.bytes": str(letters)}),
+    details: dict[Stream, tuple[int, dict[str, str]]] = {
+        Stream.INPUT: (width, {}),
+        Stream.ALERTS: (width, {"retention.ms": str(90 * DAY_MS)}),
+        Stream.SCORES: (width, {"retention.ms": str(7 * DAY_MS)}),
+        Stream.DEAD_LETTERS: (width, {"retention.ms": str(30 * DAY_MS), "max.message.bytes": str(letters)}),
         # One partition: requests and answers must be read in the order in which they were written.
-        Role.CONTROL: (1, {"retention.ms": str(365 * DAY_MS)}),
-        Role.STATE: (width, STATE_SETTINGS),
+        Stream.CONTROL: (1, {"retention.ms": str(365 * DAY_MS)}),
+        Stream.STATE: (width, STATE_SETTINGS),
     }
-    return {role: TopicOrder(name, details[role][0], replication, details[role][1]) for role, name in wanted.items()}
+    return {
+        stream: TopicOrder(name, details[stream][0], replication, details[stream][1]) for stream, name in wanted.items()
+    }
 
 
-def faults(role: Role, facts: TopicFacts, found: Mapping[str, TopicFacts], settings: Settings) -> list[Fault]:
+def mismatches(
+    stream: Stream, facts: TopicFacts, found: Mapping[str, TopicFacts], settings: Settings
+) -> list[Mismatch]:
     """What is wrong with a topic that exists."""
     feed = found.get(settings.topics.input)
     checks = {
-        Role.STATE: lambda: _state_faults(facts, feed),
-        Role.CONTROL: lambda: _control_faults(facts),
-        Role.DEAD_LETTERS: lambda: _letter_faults(facts, feed),
+        Stream.STATE: lambda: _state_mismatches(facts, feed),
+        Stream.CONTROL: lambda: _control_mismatches(facts),
+        Stream.DEAD_LETTERS: lambda: _letter_mismatches(facts, feed),
     }
-    found_here = checks.get(role, list)()
+    found_here = checks.get(stream, list)()
     if facts.leaderless:
         problem = f"{facts.leaderless} of {facts.partitions} partitions have no leader"
-        found_here.append(Fault(problem, "bring their brokers back", fatal=True))
+        found_here.append(Mismatch(problem, "bring their brokers back", fatal=True))
     return found_here
 
 
-def _state_faults(facts: TopicFacts, feed: TopicFacts | None) -> list[Fault]:
+def _state_mismatches(facts: TopicFacts, feed: TopicFacts | None) -> list[Mismatch]:
     """State lies in the partition of the same number as the records it stands for."""
-    wrong: list[Fault] = []
+    wrong: list[Mismatch] = []
     if feed is not None and feed.partitions != facts.partitions:
         wrong.append(
-            Fault(
+            Mismatch(
                 f"it has {facts.partitions} partitions, the input {feed.name} has {feed.partitions}",
                 f"add partitions to the smaller one; or stop the daemon, delete {facts.name} and create it anew "
                 "with 'watchkeeper topics --create', which forgets open incidents",
@@ -111,25 +104,25 @@ def _state_faults(facts: TopicFacts, feed: TopicFacts | None) -> list[Fault]:
     policy = facts.settings.get("cleanup.policy", "compact")
     if policy != "compact":
         wrong.append(
-            Fault(f"its cleanup.policy is {policy}", f"set cleanup.policy=compact on {facts.name}", fatal=True)
+            Mismatch(f"its cleanup.policy is {policy}", f"set cleanup.policy=compact on {facts.name}", fatal=True)
         )
     return wrong
 
 
-def _control_faults(facts: TopicFacts) -> list[Fault]:
+def _control_mismatches(facts: TopicFacts) -> list[Mismatch]:
     if facts.partitions == 1:
         return []
     problem = f"it has {facts.partitions} partitions: requests and answers may overtake each other"
-    return [Fault(problem, f"make {facts.name} anew with one partition", fatal=False)]
+    return [Mismatch(problem, f"make {facts.name} anew with one partition", fatal=False)]
 
 
-def _letter_faults(facts: TopicFacts, feed: TopicFacts | None) -> list[Fault]:
+def _letter_mismatches(facts: TopicFacts, feed: TopicFacts | None) -> list[Mismatch]:
     """A dead letter holds the original bytes and must take the largest record that the input takes."""
     need, has = _message_bytes(feed) + ENVELOPE_BYTES, _message_bytes(facts)
     if has >= need or not facts.settings:
         return []
     problem = f"its max.message.bytes is {has}: the input's largest records do not fit with their headers"
-    return [Fault(problem, f"set max.message.bytes={need} on {facts.name}", fatal=False)]
+    return [Mismatch(problem, f"set max.message.bytes={need} on {facts.name}", fatal=False)]
 
 
 def _message_bytes(facts: TopicFacts | None) -> int:

@@ -22,11 +22,11 @@ from kafka.errors import (
 )
 from kafka.structs import ConsumerGroupMetadata
 
-from detector.errors import BrokerError, DataError, Interrupted
+from detector.errors import BrokerError, DataError, RetriableError
 from detector.transports.interface import ControlRecord, Message, Polled
-from detector.transports.kafka.clients import LOST_PARTITION, Clients, fault
+from detector.transports.kafka.clients import LOST_PARTITION, Clients, translate_error
 from detector.transports.kafka.deliveries import Deliveries
-from detector.transports.kafka.membership import Changes, Claims, Notes
+from detector.transports.kafka.membership import ForgetfulStickyAssignor, Rebalance, RebalanceRecorder
 from detector.transports.kafka.rights import demand_rights
 from schemas.config import Settings
 
@@ -55,11 +55,11 @@ class KafkaTransport:
         self._uncommitted = clients.reader(committed=False) if settings.delivery == "exactly_once" else None
         self._deliveries = Deliveries(settings, clients)
         self._control = clients.reader()
-        claims = Claims()
-        self._consumer: KafkaConsumer = clients.consumer(claims)
-        self._notes = Notes(lambda: int(self._consumer.group_metadata().generation_id), claims)
+        assignor = ForgetfulStickyAssignor()
+        self._consumer: KafkaConsumer = clients.consumer(assignor)
+        self._recorder = RebalanceRecorder(lambda: int(self._consumer.group_metadata().generation_id), assignor)
         self._member: ConsumerGroupMetadata = self._consumer.group_metadata()
-        self._consumer.subscribe([self._topics.input], listener=self._notes)
+        self._consumer.subscribe([self._topics.input], listener=self._recorder)
         self._follow_control()
 
     @property
@@ -72,15 +72,15 @@ class KafkaTransport:
         found, gaps = self._fetch(timeout_s, most)
         # In this order: a rebalance in between makes the membership too old, which is refused, never too new.
         self._member = self._consumer.group_metadata()
-        changes = self._notes.take(self._member, self._next)
+        rebalance = self._recorder.take(self._member, self._next)
         records: list[Any] = []
         for place, part in found.items():
-            if place.partition in self._next and not _moved(place.partition, changes):
+            if place.partition in self._next and not _moved(place.partition, rebalance):
                 records += part
                 self._next[place.partition] = part[-1].offset + 1
-        for partition in changes.assigned | changes.revoked | changes.lost:
+        for partition in rebalance.assigned | rebalance.revoked | rebalance.lost:
             self._next.pop(partition, None)
-        return Polled(records, changes.assigned, changes.revoked, changes.lost, gaps)
+        return Polled(records, rebalance.assigned, rebalance.revoked, rebalance.lost, gaps)
 
     def restore(self, partition: int) -> Mapping[bytes, bytes]:
         """Reads the partition's changelog to its end; the newest entry of a key counts."""
@@ -88,7 +88,7 @@ class KafkaTransport:
         entries: dict[bytes, bytes] = {}
         if partition not in (self._reader.partitions_for_topic(place.topic) or ()):
             problem = f"{place.topic} has no partition {partition}"
-            raise Interrupted(problem, f"give it as many as {self.topic} has; the watch waits for it")
+            raise RetriableError(problem, f"give it as many as {self.topic} has; the watch waits for it")
         try:
             self._await_transactions(place)
             self._reader.assign([place])
@@ -101,9 +101,9 @@ class KafkaTransport:
                     entries[record.key] = record.value
                     deadline = time.monotonic() + patience_s
                 if time.monotonic() > deadline:
-                    raise Interrupted(f"the state of partition {partition} did not come", "check the broker")
+                    raise RetriableError(f"the state of partition {partition} did not come", "check the broker")
         except KafkaError as error:
-            raise fault(f"reading the state of partition {partition}", error) from error
+            raise translate_error(f"reading the state of partition {partition}", error) from error
         return {key: value for key, value in entries.items() if value is not None}
 
     def resume(self, partition: int, offset: int | None) -> int:
@@ -112,7 +112,7 @@ class KafkaTransport:
         try:
             target = self._start(place) if offset is None else offset
         except KafkaError as error:
-            raise fault(f"finding the start of partition {partition}", error) from error
+            raise translate_error(f"finding the start of partition {partition}", error) from error
         self._go_to(place, target)
         return target
 
@@ -143,7 +143,7 @@ class KafkaTransport:
         except LOST_PARTITION:
             return  # in the middle of a rebalance: what is ours after it is marked the next time
         except KafkaError as error:
-            raise fault("committing offsets", error) from error
+            raise translate_error("committing offsets", error) from error
         self._unmarked = {}
 
     def recover(self) -> None:
@@ -159,7 +159,7 @@ class KafkaTransport:
         try:
             found = self._control.poll(timeout_ms=0)
         except KafkaError as error:
-            raise fault("polling the control topic", error) from error
+            raise translate_error("polling the control topic", error) from error
         return [
             ControlRecord(record.value, f"{record.topic}/{record.partition}/{record.offset}")
             for part in found.values()
@@ -189,7 +189,7 @@ class KafkaTransport:
         except CorruptRecordError as error:
             return {}, self._retry_corrupt(str(error))
         except KafkaError as error:
-            raise fault("polling", error) from error
+            raise translate_error("polling", error) from error
 
     def _pass_over(self, wanted: Mapping[TopicPartition, int]) -> dict[int, tuple[int, int]]:
         """Retention took records before they were read: goes on with the oldest that is there."""
@@ -198,7 +198,7 @@ class KafkaTransport:
         try:
             begins = self._consumer.beginning_offsets(list(wanted))
         except KafkaError as error:
-            raise fault("finding the oldest records", error) from error
+            raise translate_error("finding the oldest records", error) from error
         for place, offset in wanted.items():
             if place.partition not in self._next:
                 continue  # not resumed yet
@@ -250,7 +250,7 @@ class KafkaTransport:
             structlog.get_logger().error("unreadable record", partition=partition, offset=offset)
             self._go_to(TopicPartition(self.topic, partition), offset + 1)
             return {partition: (offset, offset + 1)}
-        raise Interrupted("a batch is corrupt", "check the broker's disks")
+        raise RetriableError("a batch is corrupt", "check the broker's disks")
 
     def _unreadable(self, place: TopicPartition, offset: int) -> str | None:
         """What the client says of a record that cannot be read; None where it can, or where there is none yet."""
@@ -262,14 +262,14 @@ class KafkaTransport:
         except CorruptRecordError as error:
             return str(error)
         except KafkaError as error:
-            raise fault("looking for a record that cannot be read", error) from error
+            raise translate_error("looking for a record that cannot be read", error) from error
         return None
 
     def _end(self, place: TopicPartition) -> int:
         try:
             return int(self._reader.end_offsets([place])[place])
         except KafkaError as error:
-            raise fault("finding the end of a partition", error) from error
+            raise translate_error("finding the end of a partition", error) from error
 
     def _shake_off(self, partition: int, offset: int) -> None:
         """The client keeps a batch that failed, and turns in it for ever; moved away and back, it asks the broker."""
@@ -305,7 +305,7 @@ class KafkaTransport:
         deadline, said = time.monotonic() + patience_s, False
         while self._reader.end_offsets([place])[place] < self._uncommitted.end_offsets([place])[place]:
             if time.monotonic() > deadline:
-                raise Interrupted(
+                raise RetriableError(
                     f"a transaction on {place.topic}/{place.partition} does not end",
                     "look for it with kafka-transactions.sh find-hanging; docs/operations.md says what then",
                 )
@@ -336,5 +336,5 @@ class KafkaTransport:
             self._control.seek(place, end)
 
 
-def _moved(partition: int, changes: Changes) -> bool:
-    return partition in changes.assigned or partition in changes.revoked or partition in changes.lost
+def _moved(partition: int, rebalance: Rebalance) -> bool:
+    return partition in rebalance.assigned or partition in rebalance.revoked or partition in rebalance.lost

@@ -16,9 +16,9 @@ from detector.daemon.lifecycle import _drain
 from detector.daemon.loop import Loop
 from detector.daemon.metrics import Metrics
 from detector.daemon.systemd import Notifier
-from detector.errors import BadInputLimit, BrokerError, DataError, Interrupted, PartitionsLost
+from detector.errors import BadInputLimit, BrokerError, DataError, PartitionsLost, RetriableError
 from detector.transports.interface import ControlRecord, Message, Polled, Stream
-from detector.transports.kafka.clients import fault
+from detector.transports.kafka.clients import translate_error
 from schemas.config import Drift, Limits, Settings, WatchRule
 from schemas.control import ModelPublished
 from tests.support.plant import FakeRecord
@@ -77,7 +77,7 @@ class FakeTransport:
     def flush(self, timeout_s: float) -> None:
         self.calls.append("flush")
         if self.fails:
-            raise Interrupted("a delivery failed", "look at the broker")
+            raise RetriableError("a delivery failed", "look at the broker")
         self.state |= {m.key or b"": m.value or b"" for m in self.sent if m.stream is Stream.STATE}
 
     def commit(self, offsets: Mapping[int, int], timeout_s: float) -> None:
@@ -256,7 +256,7 @@ def test_a_malformed_control_message_is_refused_and_counted(store: Store, data: 
 
 def test_a_stop_in_the_middle_of_a_rebalance_is_no_fault(store: Store) -> None:
     """Partitions that others have got are theirs to go on with; deliveries that the broker kept back are a fault."""
-    for left, fails in ((PartitionsLost("moved", "wait"), False), (Interrupted("away", "look"), True)):
+    for left, fails in ((PartitionsLost("moved", "wait"), False), (RetriableError("away", "look"), True)):
         transport = FakeTransport([[]])
         over = loop(store, transport)
         over.tick()
@@ -270,7 +270,7 @@ def test_a_last_commit_that_a_rebalance_refuses_is_no_fault(store: Store, monkey
     """Nothing is lost by it: the next owner goes on from the last checkpoint."""
 
     def refuse(offsets: Mapping[int, int], timeout_s: float) -> None:
-        raise fault("committing the transaction", CommitFailedError())
+        raise translate_error("committing the transaction", CommitFailedError())
 
     transport = FakeTransport([[line(0)]])
     over = loop(store, transport, checkpoint_s=60)

@@ -10,7 +10,7 @@ from kafka.errors import (
     TransactionalIdAuthorizationFailedError,
 )
 
-from detector.transports.kafka.diagnosis import lacking, unreachable
+from detector.transports.kafka.diagnosis import missing_acl, unreachable
 from schemas.config import Kafka
 
 
@@ -35,7 +35,7 @@ from schemas.config import Kafka
 )
 def test_the_missing_right_is_named(error: AuthorizationError, operation: str, said: str, remedy: str) -> None:
     """Operation, kind and name, as `kafka-acls` writes them."""
-    found = lacking("polling", error, operation)
+    found = missing_acl("polling", error, operation)
     assert found is not None
     assert found.problem == f"polling failed: this login may not {said}"
     assert found.remedy == f"grant it to kafka.sasl_username: kafka-acls --add {remedy}"
@@ -45,7 +45,7 @@ def test_the_missing_right_is_named(error: AuthorizationError, operation: str, s
 @pytest.mark.parametrize("error", [KafkaTimeoutError(), ClusterAuthorizationFailedError(), ValueError("topic")])
 def test_other_errors_are_not_taken_for_a_missing_right(error: BaseException) -> None:
     """A guess at a right would send somebody the wrong way."""
-    assert lacking("polling", error) is None
+    assert missing_acl("polling", error) is None
 
 
 def test_nobody_there_is_not_a_refusal() -> None:
