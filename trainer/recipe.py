@@ -16,7 +16,7 @@ from trainer.calibration.normal_scores import Normal, timing
 from trainer.calibration.thresholds import calibrate_threshold
 from trainer.data.history import History
 from trainer.fitting.crew import Task, fit_members
-from trainer.fitting.members import CHUNK, Member, say_of, scaling_of
+from trainer.fitting.members import CHUNK, FoldModel, outputs_of, scaling_of
 from trainer.graph import export
 from trainer.graph.decoder import export_decoder
 from trainer.graph.graph import Graph
@@ -83,8 +83,8 @@ def _train(
     held = held_out.join(blocks)
 
     # 4. Calibration: residual sizes, the scoring chain (chosen, where it is left to choose), the threshold.
-    sizes = standards(held.said, member.scaling.constant)
-    errors = held_out.standard_errors(held.said, sizes["residual"])
+    sizes = standards(held.outputs, member.scaling.constant)
+    errors = held_out.standard_errors(held.outputs, sizes["residual"])
     chain = _chain(prepared, others or [member], member.scaling, held, sizes)
     times, row_s = prepared.replay.times[held.windows], training.stride * prepared.period_s
     delays = timing(training.threshold, prepared.period_s)
@@ -94,7 +94,7 @@ def _train(
 
     # 5. Export: one ONNX graph that gives what torch gives, and golden windows to prove it elsewhere.
     columns = tuple(part.name for part in chain.scoring.parts)
-    told = Parts(member.aside.only(columns), columns, sizes) if columns else None
+    told = Parts(member.components.only(columns), columns, sizes) if columns else None
     size = torch.from_numpy(sizes["residual"].size)
     graph = Graph(member.preprocess, member.network, size, training.score, training.loss, told)
     exported = export.export_graph(graph, training.window, len(prepared.settings))
@@ -137,25 +137,29 @@ def _names(training: Training) -> tuple[PartName, ...]:
 
 
 def _chain(
-    prepared: Prepared, members: list[Member], final: Scaling, held: held_out.HeldOut, sizes: dict[PartName, Standard]
+    prepared: Prepared,
+    members: list[FoldModel],
+    final: Scaling,
+    held: held_out.HeldOut,
+    sizes: dict[PartName, Standard],
 ) -> _Chain:
     training = prepared.training
     still = drift_weights([asset.values.astype(np.float64) for asset in prepared.history.assets])
     weights = still * final.weight
     if training.score not in {"auto", "sum"}:
-        errors = held_out.standard_errors(held.said, sizes["residual"])
-        windows = held_out.window_scores(held.said, sizes["residual"].size / final.weight, training.loss)
+        errors = held_out.standard_errors(held.outputs, sizes["residual"])
+        windows = held_out.window_scores(held.outputs, sizes["residual"].size / final.weight, training.loss)
         raw = errors if training.score == "mahalanobis" else windows
         return _Chain(*held_out.calibrate_chain(held, raw, weights, training))
-    bench = Bench(Evidence(held.slots, held.fresh, held.block, standardised(held.said, sizes)), weights)
+    bench = Bench(Evidence(held.slots, held.fresh, held.block, standardised(held.outputs, sizes)), weights)
     if training.score == "sum":
         return _Chain(*bench.scoring(Sum(training.parts, training.score_alpha)))
     chosen, choice = choose(bench, training, rehearse(prepared, members, final, held, sizes))
     return _Chain(*bench.scoring(chosen), choice, said_of(choice))
 
 
-def _held_out(prepared: Prepared, member: Member, held: Ints, final: Scaling, block: int) -> held_out.HeldOut:
-    """What a member makes of windows it never saw."""
+def _held_out(prepared: Prepared, member: FoldModel, held: Ints, final: Scaling, block: int) -> held_out.HeldOut:
+    """What a model gives for windows that it never saw."""
     whole = prepared.replay
     batches = (whole.windows(held[begin : begin + CHUNK]) for begin in range(0, len(held), CHUNK))
     return held_out.HeldOut(
@@ -163,7 +167,7 @@ def _held_out(prepared: Prepared, member: Member, held: Ints, final: Scaling, bl
         slots=whole.slots[held],
         fresh=whole.fresh[held] | np.r_[True, np.diff(held) > 1],
         block=np.full(len(held), block),
-        said=say_of(member, prepared.training, final, batches),
+        outputs=outputs_of(member, prepared.training, final, batches),
     )
 
 

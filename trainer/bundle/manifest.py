@@ -81,14 +81,14 @@ def _sensor(prepared: Prepared, column: int) -> Sensor:
 
 
 def _metrics(curve: Curve, calibrated: Calibrated) -> dict[str, float]:
-    said, normal, by = calibrated.held.said, calibrated.normal, calibrated.calibration
-    squares = (said.parts["residual"] ** 2).sum()
+    outputs, normal, by = calibrated.held.outputs, calibrated.normal, calibrated.calibration
+    squares = (outputs.parts["residual"] ** 2).sum()
     figures = {
         "training_loss": curve.train[curve.best_epoch],
         "validation_loss": curve.validation[curve.best_epoch],
         "best_epoch": curve.best_epoch + 1,
         "held_out_windows": len(normal.scores),
-        "held_out_rmse": float(np.sqrt(squares / max(said.present.sum(), 1))),  # scaled units
+        "held_out_rmse": float(np.sqrt(squares / max(outputs.present.sum(), 1))),  # scaled units
         "held_out_above_threshold": float((normal.scores > by.threshold).mean()),
         "held_out_alarms": normal.alarms(by.threshold, by.lower_threshold),
         "held_out_weeks": normal.weeks,

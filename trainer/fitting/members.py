@@ -1,4 +1,4 @@
-"""A member: one fitted network, what stands aside of it, and their scaling; and what it makes of windows."""
+"""The members of an ensemble: each is a fitted network with its scaling and the components that it gives a score."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
@@ -15,7 +15,7 @@ from trainer.fitting.fit import Curve, Make, Scaled, fit, ordinary
 from trainer.graph.distance import Nearest, code_centres, code_neighbours
 from trainer.graph.graph import compare, scored_rows
 from trainer.graph.kmeans import centres
-from trainer.graph.parts import DISTANCES, LATENT, Aside, usual_values
+from trainer.graph.parts import DISTANCES, LATENT, ScoreComponents, usual_values
 from trainer.graph.preprocess import Preprocess, Scaling, fit_scaling
 from trainer.networks import build, build_forecaster
 from trainer.networks.coded import Coded, Columns
@@ -35,19 +35,19 @@ CHUNK = 8192  # windows at once, where nothing is learnt
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class FoldModel:
     """One fitted network with its own scaling."""
 
     scaling: Scaling
     preprocess: Preprocess
     network: nn.Module
-    aside: Aside
+    components: ScoreComponents
     curve: Curve
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What a member makes of windows, in the final scaling's units."""
+class FoldOutputs:
+    """What a fold's model gives for windows, in the final scaling's units."""
 
     present: Bools  # (window, sensor) of the last row
     spread: Doubles  # (window, sensor) sum over the scored rows of squared (mse) or absolute (mae) residuals
@@ -55,10 +55,12 @@ class Said:
     doubt: Doubles  # (window,) sum over the scored rows of the network's doubt
     parts: dict[PartName, Doubles]  # (window, sensor) or (window, 1) each, of the last row, not yet standardised
 
-    def at(self, chosen: Ints) -> "Said":
+    def at(self, chosen: Ints) -> "FoldOutputs":
         """Of some of the windows."""
-        cells = {field.name: getattr(self, field.name)[chosen] for field in fields(Said) if field.name != "parts"}
-        return Said(**cells, parts={name: vectors[chosen] for name, vectors in self.parts.items()})
+        cells = {
+            field.name: getattr(self, field.name)[chosen] for field in fields(FoldOutputs) if field.name != "parts"
+        }
+        return FoldOutputs(**cells, parts={name: vectors[chosen] for name, vectors in self.parts.items()})
 
 
 def scaling_of(prepared: Prepared, part: splits.Part, whole: Scaling | None = None) -> Scaling:
@@ -71,7 +73,7 @@ def scaling_of(prepared: Prepared, part: splits.Part, whole: Scaling | None = No
 def fit_member(
     name: str, prepared: Prepared, part: splits.Part, whole: Scaling | None, say: Progressing,
     names: tuple[PartName, ...] = ("residual",),
-) -> Member:  # fmt: skip
+) -> FoldModel:  # fmt: skip
     """Scales and fits on `part.rest`, stops early on `part.held`. whole: the model's scaling, for a fold.
 
     names: the parts that the score may be a sum of.
@@ -101,7 +103,7 @@ def fit_member(
     if "forecast" in names:
         forecaster, _ = learn(f"{name}, forecaster", build_forecaster, data.ahead(), validation.ahead())
     nearest = _nearest(names, network, data, training.seed)
-    return Member(scaling, preprocess, network, Aside(names, preprocess, forecaster, nearest), curve)
+    return FoldModel(scaling, preprocess, network, ScoreComponents(names, preprocess, forecaster, nearest), curve)
 
 
 def _nearest(names: tuple[PartName, ...], network: nn.Module, data: Scaled, seed: int) -> dict[PartName, nn.Module]:
@@ -132,31 +134,30 @@ def scaled(preprocess: Preprocess, windows: Floats) -> Scaled:
     return Scaled(values, preprocess.shown(values), torch.cat([present for _, present in parts]), preprocess.hidden())
 
 
-def say_of(member: Member, training: Training, final: Scaling, batches: Iterable[Floats]) -> Said:
-    """What a member makes of windows, given in batches (batch, window, sensor), engineering units."""
-    said = [_say(member, training, final, windows) for windows in batches]
-    return joined(said)
+def outputs_of(member: FoldModel, training: Training, final: Scaling, batches: Iterable[Floats]) -> FoldOutputs:
+    """What a model gives for windows, which come in batches (batch, window, sensor), engineering units."""
+    return joined([_outputs(member, training, final, windows) for windows in batches])
 
 
-def joined(said: list[Said]) -> Said:
-    """What was said of some windows and of others, one after the other."""
-    names = [field.name for field in fields(Said) if field.name != "parts"]
-    return Said(
-        **{name: np.concatenate([getattr(one, name) for one in said]) for name in names},
-        parts={name: np.concatenate([one.parts[name] for one in said]) for name in said[0].parts},
+def joined(outputs: list[FoldOutputs]) -> FoldOutputs:
+    """The outputs of several batches as one, in their order."""
+    names = [field.name for field in fields(FoldOutputs) if field.name != "parts"]
+    return FoldOutputs(
+        **{name: np.concatenate([getattr(one, name) for one in outputs]) for name in names},
+        parts={name: np.concatenate([one.parts[name] for one in outputs]) for name in outputs[0].parts},
     )
 
 
 @torch.no_grad()
-def _say(member: Member, training: Training, final: Scaling, windows: Floats) -> Said:
+def _outputs(member: FoldModel, training: Training, final: Scaling, windows: Floats) -> FoldOutputs:
     ratio = member.scaling.scale / final.scale
     given = torch.from_numpy(windows)
     found = compare(member.preprocess, member.network, given, scored_rows(training.score))
     wrong = found.residual.numpy() * ratio
     sizes = wrong**2 if squares(training.loss) else np.abs(wrong)
     doubt = np.zeros(len(wrong)) if found.doubt is None else found.doubt.sum(dim=(1, 2)).double().numpy()
-    raw = zip(member.aside.names, member.aside(found), strict=True)
-    return Said(
+    raw = zip(member.components.names, member.components(found), strict=True)
+    return FoldOutputs(
         present=found.present[:, -1].numpy(),
         spread=sizes.sum(axis=1),
         count=found.present.sum(dim=(1, 2)).numpy(),
@@ -166,7 +167,7 @@ def _say(member: Member, training: Training, final: Scaling, windows: Floats) ->
 
 
 def _in_units(name: PartName, vectors: Doubles, windows: Tensor, final: Scaling, ratio: Doubles) -> Doubles:
-    """A part's raw vector, of a member's own scaling, as the final scaling would have it."""
+    """A component's raw vector, of a model's own scaling, as the final scaling would have it."""
     if name == "values":  # nothing of them is learnt but the scaling
         preprocess = Preprocess(final)
         return usual_values(preprocess, preprocess(windows)[0]).double().numpy()

@@ -44,7 +44,7 @@ class Standard:
     size: Doubles
 
 
-class Aside(nn.Module):
+class ScoreComponents(nn.Module):
     """The parts of a score in their raw form. Fitted beside a network, and exported as far as they are chosen.
 
     nearest: what measures the distances among the parts, by name.
@@ -63,12 +63,12 @@ class Aside(nn.Module):
         self.forecaster = forecaster
         self.nearest = nn.ModuleDict({name: nearest[name] for name in names if name in DISTANCES})
 
-    def only(self, names: tuple[PartName, ...]) -> "Aside":
+    def only(self, names: tuple[PartName, ...]) -> "ScoreComponents":
         """The same without what these parts do not need: onnxruntime runs every node, whatever is asked for."""
         forecaster = self.forecaster if "forecast" in names else None
         kept = tuple(dict.fromkeys(names))
         nearest = {name: self.nearest[name] for name in kept if name in DISTANCES}
-        return Aside(kept, self.preprocess, forecaster, nearest)
+        return ScoreComponents(kept, self.preprocess, forecaster, nearest)
 
     def forward(self, found: Compared) -> list[Tensor]:
         """(batch, sensor) scaled units, or (batch, 1), of each part; what is missing counts as it was filled."""
@@ -102,9 +102,11 @@ class Parts(nn.Module):
     columns: the parts in their order; one that is judged at two time scales stands there twice.
     """
 
-    def __init__(self, aside: Aside, columns: tuple[PartName, ...], standards: dict[PartName, Standard]) -> None:
+    def __init__(
+        self, components: ScoreComponents, columns: tuple[PartName, ...], standards: dict[PartName, Standard]
+    ) -> None:
         super().__init__()
-        self.aside = aside
+        self.components = components
         self._columns = columns
         for name in {*columns} & {*standards}:
             self.register_buffer(f"{name}_shift", torch.tensor(standards[name].shift, dtype=torch.float32))
@@ -112,7 +114,7 @@ class Parts(nn.Module):
 
     def forward(self, found: Compared) -> Tensor:
         """(batch, column); 0 where a sensor is missing."""
-        raw = zip(self.aside.names, self.aside(found), strict=True)
+        raw = zip(self.components.names, self.components(found), strict=True)
         told = {name: self._standard(name, vectors, found.present[:, -1]) for name, vectors in raw}
         return torch.cat([told[name] for name in self._columns], dim=1)
 

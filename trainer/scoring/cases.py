@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.manifest import PartName
-from trainer.fitting.members import Member, Said, joined, say_of
+from trainer.fitting.members import FoldModel, FoldOutputs, joined, outputs_of
 from trainer.graph.parts import Standard
 from trainer.graph.preprocess import Scaling
 from trainer.replay.prepare import Prepared
@@ -25,7 +25,7 @@ LEAST_TIMES, MOST_TIMES = 2, 6
 
 
 def rehearse(
-    prepared: Prepared, members: list[Member], final: Scaling, held: HeldOut, standards: dict[PartName, Standard]
+    prepared: Prepared, members: list[FoldModel], final: Scaling, held: HeldOut, standards: dict[PartName, Standard]
 ) -> list[Spoiled]:
     """All kinds of anomaly in the same stretches. members: by held-out block, or one for all."""
     values = np.concatenate([asset.values for asset in prepared.history.assets])
@@ -39,8 +39,8 @@ def rehearse(
             rng = np.random.default_rng([prepared.training.seed, time, number])
             made = [_windows(prepared, values, held.windows[stretch], kind, usual, rng) for stretch in stretches]
             marks = np.concatenate([one for _, one in made])
-            said = _say(prepared, members, final, held, stretches, [windows for windows, _ in made])
-            cases.append(Spoiled(kind, _evidence(held, stretches, standardised(said, standards)), marks))
+            outputs = _outputs(prepared, members, final, held, stretches, [windows for windows, _ in made])
+            cases.append(Spoiled(kind, _evidence(held, stretches, standardised(outputs, standards)), marks))
     return cases
 
 
@@ -64,16 +64,16 @@ def _windows(
     return spoiled[(lasts - begin)[:, None] + np.arange(-before, 1)], marks[lasts - begin]
 
 
-def _say(
-    prepared: Prepared, members: list[Member], final: Scaling, held: HeldOut, stretches: list[Ints],
+def _outputs(
+    prepared: Prepared, members: list[FoldModel], final: Scaling, held: HeldOut, stretches: list[Ints],
     windows: list[Floats],
-) -> Said:  # fmt: skip
-    """Each stretch by the member that was not fitted on it."""
-    said = []
+) -> FoldOutputs:  # fmt: skip
+    """Each stretch by the model that was not fitted on it."""
+    outputs = []
     for stretch, batch in zip(stretches, windows, strict=True):
         member = members[int(held.block[stretch[0]])] if len(members) > 1 else members[0]
-        said.append(say_of(member, prepared.training, final, [batch]))
-    return joined(said)
+        outputs.append(outputs_of(member, prepared.training, final, [batch]))
+    return joined(outputs)
 
 
 def _evidence(held: HeldOut, stretches: list[Ints], vectors: dict[PartName, Floats]) -> Evidence:

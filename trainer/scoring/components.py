@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from detector.core.scoring import Chain
 from schemas.manifest import Part, PartName, Scoring
-from trainer.fitting.members import Said
+from trainer.fitting.members import FoldOutputs
 from trainer.graph.parts import DISTANCES, ERROR_LIMIT, Standard
 from trainer.networks.interface import LEAST_SD
 from trainer.scoring.covariance import shrunk_covariance
@@ -85,27 +85,27 @@ def advance(scoring: Scoring, slots: Ints, raw: Floats, fresh: Bools) -> tuple[D
     return chain.advance(slots, raw, fresh)
 
 
-def standards(said: Said, constant: Bools) -> dict[PartName, Standard]:
+def standards(outputs: FoldOutputs, constant: Bools) -> dict[PartName, Standard]:
     """What each part's vector is measured by: residuals by their typical size, values also by their mean."""
-    count = np.maximum(said.present.sum(axis=0), 1)
+    count = np.maximum(outputs.present.sum(axis=0), 1)
     found: dict[PartName, Standard] = {}
-    for name, raw in said.parts.items():
+    for name, raw in outputs.parts.items():
         if name in DISTANCES:
             continue
-        vectors = np.where(said.present, raw, 0.0)
+        vectors = np.where(outputs.present, raw, 0.0)
         shift = vectors.sum(axis=0) / count if name == "values" else np.zeros(len(count))
-        size = np.sqrt((np.where(said.present, vectors - shift, 0.0) ** 2).sum(axis=0) / count)
+        size = np.sqrt((np.where(outputs.present, vectors - shift, 0.0) ** 2).sum(axis=0) / count)
         # Of a constant sensor no spread is known: its error stays in engineering units.
         found[name] = Standard(shift, np.asarray(np.where(constant, 1.0, np.maximum(size, LEAST_SD))))
     return found
 
 
-def standardised(said: Said, by: dict[PartName, Standard]) -> dict[PartName, Floats]:
+def standardised(outputs: FoldOutputs, by: dict[PartName, Standard]) -> dict[PartName, Floats]:
     """What the graph's `parts` would be, part by part."""
     vectors = {}
-    for name, raw in said.parts.items():
+    for name, raw in outputs.parts.items():
         if name in by:
-            scaled = np.where(said.present, (raw - by[name].shift) / by[name].size, 0.0)
+            scaled = np.where(outputs.present, (raw - by[name].shift) / by[name].size, 0.0)
             vectors[name] = np.asarray(np.clip(scaled, -ERROR_LIMIT, ERROR_LIMIT), np.float32)
         else:
             vectors[name] = np.asarray(raw, np.float32)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from schemas.manifest import Scoring
 from schemas.training import Training
-from trainer.fitting.members import Said, joined
+from trainer.fitting.members import FoldOutputs, joined
 from trainer.graph.parts import ERROR_LIMIT, Standard
 from trainer.networks.losses import squares
 from trainer.scoring.components import advance, joint, short
@@ -32,28 +32,28 @@ class HeldOut:
     slots: Ints  # (window,)
     fresh: Bools  # (window,) memory is empty before it
     block: Ints  # (window,) held-out block
-    said: Said  # what the network and what stands aside of it make of them
+    outputs: FoldOutputs  # of the network that never saw these windows
 
 
 def join(blocks: list[HeldOut]) -> HeldOut:
     """The blocks of all folds, in the replay's own order; a single block is cut into two halves in time."""
     order = np.argsort(np.concatenate([block.windows for block in blocks]), kind="stable")
-    names = [field.name for field in fields(HeldOut) if field.name != "said"]
+    names = [field.name for field in fields(HeldOut) if field.name != "outputs"]
     cells = {name: np.concatenate([getattr(block, name) for block in blocks])[order] for name in names}
-    held = HeldOut(**cells, said=joined([block.said for block in blocks]).at(order))
+    held = HeldOut(**cells, outputs=joined([block.outputs for block in blocks]).at(order))
     return held if len(blocks) > 1 else replace(held, block=_halves(held.slots))
 
 
-def standard_errors(said: Said, by: Standard) -> Floats:
+def standard_errors(outputs: FoldOutputs, by: Standard) -> Floats:
     """What the graph's `sensor_error` would be, (window, sensor)."""
-    return np.asarray(np.clip(said.parts["residual"] / by.size, -ERROR_LIMIT, ERROR_LIMIT), np.float32)
+    return np.asarray(np.clip(outputs.parts["residual"] / by.size, -ERROR_LIMIT, ERROR_LIMIT), np.float32)
 
 
-def window_scores(said: Said, sizes: Doubles, loss: str) -> Floats:
+def window_scores(outputs: FoldOutputs, sizes: Doubles, loss: str) -> Floats:
     """What the graph's `score` would be, (window, 1). sizes: (sensor,) that residuals are divided by."""
     unit = sizes**2 if squares(loss) else sizes
-    total = (said.spread / unit).sum(axis=1) + said.doubt
-    return np.asarray(total / np.maximum(said.count, 1), np.float32)[:, None]
+    total = (outputs.spread / unit).sum(axis=1) + outputs.doubt
+    return np.asarray(total / np.maximum(outputs.count, 1), np.float32)[:, None]
 
 
 def calibrate_chain(held: HeldOut, raw: Floats, weights: Doubles, training: Training) -> tuple[Scoring, Doubles]:

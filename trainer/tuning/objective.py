@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from schemas.training import Training
 from trainer.data.history import History
 from trainer.fitting.fit import loss_over
-from trainer.fitting.members import Member, fit_member, scaled
+from trainer.fitting.members import FoldModel, fit_member, scaled
 from trainer.graph.graph import compare
 from trainer.metrics.rows import area_under_roc
 from trainer.parallel.progress import Silent
@@ -75,7 +75,7 @@ def _judge_fold(prepared: Prepared, part: splits.Part, number: int) -> Judged:
 
 
 @torch.no_grad()
-def _residuals(member: Member, windows: Floats) -> Floats:
+def _residuals(member: FoldModel, windows: Floats) -> Floats:
     """Of the last row, (window, sensor), scaled units."""
     found = compare(member.preprocess, member.network, torch.from_numpy(windows), slice(-1, None))
     return np.asarray(found.residual[:, -1].numpy())

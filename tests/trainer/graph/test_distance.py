@@ -24,7 +24,7 @@ from tests.support.made_history import (
 from tests.trainer.test_recipe import final_scores, windows_of
 from trainer.data.history import AssetHistory, History
 from trainer.graph.distance import MOST_CODES, NEIGHBOURS, Nearest, code_centres, code_neighbours
-from trainer.graph.parts import LATENT, Aside
+from trainer.graph.parts import LATENT, ScoreComponents
 from trainer.graph.preprocess import Preprocess, fit_scaling
 from trainer.networks import FAMILIES
 from trainer.recipe import train
@@ -159,11 +159,13 @@ def test_only_the_chosen_parts_are_kept_for_the_graph() -> None:
     history = prepare(made_history(400, 1), Training(window=1))
     windows = history.replay.windows(np.arange(len(history.replay)))
     preprocess = Preprocess(fit_scaling(windows, history.training, history.settings))
-    aside = Aside(("values", "distance", "latent_neighbours", "latent_centres"), preprocess, None, nearest)
-    assert {*aside.nearest} == {*nearest}
-    assert {*aside.only(("latent_neighbours", "values", "latent_neighbours")).nearest} == {"latent_neighbours"}
-    assert {*aside.only(("latent_centres", "distance")).nearest} == {"latent_centres", "distance"}
-    assert not aside.only(("values",)).nearest
+    components = ScoreComponents(
+        ("values", "distance", "latent_neighbours", "latent_centres"), preprocess, None, nearest
+    )
+    assert {*components.nearest} == {*nearest}
+    assert {*components.only(("latent_neighbours", "values", "latent_neighbours")).nearest} == {"latent_neighbours"}
+    assert {*components.only(("latent_centres", "distance")).nearest} == {"latent_centres", "distance"}
+    assert not components.only(("values",)).nearest
 
 
 def test_auto_does_not_try_them() -> None:

@@ -8,7 +8,7 @@ import pytest
 from schemas.training import Threshold, Training
 from tests.support.made_history import normal_scores
 from trainer.calibration.thresholds import LEAST_THRESHOLD, calibrate_threshold
-from trainer.fitting.members import Said
+from trainer.fitting.members import FoldOutputs
 from trainer.scoring.covariance import drift_weights, independent_rows, shrunk_covariance
 from trainer.scoring.held_out import HeldOut, calibrate_chain, join
 
@@ -51,8 +51,8 @@ def held_out(rows: int, sensors: int) -> HeldOut:
     zeros = np.zeros((rows, sensors))
     fresh = np.arange(rows) == 0
     block = np.arange(rows) * 3 // rows
-    said = Said(zeros == 0, zeros, np.ones(rows, np.int64), np.zeros(rows), {"residual": zeros})
-    return HeldOut(np.arange(rows), np.zeros(rows, np.int64), fresh, block, said)
+    outputs = FoldOutputs(zeros == 0, zeros, np.ones(rows, np.int64), np.zeros(rows), {"residual": zeros})
+    return HeldOut(np.arange(rows), np.zeros(rows, np.int64), fresh, block, outputs)
 
 
 def test_a_block_is_judged_by_the_others() -> None:
