@@ -198,7 +198,7 @@ class Logging(Contract):
     form: Literal["auto", "json", "console"] = Field(default="auto", description="auto: console on a terminal")
 
 
-class Worker(Contract):
+class WorkerSettings(Contract):
     """The trainer worker that answers retrain requests."""
 
     history_s: float = Field(default=14 * 86400.0, gt=0, description="span of the feed a retraining looks back on")
@@ -248,7 +248,7 @@ class Settings(Contract):
     tuning: dict[str, Axis] = Field(
         default_factory=dict, description="key of a training, dotted -> where `tune` looks; none: its own choice"
     )
-    worker: Worker = Worker()
+    worker: WorkerSettings = WorkerSettings()
     trust: Trust = Trust()
 
     @model_validator(mode="after")

@@ -95,7 +95,7 @@ def _session(manifest: Manifest, graph: bytes) -> onnxruntime.InferenceSession:
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", NO_FOLDER)
-    options.log_severity_level = 4  # its errors are raised as well; a second voice on standard error is noise
+    options.log_severity_level = 4  # its errors are raised as well; saying them twice on standard error is noise
     try:
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises bare RuntimeErrors and its own types for a bad graph

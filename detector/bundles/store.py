@@ -145,7 +145,7 @@ class Store:
         return signing.signer_of(self.trust.public_keys, manifest, signature)
 
     def signature(self, model: str, version: str) -> str:
-        """What a person is told of a version's signature: the trusted key's fingerprint, or the word for its lack."""
+        """A version's signature as one word: the trusted key's fingerprint, none, unchecked or untrusted."""
         if not self.signed(model, version):
             return "none"
         if not self.trust.public_keys:
@@ -153,7 +153,7 @@ class Store:
         return self.signer(model, version, self.read(model, version, MANIFEST)) or "untrusted"
 
     def signed(self, model: str, version: str) -> bool:
-        """Whether there is a signature, whosoever it is."""
+        """Whether there is a signature, by whatever key."""
         return bool(self._fs.exists(self._path(model, version, SIGNATURE)))
 
     def demand_signature(self, model: str, version: str, manifest: bytes) -> None:
@@ -170,7 +170,7 @@ class Store:
         )
 
     def sign(self, model: str, version: str, manifest_sha256: str) -> None:
-        """Signs a version that is there, in place of an older signature; the hash is that of the judged manifest."""
+        """Signs a version that is there, in place of an older signature. manifest_sha256: of the checked manifest."""
         manifest = self.read(model, version, MANIFEST)
         if hashlib.sha256(manifest).hexdigest() != manifest_sha256:
             raise BundleError(f"the manifest of {model} {version} has changed just now", "see who writes to the store")

@@ -9,7 +9,7 @@ import typer
 
 from detector.commands.options import ConfigOption, JsonOption
 from detector.config import load_settings
-from detector.daemon.preflight import Finding, Status, findings
+from detector.daemon.preflight import CheckResult, Status, run_checks
 
 
 def check(
@@ -24,24 +24,24 @@ def check(
     """
     settings = load_settings(config)
     source = str(config) if config else "the defaults and the environment"
-    found = [Finding(Status.OK, "configuration", f"{source}: every key is known and valid")]
+    found = [CheckResult(Status.OK, "configuration", f"{source}: every key is known and valid")]
     if not as_json:
         typer.echo(_line(found[0]))
-    for finding in findings(settings, wait_s):
-        found.append(finding)
+    for result in run_checks(settings, wait_s):
+        found.append(result)
         if not as_json:
-            typer.echo(_line(finding))
-    failed = sum(finding.status is Status.FAIL for finding in found)
+            typer.echo(_line(result))
+    failed = sum(result.status is Status.FAIL for result in found)
     if as_json:
-        typer.echo(json.dumps([asdict(finding) for finding in found], indent=1))
+        typer.echo(json.dumps([asdict(result) for result in found], indent=1))
     else:
         typer.echo(_ending(failed, config))
     raise typer.Exit(1 if failed else 0)
 
 
-def _line(finding: Finding) -> str:
-    remedy = f" -> {finding.remedy}" if finding.remedy else ""
-    return f"{finding.status:<4}  {finding.subject}: {finding.message}{remedy}"
+def _line(result: CheckResult) -> str:
+    remedy = f" -> {result.remedy}" if result.remedy else ""
+    return f"{result.status:<4}  {result.subject}: {result.message}{remedy}"
 
 
 def _ending(failed: int, config: Path | None) -> str:

@@ -153,8 +153,8 @@ def _use(settings: Settings, store: Store, model: str, pointer: Pointer, *, anno
         typer.echo(json.dumps({"model": model, **pointer.model_dump(mode="json"), "announced": announce}))
         return
     typer.echo(f"{model} is at {version} (before: {pointer.previous or 'nothing'})")
-    told = f"daemons that follow {settings.topics.control} take it up now" if announce else "restart the daemons"
-    typer.echo(f"next: {told}; to undo: watchkeeper models rollback {model}")
+    effect = f"daemons that follow {settings.topics.control} take it up now" if announce else "restart the daemons"
+    typer.echo(f"next: {effect}; to undo: watchkeeper models rollback {model}")
 
 
 def _announce(settings: Settings, store: Store, model: str, version: str) -> None:

@@ -3,7 +3,7 @@
 from detector.commands.options import ConfigOption
 from detector.config import load_settings
 from detector.daemon.lifecycle import run_daemon
-from detector.daemon.logs import configure_logs, say
+from detector.daemon.logs import configure_logs, write_line
 
 
 def run(config: ConfigOption = None) -> None:
@@ -23,5 +23,5 @@ def run(config: ConfigOption = None) -> None:
         where = f"{settings.files.directory / settings.topics.input}.jsonl"
     else:
         where = f"topic {settings.topics.input} at {settings.kafka.bootstrap_servers}"
-    say(f"watching {where}; alerts go to {settings.topics.alerts}; stop with Ctrl-C")
+    write_line(f"watching {where}; alerts go to {settings.topics.alerts}; stop with Ctrl-C")
     run_daemon(settings, config)

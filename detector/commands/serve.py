@@ -8,7 +8,7 @@ import typer
 from detector.commands.chosen import watched_model
 from detector.commands.options import ConfigOption
 from detector.config import load_settings
-from detector.daemon.logs import configure_logs, say
+from detector.daemon.logs import configure_logs, write_line
 from detector.errors import WatchkeeperError
 
 _INSTALL = 'pip install "watchkeeper[serve]"'
@@ -29,13 +29,13 @@ def serve(
     """
     if find_spec("starlette") is None or find_spec("uvicorn") is None:
         raise WatchkeeperError("'watchkeeper serve' needs its extra", f"run: {_INSTALL}")
-    from detector.serving.served import load_served
+    from detector.serving.served_bundle import load_served_bundle
     from detector.serving.server import listen, run_server
 
     settings = load_settings(config)
     configure_logs(settings.logging)
     with listen(settings.serve) as listening:
-        served = load_served(settings, watched_model(settings, model), version)
+        served = load_served_bundle(settings, watched_model(settings, model), version)
         host, port = listening.getsockname()[:2]
-        say(f"serving {served.scorer.manifest.model} {served.version} on http://{host}:{port}; stop with Ctrl-C")
+        write_line(f"serving {served.scorer.manifest.model} {served.version} on http://{host}:{port}; stop with Ctrl-C")
         run_server(served, listening)

@@ -18,7 +18,7 @@ from schemas.config import Settings
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TopicRow:
     """One topic of the answer."""
 
     stream: Stream
@@ -56,7 +56,7 @@ def topics(
 
 def _look_and_create(
     settings: Settings, create: bool, partitions: int | None, replication: int, wait_s: float
-) -> list[Row]:
+) -> list[TopicRow]:
     with Admin(settings.kafka, wait_s) as admin:
         orders = plan(settings, {})
         found = admin.describe(order.name for order in orders.values())
@@ -67,13 +67,15 @@ def _look_and_create(
     return [_row(stream, order, found, settings, create) for stream, order in orders.items()]
 
 
-def _row(stream: Stream, order: TopicOrder, found: Mapping[str, TopicFacts], settings: Settings, create: bool) -> Row:
+def _row(
+    stream: Stream, order: TopicOrder, found: Mapping[str, TopicFacts], settings: Settings, create: bool
+) -> TopicRow:
     facts = found.get(order.name)
     wrong = mismatches(stream, facts, found, settings) if facts else []
-    return Row(stream, order, facts, wrong, created=create and facts is None)
+    return TopicRow(stream, order, facts, wrong, created=create and facts is None)
 
 
-def _table(rows: list[Row], config: Path | None) -> str:
+def _table(rows: list[TopicRow], config: Path | None) -> str:
     lines = [_line(row) for row in rows]
     lines += [
         f"{row.order.name}: {mismatch.problem} -> {mismatch.remedy}" for row in rows for mismatch in row.mismatches
@@ -87,21 +89,21 @@ def _table(rows: list[Row], config: Path | None) -> str:
     return "\n".join(lines)
 
 
-def _line(row: Row) -> str:
+def _line(row: TopicRow) -> str:
     state = "created" if row.created else "missing" if row.facts is None else "exists"
     shown = row.order.partitions if row.facts is None else row.facts.partitions
     wanted = " ".join(f"{key}={value}" for key, value in _shown_settings(row).items())
     return f"{state:<8} {row.stream:<13} {row.order.name:<28} partitions={shown} {wanted}".rstrip()
 
 
-def _shown_settings(row: Row) -> dict[str, str]:
+def _shown_settings(row: TopicRow) -> dict[str, str]:
     """The settings that matter, as they are or as they would be."""
     if row.facts is None:
         return dict(row.order.settings)
     return {key: row.facts.settings[key] for key in row.order.settings if key in row.facts.settings}
 
 
-def _plain(row: Row) -> dict[str, Any]:
+def _plain(row: TopicRow) -> dict[str, Any]:
     return {
         "role": row.stream,
         "name": row.order.name,

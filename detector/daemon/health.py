@@ -17,7 +17,7 @@ STALLED_AFTER_S = 60.0  # a tick that takes longer is no longer alive
 
 @dataclass(slots=True)
 class Health:
-    """What the loop says of itself; written by the loop, read by HTTP."""
+    """How the loop is doing; the loop writes it, HTTP reads it."""
 
     models: dict[str, str] = field(default_factory=dict)  # model -> version
     partitions: int = 0
@@ -32,7 +32,7 @@ class Health:
 
     @property
     def ready(self) -> bool:
-        """Models are loaded, there are partitions to read, and what is found can be told."""
+        """Models are loaded, partitions are assigned, deliveries are confirmed, and no stop was asked for."""
         return bool(self.models) and self.partitions > 0 and not self.stopping and not self.interrupted
 
 

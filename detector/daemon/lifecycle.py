@@ -1,4 +1,4 @@
-"""The life of the daemon: start, run until a signal, drain within a budget, say how it ended.
+"""The life of the daemon: start, run until a signal, drain within a budget, report how it ended.
 
 Signal handlers only set flags. The first SIGTERM or SIGINT drains: the tick in hand is finished, the state is
 committed, the group is left. A second one exits at once. SIGHUP reloads the configuration between ticks.

@@ -11,7 +11,7 @@ import structlog
 from schemas.config import Logging
 
 
-class _Voice:
+class _StandardError:
     """Standard error, past every buffer. A log that nobody can write is no reason to stop watching."""
 
     def write(self, text: str) -> None:
@@ -23,9 +23,9 @@ class _Voice:
         """Nothing waits."""
 
 
-def say(line: str) -> None:
+def write_line(line: str) -> None:
     """A line for a person on standard error, where there is one."""
-    _Voice().write(f"{line}\n")
+    _StandardError().write(f"{line}\n")
 
 
 def configure_logs(settings: Logging) -> None:
@@ -42,9 +42,9 @@ def configure_logs(settings: Logging) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(settings.level.upper())),
-        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _Voice())),
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _StandardError())),
         cache_logger_on_first_use=False,
     )
-    # The broker client repeats itself while a broker is away; what matters is said by our own lines.
-    logging.basicConfig(level=logging.ERROR, stream=_Voice(), format="%(message)s", force=True)
+    # The broker client repeats itself while a broker is away; our own lines report what matters.
+    logging.basicConfig(level=logging.ERROR, stream=_StandardError(), format="%(message)s", force=True)
     logging.getLogger("kafka").setLevel(logging.CRITICAL)

@@ -29,7 +29,7 @@ _ALERT_WAIT_S = (
 
 
 @dataclass(slots=True)
-class _Tally:
+class _TickTotals:
     """What happened since the last canonical log line."""
 
     ticks: int = 0
@@ -73,7 +73,7 @@ class Loop:
         self._pause_s = 0.0  # what the last interruption waited; longer each time, until a commit succeeds
         self._checkpoint_at = time.monotonic() + settings.limits.checkpoint_s
         self._recent: deque[tuple[int, int]] = deque()  # records and dead letters of recent polls
-        self._tally, self._log_at = _Tally(), time.monotonic() + _LOG_EVERY_S
+        self._tally, self._log_at = _TickTotals(), time.monotonic() + _LOG_EVERY_S
         self._tell_models()
 
     def tick(self) -> bool:
@@ -227,7 +227,7 @@ class Loop:
     def _tell(self, now: float, outcome: Outcome) -> None:
         """The canonical line, and the gauges that need counting."""
         self._log_at = now + _LOG_EVERY_S
-        tally, self._tally = self._tally, _Tally()
+        tally, self._tally = self._tally, _TickTotals()
         for name, lane in self.watch.lanes.items():
             self._metrics.assets.labels(name).set(len(lane.assets))
             opened = sum(incident.is_open for incident in lane.incidents.values())

@@ -22,7 +22,7 @@ class Metrics:
         self.reloads = counter("config_reloads", "Configuration reloads", ["result"])
         self.bad_control = counter("control_refused", "Control messages that could not be read")
         self.gap_records = counter("gap_records", "Offsets that retention or corruption took before they were read")
-        self.interruptions = counter("interruptions", "Deliveries, commits or polls that failed for now")
+        self.interruptions = counter("interruptions", "Deliveries, commits or polls that failed and are tried again")
         self.recoveries = counter("recoveries", "Times that work began again at the last checkpoint")
         self.commits = counter("commits", "Checkpoints committed")
         self.assets = gauge("assets_watched", "Assets with state", ["model"])
@@ -30,7 +30,7 @@ class Metrics:
         self.partitions = gauge("partitions_assigned", "Partitions this member reads")
         self.model = gauge("model_info", "1 for the version in use", ["model", "version"])
         self.newest = gauge("event_time_newest_seconds", "Newest event time seen, seconds since 1970")
-        self.unwatched = gauge("assets_unwatched", "Assets seen that no rule names (at most 1000 are told apart)")
+        self.unwatched = gauge("assets_unwatched", "Assets seen that no rule names (counted up to 1000)")
         self.tick = Histogram(
             "watchkeeper_tick_seconds",
             "Time from a poll's return to the end of its tick: outputs handed over, state committed when due",

@@ -19,34 +19,38 @@ from detector.errors import one_line
 from detector.serving import bodies
 from detector.serving.openapi import document
 from detector.serving.operations import OPERATIONS
-from detector.serving.served import Refused, Served
+from detector.serving.served_bundle import RequestRejected, ServedBundle
 
 JSON = "application/json"
 PROBLEM = "application/problem+json"
 _LONGEST = 300  # signs of a detail; it may hold a client's words
 
 
-def make_app(served: Served, version: str) -> Starlette:
+def make_app(served: ServedBundle, version: str) -> Starlette:
     """The application. version: watchkeeper's own, for the document."""
     described = msgspec.json.encode(document(served, version))
     facts = served.facts().model_dump_json().encode()
-    health = bodies.Health(model=served.scorer.manifest.model, model_version=served.version).model_dump_json().encode()
-    door = Door(served)
-    routes = [Route(name, door.answers(served, name), methods=["POST"]) for name in OPERATIONS]
+    health = (
+        bodies.HealthResponse(model=served.scorer.manifest.model, model_version=served.version)
+        .model_dump_json()
+        .encode()
+    )
+    limits = RequestLimits(served)
+    routes = [Route(name, limits.endpoint(served, name), methods=["POST"]) for name in OPERATIONS]
     for path, body in (("/openapi.json", described), ("/health", health), ("/model", facts)):
         routes.append(Route(path, _fixed(body), methods=["GET"]))
     handlers: Any = {HTTPException: _on_http, Exception: _on_bug}
     return Starlette(routes=routes, exception_handlers=handlers)
 
 
-class Door:
-    """Lets in so many requests at once, of so many bytes, and waits so long for them."""
+class RequestLimits:
+    """Holds requests to the section `serve`: how many at once, how many bytes each, how long a body may take."""
 
-    def __init__(self, served: Served) -> None:
+    def __init__(self, served: ServedBundle) -> None:
         self._limits = served.settings.serve
         self._busy = 0
 
-    def answers(self, served: Served, path: str) -> Callable[[Request], Any]:
+    def endpoint(self, served: ServedBundle, path: str) -> Callable[[Request], Any]:
         """The endpoint of one operation."""
         operation = OPERATIONS[path]
         model = operation.request(served.requests)
@@ -55,21 +59,21 @@ class Door:
             request = _checked(model, body)
             return msgspec.json.encode({"model_version": served.version, **operation.run(served, request)})
 
-        async def endpoint(request: Request) -> Response:
+        async def answer(request: Request) -> Response:
             if self._busy >= self._limits.max_requests:
                 raise HTTPException(
-                    503, "as many requests as serve.max_requests are being worked on", {"Retry-After": "1"}
+                    503, "serve.max_requests requests are being worked on already", {"Retry-After": "1"}
                 )
             self._busy += 1
             try:
                 body = await self._body(request)
                 return Response(await run_in_threadpool(work, body), media_type=JSON)
-            except Refused as error:
+            except RequestRejected as error:
                 raise HTTPException(error.status, error.detail) from None
             finally:
                 self._busy -= 1
 
-        return endpoint
+        return answer
 
     async def _body(self, request: Request) -> bytes:
         """The body, read no further than it may be long."""
@@ -92,16 +96,16 @@ class Door:
 
 
 def _checked(model: type[BaseModel], body: bytes) -> Any:
-    """The request, or Refused with the first fault; what was sent is never repeated."""
+    """The request. Raises RequestRejected with the first fault; what was sent is never repeated."""
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
         fault = error.errors(include_url=False, include_input=False, include_context=False)[0]
         if fault["type"] == "json_invalid":
-            raise Refused(400, "the body is not JSON") from None
+            raise RequestRejected(400, "the body is not JSON") from None
         tags = 1 if issubclass(model, RootModel) else 0  # which of the forms it was taken for
         place = ".".join(str(part) for part in fault["loc"][tags:]) or "the body"
-        raise Refused(422, f"{place}: {fault['msg']}") from None
+        raise RequestRejected(422, f"{place}: {fault['msg']}") from None
 
 
 def _fixed(body: bytes) -> Callable[[Request], Any]:
@@ -113,16 +117,16 @@ def _fixed(body: bytes) -> Callable[[Request], Any]:
 
 async def _on_http(_request: Request, error: HTTPException) -> Response:
     if error.detail == HTTPStatus(error.status_code).phrase:  # the router's own
-        error.detail = "there is nothing of that kind; /openapi.json says what there is"
+        error.detail = "there is no such path; /openapi.json lists them"
     return _problem(error.status_code, error.detail, dict(error.headers or {}))
 
 
 async def _on_bug(request: Request, error: Exception) -> Response:
-    """Ours to repair; the client is told no more than that."""
+    """A bug of ours: the log says what, the client learns only that."""
     structlog.get_logger().error("request failed", path=request.url.path, reason=type(error).__name__)
     return _problem(500, "the server could not answer; its log says more", {})
 
 
 def _problem(status: int, detail: str, headers: dict[str, str]) -> Response:
-    told = bodies.Problem(title=HTTPStatus(status).phrase, status=status, detail=one_line(detail)[:_LONGEST])
-    return Response(told.model_dump_json(), status, headers, PROBLEM)
+    problem = bodies.Problem(title=HTTPStatus(status).phrase, status=status, detail=one_line(detail)[:_LONGEST])
+    return Response(problem.model_dump_json(), status, headers, PROBLEM)

@@ -29,7 +29,7 @@ class Problem(Contract):
     detail: str = Field(description="one line: what is wrong with which part of the request")
 
 
-class Health(Contract):
+class HealthResponse(Contract):
     """The process answers."""
 
     status: str = "ok"
@@ -68,21 +68,21 @@ class ModelFacts(Contract):
     limits: LimitFacts
 
 
-class Encoded(Contract):
+class EncodeResponse(Contract):
     """Codes, one a window."""
 
     model_version: str
     codes: list[list[float]]
 
 
-class Decoded(Contract):
+class DecodeResponse(Contract):
     """Windows in engineering units, one a code."""
 
     model_version: str
     windows: list[list[list[float]]]
 
 
-class Reconstructed(Contract):
+class ReconstructResponse(Contract):
     """What the model expected instead, in engineering units, one a window."""
 
     model_version: str

@@ -8,19 +8,19 @@ from pydantic.json_schema import models_json_schema
 
 from detector.serving import bodies
 from detector.serving.operations import OPERATIONS, Operation
-from detector.serving.served import Served
+from detector.serving.served_bundle import ServedBundle
 
 Document = dict[str, Any]
 
 _REFERENCE = "#/components/schemas/{model}"
 _FAULTS = (400, 408, 409, 413, 415, 422, 503)
 _READ: dict[str, tuple[str, type[BaseModel]]] = {
-    "/health": ("Whether the server answers", bodies.Health),
+    "/health": ("Whether the server answers", bodies.HealthResponse),
     "/model": ("What is served, and within which limits", bodies.ModelFacts),
 }
 
 
-def document(served: Served, version: str) -> Document:
+def document(served: ServedBundle, version: str) -> Document:
     """The document. version: watchkeeper's own."""
     manifest = served.scorer.manifest
     paths: Document = {path: {"post": _post(path, operation, served)} for path, operation in OPERATIONS.items()}
@@ -38,7 +38,7 @@ def document(served: Served, version: str) -> Document:
     }
 
 
-def _post(path: str, operation: Operation, served: Served) -> Document:
+def _post(path: str, operation: Operation, served: ServedBundle) -> Document:
     return {
         "operationId": _identifier(path),
         "summary": operation.summary,
@@ -68,7 +68,7 @@ def _identifier(path: str) -> str:
     return path.strip("/").replace("/", "_")
 
 
-def _schemas(served: Served) -> Document:
+def _schemas(served: ServedBundle) -> Document:
     models: list[type[BaseModel]] = [operation.request(served.requests) for operation in OPERATIONS.values()]
     models += [operation.answer for operation in OPERATIONS.values()]
     models += [model for _, model in _READ.values()]

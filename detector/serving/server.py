@@ -10,12 +10,12 @@ import uvicorn
 
 from detector.errors import ConfigError
 from detector.serving.app import make_app
-from detector.serving.served import Served
+from detector.serving.served_bundle import ServedBundle
 from schemas.config import Serve
 
 
 def listen(settings: Serve) -> socket.socket:
-    """The listening socket; taken before the bundle is loaded, so that a taken port is said at once."""
+    """The listening socket; taken before the bundle is loaded, so that a taken port is reported at once."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
         return socket.create_server((settings.host, settings.port), family=family)
@@ -26,7 +26,7 @@ def listen(settings: Serve) -> socket.socket:
         ) from None
 
 
-def run_server(served: Served, listening: socket.socket) -> None:
+def run_server(served: ServedBundle, listening: socket.socket) -> None:
     """Blocks until SIGTERM or SIGINT; requests in hand get limits.drain_s to end."""
     log = structlog.get_logger()
     config = uvicorn.Config(
@@ -35,7 +35,7 @@ def run_server(served: Served, listening: socket.socket) -> None:
         log_config=None, access_log=False, server_header=False, proxy_headers=False,
         timeout_graceful_shutdown=max(1, round(served.settings.limits.drain_s)),
     )  # fmt: skip
-    logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # what matters is said by our own lines
+    logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # our own lines report what matters
     # uvicorn raises a caught signal once more when it has ended: an order to stop that was followed is no failure.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)

@@ -64,7 +64,7 @@ def test_a_sound_installation_passes_and_names_the_next_step(config: Path) -> No
 
 
 def test_json_gives_the_same_findings_for_machines(config: Path) -> None:
-    """One object a finding, with status, subject, message and remedy."""
+    """One object a result, with status, subject, message and remedy."""
     found = json.loads(run("--config", config, "--json").stdout)
     assert {entry["status"] for entry in found} == {"OK"}
     assert {"configuration", "model pump", "broker"} <= {entry["subject"] for entry in found}

@@ -10,7 +10,7 @@ from detector.bundles.loading import load_bundle
 from detector.bundles.store import MODEL, Store
 from detector.commands.models import app
 from detector.config import load_settings
-from detector.daemon.preflight import Status, findings
+from detector.daemon.preflight import Status, run_checks
 from tests.support.invoke import Ran, invoke
 from tests.support.tiny_bundle import tiny
 
@@ -96,10 +96,10 @@ def test_sign_without_a_key_says_so(plain: Store, tmp_path: Path) -> None:
 
 
 def test_check_says_who_signed_and_fails_for_what_nobody_did(plain: Store, config: Path, keys: Path) -> None:
-    """The finding fails before signing and names the key afterwards."""
+    """The result fails before signing and names the key afterwards."""
 
     def model() -> tuple[Status, str]:
-        found = next(each for each in findings(load_settings(config), 1) if each.subject == "model pumps")
+        found = next(each for each in run_checks(load_settings(config), 1) if each.subject == "model pumps")
         return found.status, found.message
 
     assert model()[0] is Status.FAIL

@@ -18,7 +18,7 @@ import pytest
 from detector.bundles.store import DECODER, Store
 from detector.config import load_settings
 from detector.errors import BundleError
-from detector.serving.served import Refused, load_served
+from detector.serving.served_bundle import RequestRejected, load_served_bundle
 from tests.support.invoke import invoke
 from tests.support.serving import JSON, Server, configure, serving
 from tests.support.tiny_bundle import CENTRE, SPREAD, WINDOW, expected, tiny
@@ -148,9 +148,9 @@ def test_schemathesis_finds_nothing(server: Server, tmp_path: Path) -> None:
 
 def test_a_bundle_without_a_decoder_says_so(folder: Path) -> None:
     """Bundles of before: everything works but /decode, which is a conflict and says what to do."""
-    served = load_served(load_settings(configure(folder), {}), "pumps", "old")
+    served = load_served_bundle(load_settings(configure(folder), {}), "pumps", "old")
     assert not served.facts().decodes
-    with pytest.raises(Refused, match="train the model again") as refused:
+    with pytest.raises(RequestRejected, match="train the model again") as refused:
         served.decode(served.requests.codes.model_validate({"code": [1.0]}))
     assert refused.value.status == 409
 
@@ -162,7 +162,7 @@ def test_a_tampered_decoder_is_refused(tmp_path: Path) -> None:
     path.chmod(0o644)
     path.write_bytes(path.read_bytes() + b" ")
     with pytest.raises(BundleError, match=r"decoder\.onnx has another SHA-256"):
-        load_served(load_settings(config, {}), "pumps", None)
+        load_served_bundle(load_settings(config, {}), "pumps", None)
 
 
 def test_limits_in_time_and_number_and_an_orderly_end(folder: Path) -> None:

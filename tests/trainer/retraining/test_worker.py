@@ -10,7 +10,7 @@ import pytest
 from detector.bundles.loading import load_bundle
 from detector.bundles.store import DECISIONS, Store
 from detector.errors import DataError
-from schemas.config import Files, Settings, WatchRule, Worker
+from schemas.config import Files, Settings, WatchRule, WorkerSettings
 from schemas.control import DriftFigure, IncidentMark, MarkKind, ModelPublished, ModelRejected, RetrainRequest, Trigger
 from schemas.training import Training
 from trainer.bundle.publish import publish
@@ -20,7 +20,7 @@ from trainer.recipe import train
 from trainer.retraining.exclusions import IncidentSpan, false_positives, left_out
 from trainer.retraining.gate import CHUNKS, JUDGED, split
 from trainer.retraining.retrain import Decision, answer, write_down
-from trainer.retraining.worker import Worker as Answers
+from trainer.retraining.worker import Worker
 
 START = 1_700_000_000
 WHEN = datetime.fromtimestamp(START + 2000, UTC)
@@ -42,7 +42,7 @@ def settings(folder: Path, **worker: float) -> Settings:
         files=Files(directory=folder),
         watch=(WatchRule(model="m"),),
         training={"m": TRAINING},
-        worker=Worker.model_validate({"history_s": 2000.0, "min_rows": 300, **worker}),
+        worker=WorkerSettings.model_validate({"history_s": 2000.0, "min_rows": 300, **worker}),
     )
 
 
@@ -168,7 +168,7 @@ def test_stale_requests_are_passed_over(tmp_path: Path) -> None:
         message = ModelRejected(id="d", model="m", model_version=None, at=WHEN, answers=given.id, reason="no")
         return Decision(message, "no", {})
 
-    worker = Answers(config, answering)
+    worker = Worker(config, answering)
     drift = request(old)
     for stale in (request("another"), drift.model_copy(update={"model": "unknown"})):
         assert worker.handle(stale) is None

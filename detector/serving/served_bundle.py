@@ -1,4 +1,4 @@
-"""One bundle and what can be asked of it: plain functions from checked requests to answers. No state between them."""
+"""A loaded bundle and what it answers: plain functions from checked requests to answers. No state between them."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +18,7 @@ Floats = NDArray[np.float32]
 ASSET = "asset"  # rows come without a name, and belong together
 
 
-class Refused(Exception):
+class RequestRejected(Exception):
     """A request that fits its schema, and still cannot be answered: an HTTP status and a line."""
 
     def __init__(self, status: int, detail: str) -> None:
@@ -27,7 +27,7 @@ class Refused(Exception):
 
 
 @dataclass(slots=True)
-class Served:
+class ServedBundle:
     """A loaded bundle. The methods may run in several threads at once: onnxruntime's sessions allow it."""
 
     settings: Settings
@@ -73,7 +73,9 @@ class Served:
     def decode(self, request: Any) -> dict[str, Any]:
         """Codes to windows."""
         if self.decoder is None:
-            raise Refused(409, f"bundle {self.version} has no decoder: train the model again with this watchkeeper")
+            raise RequestRejected(
+                409, f"bundle {self.version} has no decoder: train the model again with this watchkeeper"
+            )
         given = request.root
         codes = np.array(given.codes if hasattr(given, "codes") else [given.code], np.float32)
         return {"windows": _lists(self.decoder.decode(codes))}
@@ -86,8 +88,8 @@ class Served:
             scores += self.scorer.score(chunk).tolist()
             errors += self.scorer.sensor_error(chunk).tolist()
         blind = np.isnan(windows).mean(axis=(1, 2)) > self.scorer.manifest.fill_limit
-        told = [None if no else score for no, score in zip(blind, scores, strict=True)]
-        return {"scores": told, "sensor_errors": [None if no else e for no, e in zip(blind, errors, strict=True)]}
+        kept = [None if no else score for no, score in zip(blind, scores, strict=True)]
+        return {"scores": kept, "sensor_errors": [None if no else e for no, e in zip(blind, errors, strict=True)]}
 
     def score_rows(self, request: Any) -> dict[str, Any]:
         """Rows of one asset through the daemon's own core, from an empty memory on: what `backtest` gives."""
@@ -125,12 +127,12 @@ class Served:
         return [windows[begin : begin + size] for begin in range(0, len(windows), size)]
 
 
-def load_served(settings: Settings, model: str, version: str | None) -> Served:
+def load_served_bundle(settings: Settings, model: str, version: str | None) -> ServedBundle:
     """Loads and verifies a bundle; version: None takes the one in use now. Raises BundleError, ConfigError."""
     store = Store.of(settings)
     scorer = load_bundle(store, model, version or store.in_use(model))
     check_feed(settings, scorer)
-    return Served(settings, scorer, load_decoder(store, scorer.manifest))
+    return ServedBundle(settings, scorer, load_decoder(store, scorer.manifest))
 
 
 def _windows(request: Any) -> Floats:
@@ -141,5 +143,7 @@ def _windows(request: Any) -> Floats:
 def _lists(values: Floats) -> Any:
     """For JSON, which knows neither NaN nor infinity."""
     if not np.isfinite(values).all():
-        raise Refused(422, "the answer is not finite: what was given lies far outside what the model was trained on")
+        raise RequestRejected(
+            422, "the answer is not finite: what was given lies far outside what the model was trained on"
+        )
     return values.tolist()
