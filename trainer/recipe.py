@@ -88,7 +88,7 @@ def _train(
     chain = _chain(prepared, others or [member], member.scaling, held, sizes)
     times, row_s = prepared.replay.times[held.windows], training.stride * prepared.period_s
     delays = timing(training.threshold, prepared.period_s)
-    normal = Normal(chain.scores, held.slots, times, held.fresh, row_s, delays)
+    normal = Normal(chain.scores, held.slots, times, held.reset_before, row_s, delays)
     calibration = calibrate_threshold(normal, training.threshold)
     calibrated = Calibrated(held, chain.scoring, chain.choice, calibration, normal)
 
@@ -151,7 +151,7 @@ def _chain(
         windows = held_out.window_scores(held.outputs, sizes["residual"].size / final.weight, training.loss)
         raw = errors if training.score == "mahalanobis" else windows
         return _Chain(*held_out.calibrate_chain(held, raw, weights, training))
-    bench = Bench(Evidence(held.slots, held.fresh, held.block, standardised(held.outputs, sizes)), weights)
+    bench = Bench(Evidence(held.slots, held.reset_before, held.block, standardised(held.outputs, sizes)), weights)
     if training.score == "sum":
         return _Chain(*bench.scoring(Sum(training.parts, training.score_alpha)))
     chosen, choice = choose(bench, training, rehearse(prepared, members, final, held, sizes))
@@ -165,7 +165,7 @@ def _held_out(prepared: Prepared, member: FoldModel, held: Ints, final: Scaling,
     return held_out.HeldOut(
         windows=held,
         slots=whole.slots[held],
-        fresh=whole.fresh[held] | np.r_[True, np.diff(held) > 1],
+        reset_before=whole.reset_before[held] | np.r_[True, np.diff(held) > 1],
         block=np.full(len(held), block),
         outputs=outputs_of(member, prepared.training, final, batches),
     )

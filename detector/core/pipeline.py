@@ -9,7 +9,7 @@ from detector.core.alarms.alerts import Event, Subject, build, evidence, short
 from detector.core.alarms.incidents import Incident, Phase, Rules, incident_id, step
 from detector.core.drift import DriftWatch, Finding
 from detector.core.quality import CONDITIONS, Quality, Verdicts
-from detector.core.scoring import Chain, Scorer
+from detector.core.scoring import Scorer, ScoreSmoother
 from detector.core.slots import AssetTable
 from detector.core.windows import Advance, Screened, Windows, WindowShape
 from schemas.alert import Alert, AlertKind, AlertState, Condition, Evidence
@@ -26,7 +26,7 @@ QualityKey = tuple[int, str, str]  # slot, condition, sensor
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A poll's rows of one lane, sorted by slot; score is NaN where a row was not scored."""
+    """A poll's rows of one pipeline, sorted by slot; score is NaN where a row was not scored."""
 
     order: Ints  # (row,) position among the rows given
     slots: Ints  # (row,)
@@ -35,15 +35,15 @@ class Scored:
 
 
 @dataclass(frozen=True, slots=True)
-class LaneOutcome:
-    """What a lane makes of a poll's rows."""
+class PipelineOutcome:
+    """What a pipeline makes of a poll's rows."""
 
     scored: Scored
     alerts: list[Alert]
     findings: list[Finding]
 
 
-class Lane:
+class ModelPipeline:
     """The state of one model's assets. Slots come from `assets`; every array grows with it."""
 
     def __init__(self, scorer: Scorer, settings: Settings, topic: str) -> None:
@@ -67,7 +67,7 @@ class Lane:
         alarms = self._settings.alarms
         self.scorer, self.manifest = scorer, manifest
         self.windows = Windows(shape, capacity)
-        self.chain = Chain(manifest.scoring, shape.sensors, capacity)
+        self.smoother = ScoreSmoother(manifest.scoring, shape.sensors, capacity)
         self.quality = Quality(manifest.sensors, alarms.missing_rows, alarms.range_rows, capacity)
         names = tuple(s.name for s in manifest.sensors)
         drift = self._settings.drift
@@ -117,7 +117,7 @@ class Lane:
     def forget(self, slot: int) -> None:
         """Empties a slot."""
         self.windows.forget(slot)
-        self.chain.forget(slot)
+        self.smoother.forget(slot)
         self.quality.forget(slot)
         if self.drift:
             self.drift.forget(slot)
@@ -128,19 +128,19 @@ class Lane:
         for key in [key for key in self.quality_incidents if key[0] == slot]:
             del self.quality_incidents[key]
 
-    def advance(self, slots: Ints, offsets: Ints, times: Doubles, values: Floats, clock: float) -> LaneOutcome:
-        """The way of a lane's rows, given in order of arrival. values: (row, sensor); clock: for silence, seconds."""
+    def advance(self, slots: Ints, offsets: Ints, times: Doubles, values: Floats, clock: float) -> PipelineOutcome:
+        """The way of rows in order of arrival. values: (row, sensor); clock: for silence, seconds."""
         screened = self.windows.screen(slots, times)
         kept_values = values[screened.order[screened.kept]]
         k_slots = screened.slots[screened.kept]
         k_times, k_offsets = screened.times[screened.kept], offsets[screened.order[screened.kept]]
         returning = self._returns(screened, k_offsets)
         verdicts = self.quality.advance(k_slots, kept_values)
-        withheld = np.where(verdicts.bad, np.nan, kept_values) if verdicts.bad.any() else kept_values
-        advance = self.windows.slide(screened, withheld)
-        fresh, stale = advance.memory()
-        scores, vectors = self._score(advance, fresh, stale)
-        events, open_rows = self._judge(advance, scores, fresh, offsets)
+        masked = np.where(verdicts.bad, np.nan, kept_values) if verdicts.bad.any() else kept_values
+        advance = self.windows.slide(screened, masked)
+        reset_before, reset_after = advance.memory()
+        scores, vectors = self._score(advance, reset_before, reset_after)
+        events, open_rows = self._judge(advance, scores, reset_before, offsets)
         events += self._judge_quality(k_slots, k_times, k_offsets, kept_values, verdicts)
         self._explain(events, advance, vectors)
         findings = self._watch_drift(advance, scores, values, open_rows)
@@ -149,7 +149,7 @@ class Lane:
         full = np.full(len(slots), np.nan)
         full[advance.scored] = scores
         alerts = self._alerts([*returning, *events])
-        return LaneOutcome(Scored(screened.order, screened.slots, screened.flags, full), alerts, findings)
+        return PipelineOutcome(Scored(screened.order, screened.slots, screened.flags, full), alerts, findings)
 
     def silence(self, clock: float, *, by_feed: bool) -> list[Alert]:
         """Opens an incident for each asset that has sent nothing for `silent_after_s`."""
@@ -226,24 +226,24 @@ class Lane:
         incident.last_s, incident.last_offset = time, offset
         return Event(AlertState.CLOSED, key[0], time, replace(incident), incident)
 
-    def _score(self, advance: Advance, fresh: NDArray[np.bool_], stale: Ints) -> tuple[Doubles, Doubles]:
+    def _score(self, advance: Advance, reset_before: NDArray[np.bool_], reset_after: Ints) -> tuple[Doubles, Doubles]:
         """Scores of the windows that are full; a window without a finite score loses its place among them."""
         count, size = len(advance.scored), self._settings.limits.batch_windows
-        starts, width = range(0, count, size), self.chain.width
-        parts = [self.chain.ask(self.scorer, advance.windows(b, min(b + size, count))) for b in starts]
+        starts, width = range(0, count, size), self.smoother.width
+        parts = [self.smoother.ask(self.scorer, advance.windows(b, min(b + size, count))) for b in starts]
         raw = np.concatenate(parts) if parts else np.empty((0, width), np.float32)
         finite = np.isfinite(raw).sum(axis=1) == width
         if not finite.all():
             advance.screened.flags[advance.scored[~finite]] |= RowFlag.NO_SCORE
             raw = np.where(finite[:, None], raw, 0.0).astype(np.float32)
         slots = advance.screened.slots[advance.scored]
-        scores, vectors = self.chain.advance(slots, raw, fresh)
-        if len(stale):
-            self.chain.forget(stale)
+        scores, vectors = self.smoother.advance(slots, raw, reset_before)
+        if len(reset_after):
+            self.smoother.forget(reset_after)
         return np.where(finite, scores, np.nan), vectors
 
     def _judge(
-        self, advance: Advance, scores: Doubles, fresh: NDArray[np.bool_], offsets: Ints
+        self, advance: Advance, scores: Doubles, reset_before: NDArray[np.bool_], offsets: Ints
     ) -> tuple[list[Event], NDArray[np.bool_]]:
         """Process incidents. Only slots with an incident or a score above the threshold are walked row by row."""
         screened = advance.screened
@@ -256,7 +256,7 @@ class Lane:
         for row in np.flatnonzero(np.isin(slots, list(active))).tolist():
             slot, score, position = int(slots[row]), float(scores[row]), int(advance.scored[row])
             incident = self.incidents.get(slot)
-            if incident is not None and incident.phase is Phase.PENDING and fresh[row]:
+            if incident is not None and incident.phase is Phase.PENDING and reset_before[row]:
                 del self.incidents[slot]  # a gap breaks what was not yet an alarm
                 incident = None
             if np.isnan(score) or (incident is None and score <= self.rules.threshold):
@@ -326,14 +326,14 @@ class Lane:
 
     def _explain(self, events: list[Event], advance: Advance, vectors: Doubles) -> None:
         """Asks the graph what it expected, for the events that are told with fresh evidence."""
-        fresh = [e for e in events if e.scored >= 0 and e.state is not AlertState.CLOSED]
+        explained = [e for e in events if e.scored >= 0 and e.state is not AlertState.CLOSED]
         size = self._settings.limits.batch_windows
-        for begin in range(0, len(fresh), size):
-            part = fresh[begin : begin + size]
+        for begin in range(0, len(explained), size):
+            part = explained[begin : begin + size]
             windows = np.concatenate([advance.windows(e.scored, e.scored + 1) for e in part])
             said = self.scorer.explain(windows)
             errors = said.sensor_error.astype(np.float64)
-            shares = self.chain.contributions(vectors[[e.scored for e in part]], errors)
+            shares = self.smoother.contributions(vectors[[e.scored for e in part]], errors)
             for i, event in enumerate(part):
                 window = windows[i]
                 gone = np.isnan(window).all(axis=0)
@@ -345,7 +345,7 @@ class Lane:
                     self.manifest.sensors, window[-1], said.expected[i], shares[i], self._settings.alarms.top_sensors
                 )
         # In their order, since an incident may have several in one poll: each is told with what was known by then.
-        told = {id(event) for event in fresh}
+        told = {id(event) for event in explained}
         for event in events:
             if id(event) in told:
                 event.live.evidence = event.then.evidence
@@ -380,7 +380,7 @@ class Lane:
         self.seen = np.concatenate([self.seen, np.full(more, np.inf)])
         self.next_offset = np.concatenate([self.next_offset, np.zeros(more, np.int64)])
         self.dirty = np.concatenate([self.dirty, np.zeros(more, bool)])
-        for part in (self.windows, self.chain, self.quality, self.drift):
+        for part in (self.windows, self.smoother, self.quality, self.drift):
             if part is not None:
                 part.grow(capacity)
 

@@ -2,7 +2,7 @@
 
 A sensor is judged by runs of rows: so many equal values that training never saw (`stuck_rows` of the manifest), so
 many missing values, so many values outside the declared range. Cells of a stuck sensor, and every value outside its
-range, are withheld from the model (they count as missing and are filled in the graph), so that a dead sensor does not
+range, are masked for the model (they count as missing and are filled in the graph), so that a dead sensor does not
 raise a process alarm of its own.
 """
 
@@ -29,7 +29,7 @@ class Verdicts:
     """Runs of bad rows against their limits; a sensor is bad where run >= limit."""
 
     runs: tuple[NDArray[np.int32], ...]  # one (row, sensor) for each of CONDITIONS
-    bad: Bools  # (row, sensor) not to be believed: withheld from the model
+    bad: Bools  # (row, sensor) invalid: masked for the model
 
 
 class Quality:

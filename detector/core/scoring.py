@@ -94,7 +94,7 @@ class _Part:
         return _shares(pull**2 / np.diag(self.precision) * np.sign(pull))
 
 
-class Chain:
+class ScoreSmoother:
     """The scoring memory of many assets: `vector` (slot, column) and `level` (slot,), NaN = nothing yet."""
 
     def __init__(self, scoring: Scoring, sensors: int, capacity: int = 64) -> None:
@@ -103,19 +103,19 @@ class Chain:
         widths = [part.width for part in scoring.parts]
         self._alpha: Doubles = np.repeat([part.vector_alpha for part in scoring.parts], widths)
         self.vector: Doubles = np.zeros((capacity, sum(widths) or sensors))
-        self.level: Doubles = np.full(capacity, np.nan)
+        self.ewma: Doubles = np.full(capacity, np.nan)
 
     def grow(self, capacity: int) -> None:
         """Makes room for slots below `capacity`."""
-        more = capacity - len(self.level)
+        more = capacity - len(self.ewma)
         if more > 0:
             self.vector = np.concatenate([self.vector, np.zeros((more, self.vector.shape[1]))])
-            self.level = np.concatenate([self.level, np.full(more, np.nan)])
+            self.ewma = np.concatenate([self.ewma, np.full(more, np.nan)])
 
     def forget(self, slots: Ints | int) -> None:
         """Empties the memory of slots: after a gap, a clock reset, or for a new owner."""
         self.vector[slots] = 0.0
-        self.level[slots] = np.nan
+        self.ewma[slots] = np.nan
 
     @property
     def width(self) -> int:
@@ -128,23 +128,23 @@ class Chain:
             return scorer.parts(windows)
         return scorer.sensor_error(windows) if self.scoring.method == "mahalanobis" else scorer.score(windows)[:, None]
 
-    def advance(self, slots: Ints, raw: Floats, fresh: NDArray[np.bool_]) -> tuple[Doubles, Doubles]:
+    def advance(self, slots: Ints, raw: Floats, reset_before: NDArray[np.bool_]) -> tuple[Doubles, Doubles]:
         """Scores of windows sorted by slot, in time order within a slot.
 
-        raw: (row, column) as `ask` gives it; fresh: rows before which memory is emptied.
+        raw: (row, column) as `ask` gives it; reset_before: rows before which memory is emptied.
         Gives (scores (row,), smoothed vectors (row, column) or raw where the method has none).
         """
         vectors = np.asarray(raw, np.float64)
         if self.scoring.method == "graph":
             distance: Doubles = vectors[:, 0]
         else:
-            vectors = self._smoothed(slots, np.asarray(np.round(vectors, ERROR_DECIMALS), np.float64), fresh)
+            vectors = self._smoothed(slots, np.asarray(np.round(vectors, ERROR_DECIMALS), np.float64), reset_before)
             distance = sum((part.distance(vectors) / part.scale for part in self._parts), np.zeros(len(vectors)))
         scores = significant(distance)
         if self.scoring.score_alpha < 1:
-            level: Doubles = self.level[:, None]
-            scores = _ewma(level, slots, scores[:, None], fresh, self.scoring.score_alpha, start=np.nan)[:, 0]
-            self.level = level[:, 0]
+            level: Doubles = self.ewma[:, None]
+            scores = _ewma(level, slots, scores[:, None], reset_before, self.scoring.score_alpha, start=np.nan)[:, 0]
+            self.ewma = level[:, 0]
             scores = significant(scores)
         return scores, vectors
 
@@ -162,14 +162,14 @@ class Chain:
         added = (part.contributions(vectors) * (part.distance(vectors) / part.scale)[:, None] for part in known)
         return _shares(sum(added, np.zeros_like(errors)))
 
-    def _smoothed(self, slots: Ints, raw: Doubles, fresh: NDArray[np.bool_]) -> Doubles:
+    def _smoothed(self, slots: Ints, raw: Doubles, reset_before: NDArray[np.bool_]) -> Doubles:
         """The EWMA of the vectors; columns that no part wants smoothed have no memory."""
         if self.scoring.method == "mahalanobis":
-            return _ewma(self.vector, slots, raw, fresh, self.scoring.vector_alpha, start=0.0)
+            return _ewma(self.vector, slots, raw, reset_before, self.scoring.vector_alpha, start=0.0)
         kept = np.flatnonzero(self._alpha < 1)
         if len(kept):
             memory = self.vector[:, kept]
-            raw[:, kept] = _ewma(memory, slots, raw[:, kept], fresh, self._alpha[kept], start=0.0)
+            raw[:, kept] = _ewma(memory, slots, raw[:, kept], reset_before, self._alpha[kept], start=0.0)
             self.vector[:, kept] = memory
         return raw
 
@@ -193,19 +193,19 @@ def _shares(weight: Doubles) -> Doubles:
 
 
 def _ewma(
-    memory: Doubles, slots: Ints, inputs: Doubles, fresh: NDArray[np.bool_], alpha: float | Doubles, start: float
+    memory: Doubles, slots: Ints, inputs: Doubles, reset_before: NDArray[np.bool_], alpha: float | Doubles, start: float
 ) -> Doubles:
     """Runs x <- x + alpha * (input - x) along each slot's rows, all slots in step; updates `memory` in place.
 
     alpha: one for all, or one a column.
 
-    A memory of NaN takes its first input; `start` is what a fresh row begins from. Step by step and not by a filter
-    over blocks: the result must not depend on how rows fell into polls. Inputs are finite.
+    A memory of NaN takes its first input; `start` is what a row with `reset_before` begins from. Step by step and
+    not by a filter over blocks: the result must not depend on how rows fell into polls. Inputs are finite.
     """
     if not len(slots):
         return np.empty_like(inputs)
     first = np.r_[True, slots[1:] != slots[:-1]]
-    begins = np.flatnonzero(first | fresh)  # a fresh row depends on nothing before it: it begins a segment of its own
+    begins = np.flatnonzero(first | reset_before)  # after a reset a row depends on nothing before it
     length = np.diff(np.r_[begins, len(slots)])
     rank = np.empty(len(begins), np.int64)
     rank[np.argsort(-length, kind="stable")] = np.arange(len(begins))
@@ -215,7 +215,7 @@ def _ewma(
     blocks = inputs[order]
     ends = np.cumsum(np.bincount(step)).tolist()
     heads = order[: ends[0]]
-    before = np.where(fresh[heads, None], start, memory[slots[heads]])
+    before = np.where(reset_before[heads, None], start, memory[slots[heads]])
     _blend(blocks[: ends[0]], np.where(np.isnan(before), blocks[: ends[0]], before), alpha)
     begin, past = 0, ends[0]
     for end in ends[1:]:

@@ -13,7 +13,7 @@ from detector.core.drift import Finding
 from detector.core.ingest.assemble import Assembled, Assembler
 from detector.core.ingest.json import Decoded, Decoder, Rejected
 from detector.core.ingest.rows import Record, Rows
-from detector.core.pipeline import Lane, Scored
+from detector.core.pipeline import ModelPipeline, Scored
 from detector.core.requests import drift_request
 from detector.core.scoring import Scorer
 from detector.core.state.codec import bucket_of
@@ -23,7 +23,7 @@ from schemas.control import RetrainRequest
 from schemas.feed import Reason, RowFlag
 
 UNWATCHED, OVER_LIMIT, NEW = -1, -2, -3
-_LANE_SHIFT = 32  # a place is lane << 32 | slot
+_PIPELINE_SHIFT = 32  # a placement is pipeline << 32 | slot
 _NAMES_KEPT = 1000  # so many unwatched assets are listed by name
 
 
@@ -59,7 +59,7 @@ class Outcome:
 
 
 class Watch:
-    """The state of everything watched. One topic; the assets of its partitions; one lane a model.
+    """The state of everything watched. One topic; the assets of its partitions; one pipeline a model.
 
     by_feed: silence is measured against the feed's newest event time instead of `now`.
     """
@@ -69,14 +69,16 @@ class Watch:
         self.topic = topic
         self.unwatched: Counter[str] = Counter()
         self._by_feed = by_feed
-        self._places: dict[tuple[int, str], int] = {}
+        self._placements: dict[tuple[int, str], int] = {}
         # partition -> bucket -> offset that its newest checkpoint stands for: what lies below is in it already
-        self.stands: dict[int, dict[int, int]] = {}
-        self.thinned: set[tuple[int, int]] = set()  # partition and bucket of assets forgotten since the checkpoint
+        self.bucket_offsets: dict[int, dict[int, int]] = {}
+        self.evicted_buckets: set[tuple[int, int]] = (
+            set()
+        )  # partition and bucket of assets forgotten since the checkpoint
         self._feed_clock = -np.inf
         self._silence_checked = -np.inf
-        self.lanes = {name: Lane(scorer, settings, topic) for name, scorer in scorers.items()}
-        self._order = list(self.lanes)
+        self.pipelines = {name: ModelPipeline(scorer, settings, topic) for name, scorer in scorers.items()}
+        self._order = list(self.pipelines)
         self.assembler: Assembler | None = None
         self._fit_feed()
 
@@ -102,51 +104,53 @@ class Watch:
             self._feed_clock = max(self._feed_clock, float(rows.times.max()))
         outcome.newest_s = self._feed_clock
         clock = self._feed_clock if self._by_feed else now
-        places = self._locate(rows, clock)
+        placements = self._locate(rows, clock)
         for number, name in enumerate(self._order):
-            chosen = np.flatnonzero((places >= 0) & (places >> _LANE_SHIFT == number))
-            self._advance(self.lanes[name], rows, chosen, places[chosen] & 0xFFFFFFFF, clock, outcome)
-        self._note_unwatched(rows, places, outcome)
+            chosen = np.flatnonzero((placements >= 0) & (placements >> _PIPELINE_SHIFT == number))
+            self._advance(self.pipelines[name], rows, chosen, placements[chosen] & 0xFFFFFFFF, clock, outcome)
+        self._note_unwatched(rows, placements, outcome)
         outcome.alerts += self._silence(clock)
         outcome.alerts.sort(key=lambda a: (a.time, a.subject, a.id))
         return outcome
 
     def swap(self, scorer: Scorer) -> None:
         """Takes up another version of a model between polls. Raises KeyError for a model that no rule names."""
-        self.lanes[scorer.manifest.model].swap(scorer)
+        self.pipelines[scorer.manifest.model].swap(scorer)
         self._fit_feed()
 
     def configure(self, settings: Settings) -> None:
         """Takes up new alarm, drift, scores and watch settings; state stays. Feed and models are as they were."""
         rules_changed = settings.watch != self.settings.watch
         self.settings = settings
-        for lane in self.lanes.values():
-            lane.configure(settings)
+        for pipeline in self.pipelines.values():
+            pipeline.configure(settings)
         if rules_changed:
-            self._places = {key: place for key, place in self._places.items() if self._still(key, place)}
+            self._placements = {
+                key: placement for key, placement in self._placements.items() if self._still(key, placement)
+            }
 
     def release(self, partition: int) -> None:
         """Forgets a partition: another member of the group has it now."""
-        for lane in self.lanes.values():
-            lane.release(partition)
-        self._places = {key: place for key, place in self._places.items() if key[0] != partition}
-        self.stands.pop(partition, None)
-        self.thinned = {place for place in self.thinned if place[0] != partition}
+        for pipeline in self.pipelines.values():
+            pipeline.release(partition)
+        self._placements = {key: placement for key, placement in self._placements.items() if key[0] != partition}
+        self.bucket_offsets.pop(partition, None)
+        self.evicted_buckets = {pair for pair in self.evicted_buckets if pair[0] != partition}
         if self.assembler is not None:
             self.assembler.pending.pop(partition, None)
 
     def changed(self, partition: int) -> bool:
         """Whether a partition's state is newer than its checkpoint, be it without new records: silence."""
-        if any(place[0] == partition for place in self.thinned):
+        if any(pair[0] == partition for pair in self.evicted_buckets):
             return True
-        return any(lane.is_dirty(partition) for lane in self.lanes.values())
+        return any(pipeline.is_dirty(partition) for pipeline in self.pipelines.values())
 
-    def adopt(self, partition: int, asset: str, model: str) -> Lane | None:
-        """The lane of an asset that a checkpoint brings back; None where no rule gives it to that model any more."""
-        place = self._place((partition, asset), np.inf)
-        if place < 0 or self._order[place >> _LANE_SHIFT] != model:
+    def adopt(self, partition: int, asset: str, model: str) -> ModelPipeline | None:
+        """The pipeline of an asset that a checkpoint restores; None where no rule gives it to that model any more."""
+        placement = self._placement((partition, asset), np.inf)
+        if placement < 0 or self._order[placement >> _PIPELINE_SHIFT] != model:
             return None
-        return self.lanes[model]
+        return self.pipelines[model]
 
     def finish(self, now: float) -> Outcome:
         """Rows of long records that still wait at the end of a file."""
@@ -156,7 +160,7 @@ class Watch:
 
     def _advance(
         self,
-        lane: Lane,
+        pipeline: ModelPipeline,
         rows: Rows,
         chosen: NDArray[np.int64],
         slots: NDArray[np.int64],
@@ -164,20 +168,20 @@ class Watch:
         outcome: Outcome,
     ) -> None:
         offsets = rows.offsets[chosen]
-        applied = offsets < lane.next_offset[slots]  # a replay up to the checkpoint: in the state already
+        applied = offsets < pipeline.next_offset[slots]  # a replay up to the checkpoint: in the state already
         if applied.any():
             chosen, slots, offsets = chosen[~applied], slots[~applied], offsets[~applied]
         if not len(chosen):
             return
-        columns = self._columns(lane, rows.sensors)
+        columns = self._columns(pipeline, rows.sensors)
         values = rows.values[chosen] if columns is None else rows.values[np.ix_(chosen, columns)]
-        result = lane.advance(slots, offsets, rows.times[chosen], values, clock)
+        result = pipeline.advance(slots, offsets, rows.times[chosen], values, clock)
         outcome.alerts += result.alerts
-        outcome.requests += [self._request(lane, finding) for finding in result.findings]
+        outcome.requests += [self._request(pipeline, finding) for finding in result.findings]
         outcome.scored += int(np.count_nonzero(~np.isnan(result.scored.scores)))
         outcome.flags += _count_flags(result.scored.flags)
         if self.settings.scores.emit != "none":
-            outcome.scores += _blocks(lane, rows, chosen, result.scored, self.settings.scores)
+            outcome.scores += _blocks(pipeline, rows, chosen, result.scored, self.settings.scores)
 
     def _rows(
         self, decoded: Decoded, records: Sequence[Record], rejected: list[Rejected]
@@ -190,9 +194,9 @@ class Watch:
             return rows, []
         assembled = self.assembler.add(decoded)
         if assembled.unknown:
-            by_place = {(r.partition, r.offset): r for r in records}
+            by_coordinates = {(r.partition, r.offset): r for r in records}
             rejected += [
-                Rejected(by_place[partition, offset], Reason.UNKNOWN_SENSOR, "no model has the record's sensor")
+                Rejected(by_coordinates[partition, offset], Reason.UNKNOWN_SENSOR, "no model has the record's sensor")
                 for partition, offset, _ in assembled.unknown
             ]
         return assembled.rows, self._late_blocks(assembled)
@@ -209,40 +213,40 @@ class Watch:
         ]  # fmt: skip
 
     def _locate(self, rows: Rows, clock: float) -> NDArray[np.int64]:
-        """The place of each row's asset: lane and slot in one number, or a negative reason."""
+        """The placement of each row's asset: pipeline and slot in one number, or a negative reason."""
         keys = zip(rows.partitions.tolist(), rows.assets, strict=True)
-        found = np.fromiter(map(self._places.get, keys, repeat(NEW)), np.int64, len(rows))
+        found = np.fromiter(map(self._placements.get, keys, repeat(NEW)), np.int64, len(rows))
         for row in np.flatnonzero(found == NEW).tolist():
-            found[row] = self._place((int(rows.partitions[row]), rows.assets[row]), clock)
+            found[row] = self._placement((int(rows.partitions[row]), rows.assets[row]), clock)
         return found
 
-    def _place(self, key: tuple[int, str], clock: float) -> int:
-        if key in self._places:
-            return self._places[key]
+    def _placement(self, key: tuple[int, str], clock: float) -> int:
+        if key in self._placements:
+            return self._placements[key]
         model = match(self.settings.watch, key[1])
-        if model is None or model not in self.lanes:
+        if model is None or model not in self.pipelines:
             return UNWATCHED
-        if len(self._places) >= self.settings.limits.max_assets:
+        if len(self._placements) >= self.settings.limits.max_assets:
             return OVER_LIMIT
-        lane = self.lanes[model]
-        slot = lane.slot(*key)
-        lane.seen[slot] = clock
-        lane.next_offset[slot] = self.stands.get(key[0], {}).get(bucket_of(key[1]), 0)
-        self._places[key] = place = self._order.index(model) << _LANE_SHIFT | slot
-        return place
+        pipeline = self.pipelines[model]
+        slot = pipeline.slot(*key)
+        pipeline.seen[slot] = clock
+        pipeline.next_offset[slot] = self.bucket_offsets.get(key[0], {}).get(bucket_of(key[1]), 0)
+        self._placements[key] = placement = self._order.index(model) << _PIPELINE_SHIFT | slot
+        return placement
 
-    def _still(self, key: tuple[int, str], place: int) -> bool:
-        name = self._order[place >> _LANE_SHIFT]
+    def _still(self, key: tuple[int, str], placement: int) -> bool:
+        name = self._order[placement >> _PIPELINE_SHIFT]
         if match(self.settings.watch, key[1]) == name:
             return True
-        slot = place & 0xFFFFFFFF
-        self.lanes[name].forget(slot)
-        self.lanes[name].assets.release(slot)
+        slot = placement & 0xFFFFFFFF
+        self.pipelines[name].forget(slot)
+        self.pipelines[name].assets.release(slot)
         return False
 
-    def _note_unwatched(self, rows: Rows, places: NDArray[np.int64], outcome: Outcome) -> None:
+    def _note_unwatched(self, rows: Rows, placements: NDArray[np.int64], outcome: Outcome) -> None:
         for reason, flag in ((UNWATCHED, RowFlag.UNWATCHED), (OVER_LIMIT, RowFlag.OVER_LIMIT)):
-            chosen = np.flatnonzero(places == reason).tolist()
+            chosen = np.flatnonzero(placements == reason).tolist()
             outcome.flags[flag] += len(chosen)
             for row in chosen:
                 if rows.assets[row] in self.unwatched or len(self.unwatched) < _NAMES_KEPT:
@@ -254,41 +258,43 @@ class Watch:
         if clock < self._silence_checked + 1.0:
             return []
         self._silence_checked = clock
-        alerts = [alert for lane in self.lanes.values() for alert in lane.silence(clock, by_feed=self._by_feed)]
-        for lane in self.lanes.values():
-            alerts += self._forget_idle(lane, clock)
+        alerts = [
+            alert for pipeline in self.pipelines.values() for alert in pipeline.silence(clock, by_feed=self._by_feed)
+        ]
+        for pipeline in self.pipelines.values():
+            alerts += self._forget_idle(pipeline, clock)
         return alerts
 
-    def _forget_idle(self, lane: Lane, clock: float) -> list[Alert]:
+    def _forget_idle(self, pipeline: ModelPipeline, clock: float) -> list[Alert]:
         """Assets that went away make room. Their data-quality alarms close; one with an open alarm stays."""
-        idle = lane.idle(clock, by_feed=self._by_feed)
-        alerts = lane.close_quality(idle)
+        idle = pipeline.idle(clock, by_feed=self._by_feed)
+        alerts = pipeline.close_quality(idle)
         for slot in idle:
-            key = lane.assets.partitions[slot], lane.assets.names[slot]
-            self.thinned.add((key[0], bucket_of(key[1])))
-            self._places.pop(key, None)
-            lane.forget(slot)
-            lane.assets.release(slot)
+            key = pipeline.assets.partitions[slot], pipeline.assets.names[slot]
+            self.evicted_buckets.add((key[0], bucket_of(key[1])))
+            self._placements.pop(key, None)
+            pipeline.forget(slot)
+            pipeline.assets.release(slot)
         return alerts
 
-    def _request(self, lane: Lane, finding: Finding) -> RetrainRequest:
-        return drift_request(lane.manifest, finding)
+    def _request(self, pipeline: ModelPipeline, finding: Finding) -> RetrainRequest:
+        return drift_request(pipeline.manifest, finding)
 
-    def _columns(self, lane: Lane, sensors: tuple[str, ...]) -> NDArray[np.int64] | None:
-        """Where the lane's sensors stand among the rows' columns; None where they are the same."""
-        if sensors == lane.sensor_names:
+    def _columns(self, pipeline: ModelPipeline, sensors: tuple[str, ...]) -> NDArray[np.int64] | None:
+        """Where the pipeline's sensors stand among the rows' columns; None where they are the same."""
+        if sensors == pipeline.sensor_names:
             return None
-        return np.array([sensors.index(name) for name in lane.sensor_names])
+        return np.array([sensors.index(name) for name in pipeline.sensor_names])
 
     def _fit_feed(self) -> None:
         """Decoding follows the sensors of all models; long rows follow the shortest period."""
-        lanes = self.lanes.values()
-        self._sensors = tuple(dict.fromkeys(name for lane in lanes for name in lane.sensor_names))
+        pipelines = self.pipelines.values()
+        self._sensors = tuple(dict.fromkeys(name for pipeline in pipelines for name in pipeline.sensor_names))
         self._decoder = Decoder(self.settings.feed, self._sensors)
         feed, old = self.settings.feed, self.assembler
         self.assembler = None
         if feed.form == "long":
-            period = min((lane.manifest.period_s for lane in lanes), default=1.0)
+            period = min((pipeline.manifest.period_s for pipeline in pipelines), default=1.0)
             self.assembler = Assembler(self._sensors, period, feed.lateness_s)
             if old is not None and old.same_rows(self.assembler):
                 self.assembler.pending = old.pending
@@ -308,14 +314,16 @@ def _count_flags(flags: NDArray[np.int64]) -> Counter[RowFlag]:
     return Counter({flag: int(np.count_nonzero(flags & flag)) for flag in RowFlag})
 
 
-def _blocks(lane: Lane, rows: Rows, chosen: NDArray[np.int64], scored: Scored, emit: ScoresOut) -> list[ScoreBlock]:
-    """Packs a lane's rows, one block an asset."""
+def _blocks(
+    pipeline: ModelPipeline, rows: Rows, chosen: NDArray[np.int64], scored: Scored, emit: ScoresOut
+) -> list[ScoreBlock]:
+    """Packs a pipeline's rows, one block an asset."""
     source = chosen[scored.order]
     keep = np.ones(len(source), bool)
     if emit.emit == "every_nth":
         keep = rows.offsets[source] % emit.nth == 0
     elif emit.emit == "above":
-        keep = scored.scores > emit.fraction * lane.rules.threshold
+        keep = scored.scores > emit.fraction * pipeline.rules.threshold
     source, slots, scores, flags = source[keep], scored.slots[keep], scored.scores[keep], scored.flags[keep]
     if not len(source):
         return []
@@ -323,9 +331,9 @@ def _blocks(lane: Lane, rows: Rows, chosen: NDArray[np.int64], scored: Scored, e
     begins, ends = np.r_[0, cuts].tolist(), np.r_[cuts, len(slots)].tolist()
     return [
         ScoreBlock(
-            lane.assets.names[slots[b]], lane.manifest.model, lane.manifest.model_version, rows.topic,
-            lane.assets.partitions[slots[b]], lane.rules.threshold, rows.offsets[source[b:e]], rows.times[source[b:e]],
-            scores[b:e], flags[b:e],
+            pipeline.assets.names[slots[b]], pipeline.manifest.model, pipeline.manifest.model_version, rows.topic,
+            pipeline.assets.partitions[slots[b]], pipeline.rules.threshold, rows.offsets[source[b:e]],
+            rows.times[source[b:e]], scores[b:e], flags[b:e],
         )
         for b, e in zip(begins, ends, strict=True)
     ]  # fmt: skip

@@ -81,10 +81,10 @@ class Advance:
         begin = np.searchsorted(slots, slots[scored])
         same = np.r_[False, slots[scored][1:] == slots[scored][:-1]]
         since = np.where(same, np.r_[0, scored[:-1] + 1], begin)
-        fresh = seen[scored + 1] > seen[since]
+        reset_before = seen[scored + 1] > seen[since]
         newest = {int(slots[row]): int(row) for row in scored}
-        stale = [int(slots[row]) for row in self.resets if newest.get(int(slots[row]), -1) < row]
-        return fresh, np.unique(np.array(stale, np.int64))
+        reset_after = [int(slots[row]) for row in self.resets if newest.get(int(slots[row]), -1) < row]
+        return reset_before, np.unique(np.array(reset_after, np.int64))
 
 
 class Windows:

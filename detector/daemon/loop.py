@@ -124,7 +124,7 @@ class Loop:
         self._transport.flush(timeout_s)
         moved = {p: o for p, o in self._positions.items() if self._committed.get(p) != o or self.watch.changed(p)}
         for partition, offset in moved.items():
-            for key, value in checkpoint.take(self.watch, partition, offset):
+            for key, value in checkpoint.snapshot(self.watch, partition, offset):
                 self._transport.send(Message(Stream.STATE, value, key, partition=partition))
         self._transport.flush(timeout_s)
         self._transport.commit(moved, timeout_s)
@@ -167,7 +167,7 @@ class Loop:
         self.watch.release(partition)
         entries = self._transport.restore(partition)
         try:
-            offset = checkpoint.put_back(self.watch, partition, entries, self._clock())
+            offset = checkpoint.restore(self.watch, partition, entries, self._clock())
         except ValueError as error:
             raise DataError(
                 f"the state of partition {partition} is refused: {error}",
@@ -228,11 +228,11 @@ class Loop:
         """The canonical line, and the gauges that need counting."""
         self._log_at = now + _LOG_EVERY_S
         tally, self._tally = self._tally, _TickTotals()
-        for name, lane in self.watch.lanes.items():
-            self._metrics.assets.labels(name).set(len(lane.assets))
-            opened = sum(incident.is_open for incident in lane.incidents.values())
+        for name, pipeline in self.watch.pipelines.items():
+            self._metrics.assets.labels(name).set(len(pipeline.assets))
+            opened = sum(incident.is_open for incident in pipeline.incidents.values())
             self._metrics.open_incidents.labels(name, "process").set(opened)
-            self._metrics.open_incidents.labels(name, "quality").set(len(lane.quality_incidents))
+            self._metrics.open_incidents.labels(name, "quality").set(len(pipeline.quality_incidents))
         self._metrics.unwatched.set(len(self.watch.unwatched))
         if outcome.newest_s > 0:
             self._metrics.newest.set(outcome.newest_s)

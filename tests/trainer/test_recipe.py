@@ -11,7 +11,7 @@ import torch
 
 from detector.bundles.loading import OnnxScorer, load_bundle
 from detector.bundles.store import Store
-from detector.core.scoring import Chain
+from detector.core.scoring import ScoreSmoother
 from detector.errors import DataError
 from schemas.manifest import Golden
 from tests.support.made_history import SENSORS, fitted_model, made_history, made_values, quick_training
@@ -39,10 +39,10 @@ def windows_of(values: np.ndarray, window: int) -> np.ndarray:
 def final_scores(fitted: Fitted, values: np.ndarray) -> np.ndarray:
     """Scores of one asset's rows through the detector's scorer and chain."""
     scorer = OnnxScorer(fitted.manifest, fitted.graph)
-    chain = Chain(fitted.manifest.scoring, len(SENSORS))
+    smoother = ScoreSmoother(fitted.manifest.scoring, len(SENSORS))
     windows = windows_of(values, fitted.manifest.window)
-    fresh = np.arange(len(windows)) == 0
-    return chain.advance(np.zeros(len(windows), np.int64), chain.ask(scorer, windows), fresh)[0]
+    reset_before = np.arange(len(windows)) == 0
+    return smoother.advance(np.zeros(len(windows), np.int64), smoother.ask(scorer, windows), reset_before)[0]
 
 
 def test_bundle_is_accepted_by_the_detector(fitted: Fitted, tmp_path: Path) -> None:

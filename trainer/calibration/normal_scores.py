@@ -27,7 +27,7 @@ class Normal:
     scores: Doubles  # (window,) higher is more anomalous
     slots: Ints  # (window,) number of the asset
     times: Doubles  # (window,) seconds, of the last row
-    fresh: Bools  # (window,) rows are missing before it
+    reset_before: Bools  # (window,) rows are missing before it
     row_s: float  # seconds from one window's last row to the next one's
     timing: Timing
 
@@ -40,8 +40,10 @@ class Normal:
         """How many incidents the daemon would have opened on them, all assets together, with the bundle's delays."""
         by = rules(threshold, lower, self.timing.on_delay_s, self.timing.off_delay_s)
         cuts = np.flatnonzero(np.diff(self.slots)) + 1
-        parts = (np.split(column, cuts) for column in (self.times, self.scores, self.fresh))
-        return sum(len(raised(times, scores, by, fresh)) for times, scores, fresh in zip(*parts, strict=True))
+        parts = (np.split(column, cuts) for column in (self.times, self.scores, self.reset_before))
+        return sum(
+            len(raised(times, scores, by, reset_before)) for times, scores, reset_before in zip(*parts, strict=True)
+        )
 
 
 def timing(settings: Threshold, period_s: float) -> Timing:

@@ -34,7 +34,7 @@ TRAINING: dict[str, Any] = {
     "folds": 2,
     "validation_share": 0.1,
     "score": "mahalanobis",  # what `auto` would choose takes a minute longer
-    # A margin, since a filled cell (a stuck sensor is withheld from the model) makes the others a little less sure.
+    # A margin, since a filled cell (a stuck sensor is masked) makes the others a little less sure.
     "threshold": {"percentile": 99.9, "margin": 1.3},
 }
 

@@ -79,13 +79,13 @@ def rules(threshold: float, lower: float, on_delay_s: float, off_delay_s: float)
     )
 
 
-def raised(times: Doubles, scores: Doubles, by: Rules, fresh: Bools | None = None) -> list[Alarm]:
+def raised(times: Doubles, scores: Doubles, by: Rules, reset_before: Bools | None = None) -> list[Alarm]:
     """The alarms of one asset's rows in order, (row,) each; times in seconds.
 
-    fresh: rows before which some are missing: as in the daemon, a gap ends what was not yet an alarm.
+    reset_before: rows before which some are missing: as in the daemon, a gap ends what was not yet an alarm.
     """
     alarms: list[Alarm] = []
-    broken = np.zeros(len(scores), bool) if fresh is None else fresh
+    broken = np.zeros(len(scores), bool) if reset_before is None else reset_before
     above = np.flatnonzero(scores > by.threshold)
     row = 0
     while (place := int(np.searchsorted(above, row))) < len(above):

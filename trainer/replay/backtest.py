@@ -78,7 +78,7 @@ def run_file(watch: Watch, path: Path, told: Told, scores: ScoreFile) -> NDArray
             _take(watch.process(records, _clock(told)), told, scores)
         _take(watch.finish(_clock(told)), told, scores)
         return None
-    sensors = tuple(dict.fromkeys(name for lane in watch.lanes.values() for name in lane.sensor_names))
+    sensors = tuple(dict.fromkeys(name for pipeline in watch.pipelines.values() for name in pipeline.sensor_names))
     if is_long(path, feed):
         rows, labels = _by_time(table_history(path, feed, sensors, _period(watch))), None
     else:
@@ -124,7 +124,7 @@ def _by_time(history: History) -> TableRows:
 
 
 def _period(watch: Watch) -> float:
-    return min(lane.manifest.period_s for lane in watch.lanes.values())
+    return min(pipeline.manifest.period_s for pipeline in watch.pipelines.values())
 
 
 def backtest_settings(settings: Settings) -> Settings:

@@ -8,7 +8,7 @@ from detector.core.windows import WindowShape
 from detector.errors import DataError
 from schemas.training import SensorSettings, Training
 from trainer.data.history import History, median_step
-from trainer.replay.windows import Replay, replay, withhold
+from trainer.replay.windows import Replay, mask_out_of_range, replay
 
 GAP_PERIODS = 10
 
@@ -30,7 +30,7 @@ def prepare(history: History, training: Training) -> Prepared:
     if training.sensors is not None:
         history = history.select(tuple(training.sensors))
     settings = [(training.sensors or {}).get(name, SensorSettings()) for name in history.sensors]
-    history = withhold(history, settings)
+    history = mask_out_of_range(history, settings)
     values = np.concatenate([asset.values for asset in history.assets])
     empty = [name for name, gone in zip(history.sensors, np.isnan(values).all(axis=0), strict=True) if gone]
     if empty:

@@ -26,7 +26,7 @@ class Replay:
     slots: Ints  # (window,) number of the asset
     rows: Ints  # (window,) last row of each window, counting all rows of all assets
     times: Doubles  # (window,) time of the last row, seconds
-    fresh: Bools  # (window,) memory across windows is empty before it
+    reset_before: Bools  # (window,) memory across windows is empty before it
     window: int  # rows
 
     def __len__(self) -> int:
@@ -62,11 +62,11 @@ def replay(history: History, shape: WindowShape) -> Replay:
     resets = np.zeros(len(slots) + 1, np.int64)
     resets[advance.resets + 1] = 1
     passed = np.cumsum(resets)  # resets before a row
-    fresh = np.r_[True, owners[1:] != owners[:-1]] | (passed[scored + 1] > passed[before + 1])
-    return Replay(advance, owners, scored, times[scored], fresh, shape.window)
+    reset_before = np.r_[True, owners[1:] != owners[:-1]] | (passed[scored + 1] > passed[before + 1])
+    return Replay(advance, owners, scored, times[scored], reset_before, shape.window)
 
 
-def withhold(history: History, settings: list[SensorSettings]) -> History:
+def mask_out_of_range(history: History, settings: list[SensorSettings]) -> History:
     """Values outside a sensor's declared range count as missing, as they do in serving."""
     low = np.array([-np.inf if s.low is None else s.low for s in settings], np.float32)
     high = np.array([np.inf if s.high is None else s.high for s in settings], np.float32)

@@ -46,7 +46,7 @@ def rehearse(
 
 def _stretches(held: HeldOut) -> list[Ints]:
     """Places among the held-out windows: stretches of one block and one asset without a gap, the last of each."""
-    begins = held.fresh | (np.diff(held.block, prepend=held.block[0]) != 0)
+    begins = held.reset_before | (np.diff(held.block, prepend=held.block[0]) != 0)
     runs = np.split(np.arange(len(held.windows)), np.flatnonzero(begins[1:]) + 1)
     length = max(WINDOWS // len(runs), STRETCH)
     step = max(len(runs) * length // WINDOWS, 1)
@@ -78,6 +78,6 @@ def _outputs(
 
 def _evidence(held: HeldOut, stretches: list[Ints], vectors: dict[PartName, Floats]) -> Evidence:
     chosen = np.concatenate(stretches)
-    fresh = np.zeros(len(chosen), bool)
-    fresh[np.cumsum([0, *map(len, stretches[:-1])])] = True
-    return Evidence(held.slots[chosen], fresh, held.block[chosen], vectors)
+    reset_before = np.zeros(len(chosen), bool)
+    reset_before[np.cumsum([0, *map(len, stretches[:-1])])] = True
+    return Evidence(held.slots[chosen], reset_before, held.block[chosen], vectors)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.core.scoring import Chain
+from detector.core.scoring import ScoreSmoother
 from schemas.manifest import Part, PartName, Scoring
 from trainer.fitting.members import FoldOutputs
 from trainer.graph.parts import DISTANCES, ERROR_LIMIT, Standard
@@ -33,7 +33,7 @@ class Evidence:
     """Held-out windows by asset and in time order within one."""
 
     slots: Ints  # (window,)
-    fresh: Bools  # (window,) memory is empty before it
+    reset_before: Bools  # (window,) memory is empty before it
     block: Ints  # (window,) held-out block
     vectors: dict[PartName, Floats]  # (window, sensor) or (window, 1)
 
@@ -43,12 +43,12 @@ class Evidence:
         width = raw.shape[1]
         zeros, ones = (0.0,) * width, tuple(map(tuple, np.eye(width).tolist()))
         part = Part(name=name, width=width, vector_alpha=alpha, center=zeros, precision=ones, scale=1.0)
-        return advance(Scoring(method="sum", parts=(part,)), self.slots, raw, self.fresh)[1]
+        return advance(Scoring(method="sum", parts=(part,)), self.slots, raw, self.reset_before)[1]
 
     def levels(self, distances: Doubles, alpha: float) -> Doubles:
         """The EWMA of a score (window,)."""
         raw = np.asarray(distances[:, None], np.float32)
-        return advance(Scoring(method="graph", score_alpha=alpha), self.slots, raw, self.fresh)[0]
+        return advance(Scoring(method="graph", score_alpha=alpha), self.slots, raw, self.reset_before)[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +79,10 @@ class Gauge:
         )
 
 
-def advance(scoring: Scoring, slots: Ints, raw: Floats, fresh: Bools) -> tuple[Doubles, Doubles]:
+def advance(scoring: Scoring, slots: Ints, raw: Floats, reset_before: Bools) -> tuple[Doubles, Doubles]:
     """Scores (window,) and smoothed vectors (window, column) of windows, through the detector's own chain."""
-    chain = Chain(scoring, raw.shape[1], int(slots.max()) + 1)
-    return chain.advance(slots, raw, fresh)
+    smoother = ScoreSmoother(scoring, raw.shape[1], int(slots.max()) + 1)
+    return smoother.advance(slots, raw, reset_before)
 
 
 def standards(outputs: FoldOutputs, constant: Bools) -> dict[PartName, Standard]:

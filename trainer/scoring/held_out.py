@@ -30,7 +30,7 @@ class HeldOut:
 
     windows: Ints  # (window,) numbers of the replay
     slots: Ints  # (window,)
-    fresh: Bools  # (window,) memory is empty before it
+    reset_before: Bools  # (window,) memory is empty before it
     block: Ints  # (window,) held-out block
     outputs: FoldOutputs  # of the network that never saw these windows
 
@@ -63,14 +63,14 @@ def calibrate_chain(held: HeldOut, raw: Floats, weights: Doubles, training: Trai
     """
     if training.score != "mahalanobis":
         scoring = Scoring(method="graph", score_alpha=training.score_alpha)
-        return scoring, advance(scoring, held.slots, raw, held.fresh)[0]
+        return scoring, advance(scoring, held.slots, raw, held.reset_before)[0]
     smooth = _scoring(np.zeros(raw.shape[1]), np.eye(raw.shape[1]), training)
-    vectors = advance(smooth, held.slots, raw, held.fresh)[1]
+    vectors = advance(smooth, held.slots, raw, held.reset_before)[1]
     scores = np.empty(len(raw))
     for number in np.unique(held.block):
         mine = held.block == number
         others = _scatter(vectors[~mine], weights, training)
-        scores[mine] = advance(others, held.slots, raw, held.fresh)[0][mine]
+        scores[mine] = advance(others, held.slots, raw, held.reset_before)[0][mine]
     return _scatter(vectors, weights, training), scores
 
 

@@ -41,7 +41,7 @@ class Band(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What an incident of one lane is judged by."""
+    """What an incident of one pipeline is judged by."""
 
     threshold: float
     lower: float

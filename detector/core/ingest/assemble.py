@@ -56,14 +56,14 @@ class Assembler:
             if column is None:
                 unknown.append((partition, offset, name))
                 continue
-            place = self.pending.setdefault(partition, Pending())
+            pending = self.pending.setdefault(partition, Pending())
             bucket = (asset, int(time // self.period_s))
-            if self._complete(bucket, place.watermark):
+            if self._complete(bucket, pending.watermark):
                 late.append((partition, offset, asset, time))
                 continue
-            place.rows.setdefault(bucket, {})[column] = value
-            place.last_offset[bucket] = offset
-            place.watermark = max(place.watermark, time)
+            pending.rows.setdefault(bucket, {})[column] = value
+            pending.last_offset[bucket] = offset
+            pending.watermark = max(pending.watermark, time)
         return Assembled(self._take(decoded.topic), late, unknown)
 
     def same_rows(self, other: "Assembler") -> bool:
@@ -80,10 +80,10 @@ class Assembler:
     def _take(self, topic: str, *, everything: bool = False) -> Rows:
         """Removes complete rows, oldest first within each partition."""
         taken: list[tuple[int, int, Bucket, dict[int, float]]] = []
-        for partition, place in self.pending.items():
-            ready = [bucket for bucket in place.rows if everything or self._complete(bucket, place.watermark)]
+        for partition, pending in self.pending.items():
+            ready = [bucket for bucket in pending.rows if everything or self._complete(bucket, pending.watermark)]
             ready.sort(key=lambda bucket: (bucket[1], bucket[0]))
-            taken += [(partition, place.last_offset.pop(b), b, place.rows.pop(b)) for b in ready]
+            taken += [(partition, pending.last_offset.pop(b), b, pending.rows.pop(b)) for b in ready]
         values = np.full((len(taken), len(self.sensors)), np.nan, np.float32)
         for row, (_, _, _, cells) in enumerate(taken):
             for column, value in cells.items():

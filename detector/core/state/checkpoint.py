@@ -1,4 +1,4 @@
-"""Taking and putting back a partition's checkpoint: see detector.core.state.codec for its form and its promise."""
+"""Snapshots of a partition, and their restoring: see detector.core.state.codec for its form and its promise."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -24,29 +24,29 @@ from detector.core.state.codec import (
 )
 from detector.core.watch import Watch
 
-AT_ONCE = 256  # assets put back together: all of a partition would take its state's memory twice
+AT_ONCE = 256  # assets restored together: all of a partition would take its state's memory twice
 
 
-def take(watch: Watch, partition: int, next_offset: int) -> list[tuple[bytes, bytes]]:
+def snapshot(watch: Watch, partition: int, next_offset: int) -> list[tuple[bytes, bytes]]:
     """The buckets that changed since the last checkpoint and, last, the marker. next_offset: what it stands for."""
     changed: dict[int, list[AssetState]] = defaultdict(list)
     buckets = _dirty_buckets(watch, partition)
-    for lane in watch.lanes.values():
-        for slot in lane.assets.of_partition(partition):
-            bucket = bucket_of(lane.assets.names[slot])
+    for pipeline in watch.pipelines.values():
+        for slot in pipeline.assets.of_partition(partition):
+            bucket = bucket_of(pipeline.assets.names[slot])
             if bucket in buckets:
-                changed[bucket].append(export_asset(lane, slot))
-                lane.dirty[slot] = False
-    stands = watch.stands.setdefault(partition, {})
+                changed[bucket].append(export_asset(pipeline, slot))
+                pipeline.dirty[slot] = False
+    offsets = watch.bucket_offsets.setdefault(partition, {})
     entries: list[tuple[bytes, bytes]] = []
     for number in sorted(buckets):  # an empty one as well: the records below it stay passed over
-        stands[number] = max(next_offset, stands.get(number, 0))
-        entries.append((bucket_key(number), encode(Bucket(STATE_VERSION, partition, changed[number], stands[number]))))
-    watch.thinned = {place for place in watch.thinned if place[0] != partition}
+        offsets[number] = max(next_offset, offsets.get(number, 0))
+        entries.append((bucket_key(number), encode(Bucket(STATE_VERSION, partition, changed[number], offsets[number]))))
+    watch.evicted_buckets = {pair for pair in watch.evicted_buckets if pair[0] != partition}
     return [*entries, (MARKER, encode(_marker(watch, partition, next_offset)))]
 
 
-def put_back(watch: Watch, partition: int, entries: Mapping[bytes, bytes], clock: float) -> int | None:
+def restore(watch: Watch, partition: int, entries: Mapping[bytes, bytes], clock: float) -> int | None:
     """Restores a partition and gives the offset to go on from; None where there is no checkpoint.
 
     clock: what silence is measured against from now on. Raises ValueError for an entry that cannot be read.
@@ -55,7 +55,7 @@ def put_back(watch: Watch, partition: int, entries: Mapping[bytes, bytes], clock
         return None
     marker = decode_marker(entries[MARKER])
     _check_partition(marker, partition)
-    stands = watch.stands[partition] = {}
+    offsets = watch.bucket_offsets[partition] = {}
     states: list[AssetState] = []
     for key, data in entries.items():
         if key != MARKER:
@@ -63,21 +63,21 @@ def put_back(watch: Watch, partition: int, entries: Mapping[bytes, bytes], clock
             _check_partition(bucket, partition)
             if any(bucket_of(state.asset) != number for state in bucket.assets):
                 raise ValueError("the checkpoint has an asset in a bucket that is not its own")
-            stands[number] = bucket.as_of
+            offsets[number] = bucket.as_of
             states += bucket.assets
             if len(states) >= AT_ONCE:
-                _put_assets(watch, partition, states, clock)
+                _restore_assets(watch, partition, states, clock)
                 states = []
-    _put_assets(watch, partition, states, clock)
+    _restore_assets(watch, partition, states, clock)
     for name, asked_s in marker.drift_asked.items():
-        drift = watch.lanes[name].drift if name in watch.lanes else None
+        drift = watch.pipelines[name].drift if name in watch.pipelines else None
         if drift is not None:
             drift.asked_s = max(drift.asked_s, asked_s)
     if watch.assembler is not None and marker.watermark is not None and marker.watermark != np.inf:
         watch.assembler.pending[partition] = _pending(watch.assembler, marker, marker.watermark)
     # A bucket that is older than the marker says was written by a member that had lost the partition.
-    stale = [stands.get(number, 0) for number, as_of in marker.buckets.items() if stands.get(number, 0) < as_of]
-    return min([marker.next_offset, *stale])
+    behind = [offsets.get(number, 0) for number, as_of in marker.buckets.items() if offsets.get(number, 0) < as_of]
+    return min([marker.next_offset, *behind])
 
 
 def _check_partition(found: Bucket | Marker, partition: int) -> None:
@@ -89,14 +89,14 @@ def _pending(assembler: Assembler, marker: Marker, watermark: float) -> Pending:
     """Rows that wait; where rows are cut otherwise by now, their cells would stand for other sensors or times."""
     if not 0 <= watermark < LATEST_S:
         raise ValueError("the checkpoint has a watermark at no moment")
-    place = Pending(watermark)
+    pending = Pending(watermark)
     cut = marker.waiting_sensors, marker.waiting_period_s
     if marker.waiting_sensors and cut != (list(assembler.sensors), assembler.period_s):
-        return place
+        return pending
     for asset, period, offset, cells in marker.waiting:
         _check_waiting(assembler, period, cells)
-        place.rows[asset, period], place.last_offset[asset, period] = cells, offset
-    return place
+        pending.rows[asset, period], pending.last_offset[asset, period] = cells, offset
+    return pending
 
 
 def _check_waiting(assembler: Assembler, period: int, cells: Mapping[int, float]) -> None:
@@ -105,37 +105,38 @@ def _check_waiting(assembler: Assembler, period: int, cells: Mapping[int, float]
         raise ValueError("the checkpoint has a waiting row that no feed can have given")
 
 
-def _put_assets(watch: Watch, partition: int, assets: Iterable[AssetState], clock: float) -> None:
-    by_lane: dict[str, list[AssetState]] = defaultdict(list)
+def _restore_assets(watch: Watch, partition: int, assets: Iterable[AssetState], clock: float) -> None:
+    by_pipeline: dict[str, list[AssetState]] = defaultdict(list)
     for state in assets:
         if watch.adopt(partition, state.asset, state.model) is not None:
-            by_lane[state.model].append(state)
-    for name, states in by_lane.items():
-        import_assets(watch.lanes[name], partition, states, clock)
+            by_pipeline[state.model].append(state)
+    for name, states in by_pipeline.items():
+        import_assets(watch.pipelines[name], partition, states, clock)
 
 
 def _dirty_buckets(watch: Watch, partition: int) -> set[int]:
     """A bucket is written whole: one changed asset takes its neighbours along."""
-    return {bucket for place, bucket in watch.thinned if place == partition} | {
-        bucket_of(lane.assets.names[slot])
-        for lane in watch.lanes.values()
-        for slot in np.flatnonzero(lane.dirty).tolist()
-        if lane.assets.partitions[slot] == partition
+    return {bucket for owner, bucket in watch.evicted_buckets if owner == partition} | {
+        bucket_of(pipeline.assets.names[slot])
+        for pipeline in watch.pipelines.values()
+        for slot in np.flatnonzero(pipeline.dirty).tolist()
+        if pipeline.assets.partitions[slot] == partition
     }
 
 
 def _marker(watch: Watch, partition: int, next_offset: int) -> Marker:
-    marker = Marker(STATE_VERSION, partition, next_offset, buckets=dict(watch.stands[partition]))
+    marker = Marker(STATE_VERSION, partition, next_offset, buckets=dict(watch.bucket_offsets[partition]))
     marker.drift_asked = {
-        name: lane.drift.asked_s
-        for name, lane in watch.lanes.items()
-        if lane.drift is not None and np.isfinite(lane.drift.asked_s)
+        name: pipeline.drift.asked_s
+        for name, pipeline in watch.pipelines.items()
+        if pipeline.drift is not None and np.isfinite(pipeline.drift.asked_s)
     }
     if watch.assembler is not None and partition in watch.assembler.pending:
-        place = watch.assembler.pending[partition]
-        marker.watermark = float(place.watermark)
+        pending = watch.assembler.pending[partition]
+        marker.watermark = float(pending.watermark)
         marker.waiting_sensors, marker.waiting_period_s = list(watch.assembler.sensors), watch.assembler.period_s
         marker.waiting = [
-            (asset, period, place.last_offset[asset, period], cells) for (asset, period), cells in place.rows.items()
+            (asset, period, pending.last_offset[asset, period], cells)
+            for (asset, period), cells in pending.rows.items()
         ]
     return marker

@@ -1,4 +1,4 @@
-"""Checkpoints: the state of a partition as bytes, and back. Versioned; no pickle; judged before it is believed.
+"""Checkpoints: the state of a partition as bytes, and back. Versioned; no pickle; validated before it is used.
 
 A partition's assets fall into BUCKETS buckets by name. A checkpoint writes the buckets that changed and then a marker
 with the source offset it stands for; each is one message of a compacted topic (or one entry of a file). A crash in
@@ -21,7 +21,7 @@ from pydantic import BaseModel, ValidationError
 from detector.core.alarms.incidents import Incident, Phase
 from detector.core.drift import DriftWatch
 from detector.core.ingest.json import FLOAT32_MAX, LATEST_S
-from detector.core.pipeline import Lane
+from detector.core.pipeline import ModelPipeline
 from schemas.alert import AlertKind, Condition
 
 Ints = NDArray[np.int64]
@@ -143,48 +143,48 @@ class _Versioned(msgspec.Struct):
     version: int
 
 
-def export_asset(lane: Lane, slot: int) -> AssetState:
+def export_asset(pipeline: ModelPipeline, slot: int) -> AssetState:
     """The memory of one slot."""
-    incidents = [lane.incidents[slot]] if slot in lane.incidents else []
-    incidents += [incident for key, incident in lane.quality_incidents.items() if key[0] == slot]
-    level = float(lane.chain.level[slot])
+    incidents = [pipeline.incidents[slot]] if slot in pipeline.incidents else []
+    incidents += [incident for key, incident in pipeline.quality_incidents.items() if key[0] == slot]
+    level = float(pipeline.smoother.ewma[slot])
     state = AssetState(
-        asset=lane.assets.names[slot],
-        model=lane.manifest.model,
-        model_version=lane.manifest.model_version,
-        sensors=list(lane.sensor_names),
-        window=lane.manifest.window,
-        next_offset=int(lane.next_offset[slot]),
-        newest=float(lane.windows.newest[slot]),
-        run=int(lane.windows.run[slot]),
-        late=int(lane.windows.late[slot]),
-        history=lane.windows.history[slot].tobytes(),
-        vector=lane.chain.vector[slot].tobytes(),
+        asset=pipeline.assets.names[slot],
+        model=pipeline.manifest.model,
+        model_version=pipeline.manifest.model_version,
+        sensors=list(pipeline.sensor_names),
+        window=pipeline.manifest.window,
+        next_offset=int(pipeline.next_offset[slot]),
+        newest=float(pipeline.windows.newest[slot]),
+        run=int(pipeline.windows.run[slot]),
+        late=int(pipeline.windows.late[slot]),
+        history=pipeline.windows.history[slot].tobytes(),
+        vector=pipeline.smoother.vector[slot].tobytes(),
         level=None if np.isnan(level) else level,
-        last=lane.quality.last[slot].tobytes(),
-        runs=np.ascontiguousarray(lane.quality.runs[:, slot]).tobytes(),
+        last=pipeline.quality.last[slot].tobytes(),
+        runs=np.ascontiguousarray(pipeline.quality.runs[:, slot]).tobytes(),
         incidents=incidents,
     )
-    if lane.drift is not None:
-        drift = lane.drift
+    if pipeline.drift is not None:
+        drift = pipeline.drift
         state.drift_count = int(drift.count[slot])
         state.drift = np.stack([drift.total[slot], drift.streak[slot].astype(float), drift.z[slot]]).tobytes()
     return state
 
 
-def import_assets(lane: Lane, partition: int, states: Sequence[AssetState], clock: float) -> None:
+def import_assets(pipeline: ModelPipeline, partition: int, states: Sequence[AssetState], clock: float) -> None:
     """Puts memories back. What another model version cannot use begins anew; incidents always stay.
 
     All at once: a start waits for it, and numpy takes as long for one small array as for a thousand. Raises ValueError
     for a memory that no feed can have left: it would make the asset deaf, or stop the daemon later.
     """
-    slots = np.array([lane.slot(partition, state.asset) for state in states], np.int64)
+    slots = np.array([pipeline.slot(partition, state.asset) for state in states], np.int64)
     if len(np.unique(slots)) < len(slots):
         raise ValueError("the checkpoint has an asset twice")
     for slot, state in zip(slots.tolist(), states, strict=True):
-        _import_life(lane, slot, state, clock)
-    sensors = list(lane.sensor_names)
-    _import_rows(lane, *_those(slots, states, lambda state: state.sensors == sensors))
+        _import_life(pipeline, slot, state, clock)
+    sensors = list(pipeline.sensor_names)
+    _import_rows(pipeline, *_those(slots, states, lambda state: state.sensors == sensors))
 
 
 def _those(
@@ -194,47 +194,49 @@ def _those(
     return slots[places], [states[place] for place in places]
 
 
-def _import_life(lane: Lane, slot: int, state: AssetState, clock: float) -> None:
+def _import_life(pipeline: ModelPipeline, slot: int, state: AssetState, clock: float) -> None:
     """What holds for an asset whatever its sensors are."""
-    lane.forget(slot)
-    lane.next_offset[slot] = state.next_offset
-    lane.seen[slot] = clock
+    pipeline.forget(slot)
+    pipeline.next_offset[slot] = state.next_offset
+    pipeline.seen[slot] = clock
     if state.newest != -np.inf and not 0 <= state.newest < LATEST_S:
         raise ValueError("the checkpoint has an asset whose newest row is at no moment")
-    lane.windows.newest[slot] = state.newest
-    lane.windows.late[slot] = state.late
+    pipeline.windows.newest[slot] = state.newest
+    pipeline.windows.late[slot] = state.late
     for incident in state.incidents:
         _check(incident)
         if incident.kind is AlertKind.PROCESS:
-            lane.incidents[slot] = incident
+            pipeline.incidents[slot] = incident
         else:
-            lane.quality_incidents[slot, incident.condition.value, incident.sensor] = incident
+            pipeline.quality_incidents[slot, incident.condition.value, incident.sensor] = incident
 
 
-def _import_rows(lane: Lane, slots: Ints, states: Sequence[AssetState]) -> None:
+def _import_rows(pipeline: ModelPipeline, slots: Ints, states: Sequence[AssetState]) -> None:
     """The arrays of assets with the model's sensors."""
-    sensors = len(lane.sensor_names)
-    lane.quality.last[slots] = _arrays([state.last for state in states], np.float32, (sensors,))
-    runs = _arrays([state.runs for state in states], np.int32, (len(lane.quality.runs), sensors))
+    sensors = len(pipeline.sensor_names)
+    pipeline.quality.last[slots] = _arrays([state.last for state in states], np.float32, (sensors,))
+    runs = _arrays([state.runs for state in states], np.int32, (len(pipeline.quality.runs), sensors))
     if runs.min(initial=0) < 0:
         raise ValueError("the checkpoint has a run of fewer rows than none")
-    lane.quality.runs[:, slots] = runs.swapaxes(0, 1)
-    _import_windows(lane, *_those(slots, states, lambda state: state.window == lane.manifest.window))
-    _import_scores(lane, *_those(slots, states, lambda state: state.model_version == lane.manifest.model_version))
+    pipeline.quality.runs[:, slots] = runs.swapaxes(0, 1)
+    _import_windows(pipeline, *_those(slots, states, lambda state: state.window == pipeline.manifest.window))
+    _import_scores(
+        pipeline, *_those(slots, states, lambda state: state.model_version == pipeline.manifest.model_version)
+    )
 
 
-def _import_windows(lane: Lane, slots: Ints, states: Sequence[AssetState]) -> None:
-    lane.windows.run[slots] = [state.run for state in states]
-    shape = lane.windows.history.shape[1:]
-    lane.windows.history[slots] = _arrays([state.history for state in states], np.float32, shape)
+def _import_windows(pipeline: ModelPipeline, slots: Ints, states: Sequence[AssetState]) -> None:
+    pipeline.windows.run[slots] = [state.run for state in states]
+    shape = pipeline.windows.history.shape[1:]
+    pipeline.windows.history[slots] = _arrays([state.history for state in states], np.float32, shape)
 
 
-def _import_scores(lane: Lane, slots: Ints, states: Sequence[AssetState]) -> None:
-    shape = lane.chain.vector.shape[1:]
-    lane.chain.vector[slots] = _arrays([state.vector for state in states], np.float64, shape, missing=False)
-    lane.chain.level[slots] = [np.nan if state.level is None else state.level for state in states]
-    if lane.drift is not None:
-        _import_drift(lane.drift, *_those(slots, states, lambda state: bool(state.drift)))
+def _import_scores(pipeline: ModelPipeline, slots: Ints, states: Sequence[AssetState]) -> None:
+    shape = pipeline.smoother.vector.shape[1:]
+    pipeline.smoother.vector[slots] = _arrays([state.vector for state in states], np.float64, shape, missing=False)
+    pipeline.smoother.ewma[slots] = [np.nan if state.level is None else state.level for state in states]
+    if pipeline.drift is not None:
+        _import_drift(pipeline.drift, *_those(slots, states, lambda state: bool(state.drift)))
 
 
 def _import_drift(drift: DriftWatch, slots: Ints, states: Sequence[AssetState]) -> None:

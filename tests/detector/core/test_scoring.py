@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from detector.core.scoring import Chain, significant
+from detector.core.scoring import ScoreSmoother, significant
 from schemas.manifest import Part, Scoring
 
 IDENTITY = ((1.0, 0.0), (0.0, 1.0))
@@ -34,7 +34,7 @@ def test_the_chain_is_its_recurrence_for_any_polls(rows: int, assets: int, poll:
     rng = np.random.default_rng(seed)
     errors = rng.normal(size=(assets, rows, 2)).astype(np.float32)
     order = rng.permutation(np.repeat(np.arange(assets), rows))
-    taken, chain = np.zeros(assets, int), Chain(MAHALANOBIS, 2)
+    taken, smoother = np.zeros(assets, int), ScoreSmoother(MAHALANOBIS, 2)
     got: list[list[float]] = [[] for _ in range(assets)]
     for begin in range(0, len(order), poll):
         slots = np.sort(order[begin : begin + poll])
@@ -42,7 +42,7 @@ def test_the_chain_is_its_recurrence_for_any_polls(rows: int, assets: int, poll:
         for i, slot in enumerate(slots):
             raw[i] = errors[slot, taken[slot]]
             taken[slot] += 1
-        scores, _ = chain.advance(slots, raw, np.zeros(len(slots), bool))
+        scores, _ = smoother.advance(slots, raw, np.zeros(len(slots), bool))
         for slot, score in zip(slots, scores, strict=True):
             got[slot].append(float(score))
     for asset in range(assets):
@@ -52,16 +52,16 @@ def test_the_chain_is_its_recurrence_for_any_polls(rows: int, assets: int, poll:
 def test_a_fresh_row_begins_anew() -> None:
     """After a gap the chain scores as if the asset had just been met."""
     errors = np.random.default_rng(3).normal(size=(20, 2)).astype(np.float32)
-    fresh = np.zeros(20, bool)
-    fresh[12] = True
-    scores, _ = Chain(MAHALANOBIS, 2).advance(np.zeros(20, np.int64), errors, fresh)
+    reset_before = np.zeros(20, bool)
+    reset_before[12] = True
+    scores, _ = ScoreSmoother(MAHALANOBIS, 2).advance(np.zeros(20, np.int64), errors, reset_before)
     assert scores[12:].tolist() == pytest.approx(by_hand(errors[12:].astype(float)), rel=1e-6)
 
 
 def test_contributions_are_signed_shares() -> None:
     """A sensor that reads high gets a positive share, one that reads low a negative one; shares sum to one."""
-    chain = Chain(Scoring(method="mahalanobis", center=(0.0, 0.0), precision=IDENTITY), 2)
-    shares = chain.contributions(np.array([[3.0, -1.0]]), np.zeros((1, 2)))
+    smoother = ScoreSmoother(Scoring(method="mahalanobis", center=(0.0, 0.0), precision=IDENTITY), 2)
+    shares = smoother.contributions(np.array([[3.0, -1.0]]), np.zeros((1, 2)))
     assert shares.tolist() == [[0.9, -0.1]]
 
 
@@ -87,20 +87,22 @@ def test_a_sum_adds_what_its_parts_come_to() -> None:
         total = first + row[2] / 0.5 + np.sqrt(calm @ calm) / 1.5
         level = total if level is None else level + 0.4 * (total - level)
         expected.append(level)
-    chain, got = Chain(SUM, 2), []
+    smoother, got = ScoreSmoother(SUM, 2), []
     for begin, end in ((0, 1), (1, 9), (9, 30)):
-        got += chain.advance(np.zeros(end - begin, np.int64), raw[begin:end], np.zeros(end - begin, bool))[0].tolist()
-    assert chain.width == 5
+        got += smoother.advance(np.zeros(end - begin, np.int64), raw[begin:end], np.zeros(end - begin, bool))[
+            0
+        ].tolist()
+    assert smoother.width == 5
     assert got == pytest.approx(expected, rel=1e-4, abs=1e-4)
 
 
 def test_a_sensor_leads_a_sum_as_far_as_its_parts_add() -> None:
     """Shares of a sum are those of its parts, weighed by what each adds; where none has sensors the errors speak."""
-    shares = Chain(SUM, 2).contributions(np.array([[4.0, 0.0, 9.0, 3.0, 0.0]]), np.zeros((1, 2)))
+    shares = ScoreSmoother(SUM, 2).contributions(np.array([[4.0, 0.0, 9.0, 3.0, 0.0]]), np.zeros((1, 2)))
     assert shares[0, 0] > 0.8
     assert np.abs(shares).sum() == pytest.approx(1.0)
     alone = Scoring(method="sum", parts=(Part(name="distance", width=1, scale=0.5),))
-    assert Chain(alone, 2).contributions(np.array([[9.0]]), np.array([[3.0, -1.0]])).tolist() == [[0.9, -0.1]]
+    assert ScoreSmoother(alone, 2).contributions(np.array([[9.0]]), np.array([[3.0, -1.0]])).tolist() == [[0.9, -0.1]]
 
 
 @given(hnp.arrays(np.float64, st.integers(1, 20), elements=st.floats(-1e30, 1e30)))

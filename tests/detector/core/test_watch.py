@@ -83,9 +83,9 @@ def restarted(over: Watch, done: list[FakeRecord], partitions: int, kept: dict[t
     fresh = watch()
     for partition in range(partitions):
         following = max((r.offset + 1 for r in done if r.partition == partition), default=0)
-        kept |= {(partition, key): value for key, value in checkpoint.take(over, partition, following)}
+        kept |= {(partition, key): value for key, value in checkpoint.snapshot(over, partition, following)}
         entries = {key: value for (owner, key), value in kept.items() if owner == partition}
-        assert checkpoint.put_back(fresh, partition, entries, START_S) == following
+        assert checkpoint.restore(fresh, partition, entries, START_S) == following
     return fresh
 
 
@@ -95,11 +95,11 @@ def test_a_replay_up_to_the_checkpoint_changes_nothing() -> None:
     whole = replay(watch(), records, 100)
     over, story = watch(), Story({}, {}, [])
     replay(over, records[:300], 100, story)
-    old_marker = dict(checkpoint.take(over, 0, 300))[b"marker"]
+    old_marker = dict(checkpoint.snapshot(over, 0, 300))[b"marker"]
     replay(over, records[300:400], 100, story)
-    entries = dict(checkpoint.take(over, 0, 400)) | {b"marker": old_marker}
+    entries = dict(checkpoint.snapshot(over, 0, 400)) | {b"marker": old_marker}
     fresh = watch()
-    assert checkpoint.put_back(fresh, 0, entries, START_S) == 300
+    assert checkpoint.restore(fresh, 0, entries, START_S) == 300
     replay(fresh, records[300:], 100, story)
     assert story.alerts == whole.alerts
     assert story.scores == whole.scores
@@ -146,7 +146,7 @@ def test_the_cap_on_assets_holds() -> None:
     config = settings().model_copy(update={"limits": settings().limits.model_copy(update={"max_assets": 2})})
     over = watch(config)
     story = replay(over, [wide(i, f"a{i}", START_S + i, (0.0, 0.0, 0.0)) for i in range(50)], 10)
-    assert len(over.lanes["m"].assets) == 2
+    assert len(over.pipelines["m"].assets) == 2
     assert sum(flags == RowFlag.OVER_LIMIT for _, flags in story.scores.values()) == 48
 
 
@@ -168,7 +168,7 @@ def test_the_memory_of_drift_does_not_depend_on_polls(poll: int) -> None:
     whole, parts = watch(), watch()
     replay(whole, records, len(records))
     replay(parts, records, poll)
-    one, other = whole.lanes["m"].drift, parts.lanes["m"].drift
+    one, other = whole.pipelines["m"].drift, parts.pipelines["m"].drift
     assert one is not None
     assert other is not None
     np.testing.assert_array_equal(one.count, other.count)

@@ -155,7 +155,7 @@ def test_an_unconfirmed_delivery_commits_nothing_and_is_made_up_for(store: Store
         pass
     assert (over._health.ready, harmed.committed) == (True, {0: 10})
     assert alerts(harmed) == alerts(fine) != []
-    assert over.watch.lanes["pumps"].windows.run.max() == 10
+    assert over.watch.pipelines["pumps"].windows.run.max() == 10
 
 
 def test_records_that_retention_took_are_counted_and_said(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
@@ -184,7 +184,7 @@ def test_a_restart_goes_on_where_the_state_stands(store: Store) -> None:
     assert second.resumed == [5]
     again.tick()
     assert second.committed == {0: 6}
-    assert again.watch.lanes["pumps"].windows.run.max() == 6
+    assert again.watch.pipelines["pumps"].windows.run.max() == 6
 
 
 def test_state_of_another_version_stops_the_daemon_with_a_line(store: Store) -> None:
@@ -237,7 +237,7 @@ def test_a_bundle_that_is_not_the_announced_one_is_refused(store: Store, sha: st
     over.tick()
     transport.messages = [announce(store, "v2", sha)]
     over.tick()
-    assert over.watch.lanes["pumps"].manifest.model_version == "v1"
+    assert over.watch.pipelines["pumps"].manifest.model_version == "v1"
     assert over._metrics.refusals.labels("pumps")._value.get() == 1
 
 

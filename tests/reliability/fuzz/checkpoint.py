@@ -1,4 +1,4 @@
-"""Checkpoints: put back as they were taken, or refused with a ValueError; what is put back can be watched on with."""
+"""Checkpoints: restored as they were written, or refused with a ValueError; the watch goes on with what is restored."""
 
 from random import Random
 
@@ -31,28 +31,28 @@ def one(data: bytes) -> bool:
     entries = {key: value for key, value in ((_key(bucket), bucket), (MARKER, marker)) if value}
     first = _FIRST[head % len(_FIRST)]
     try:
-        offset = checkpoint.put_back(first, 0, entries, START_S)
+        offset = checkpoint.restore(first, 0, entries, START_S)
     except ValueError as error:
         assert_plain(str(error))
         return False
     finally:
         first.release(0)  # as in a rebalance: nothing of a refused checkpoint may be left
-        assert not first.lanes["m"].assets
+        assert not first.pipelines["m"].assets
     if offset is None:
         return False
     watch = _watch(head)
-    assert checkpoint.put_back(watch, 0, entries, START_S) == offset
+    assert checkpoint.restore(watch, 0, entries, START_S) == offset
     assert 0 <= offset < 2**63
     taken = entries | _taken(watch, offset)  # a changelog keeps what nobody writes anew
     again = _watch(head)
-    assert checkpoint.put_back(again, 0, taken, START_S) == offset
+    assert checkpoint.restore(again, 0, taken, START_S) == offset
     assert taken | _taken(again, offset) == taken
     if is_deep(data):
         _go_on(watch)
         if head & 1:
             _take_records(watch, offset)
         later = taken | _taken(watch, offset)
-        assert checkpoint.put_back(_watch(head), 0, later, START_S) == offset
+        assert checkpoint.restore(_watch(head), 0, later, START_S) == offset
     return True
 
 
@@ -84,20 +84,20 @@ def _key(bucket: bytes) -> bytes:
 
 
 def _taken(watch: Watch, offset: int) -> dict[bytes, bytes]:
-    for lane in watch.lanes.values():
-        lane.dirty[lane.assets.of_partition(0)] = True
-    return dict(checkpoint.take(watch, 0, offset))
+    for pipeline in watch.pipelines.values():
+        pipeline.dirty[pipeline.assets.of_partition(0)] = True
+    return dict(checkpoint.snapshot(watch, 0, offset))
 
 
 def _go_on(watch: Watch) -> None:
-    """Rows of the assets that were put back, and then silence."""
-    for lane in list(watch.lanes.values()):
-        for slot in lane.assets.of_partition(0):
-            newest, offset_then = float(lane.windows.newest[slot]), int(lane.next_offset[slot])
+    """Rows of the assets that were restored, and then silence."""
+    for pipeline in list(watch.pipelines.values()):
+        for slot in pipeline.assets.of_partition(0):
+            newest, offset_then = float(pipeline.windows.newest[slot]), int(pipeline.next_offset[slot])
             begin_s = newest if np.isfinite(newest) else START_S
             if begin_s < LATEST_S - 100.0 and offset_then < 2**61:  # past the last record of all there is no next one
-                run_rows(watch, "m", lane.assets.names[slot], offset_then, begin_s)
-    nothing = Rows.none(watch.topic, watch.lanes["m"].sensor_names)
+                run_rows(watch, "m", pipeline.assets.names[slot], offset_then, begin_s)
+    nothing = Rows.none(watch.topic, watch.pipelines["m"].sensor_names)
     watch.process_rows(nothing, _NOW_S)  # only silence is judged
 
 
@@ -143,7 +143,7 @@ def seeds() -> list[bytes]:
 
 TARGET = Target(
     name="checkpoint",
-    promise="a checkpoint is put back, can be taken again and watched on with, or is refused with a ValueError",
+    promise="a checkpoint is restored and gives the same snapshot again, or is refused with a ValueError",
     one=one,
     seeds=seeds,
     mutate=mutate,

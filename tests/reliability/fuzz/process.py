@@ -26,7 +26,7 @@ def one(data: bytes) -> bool:
         assert not np.isinf(block.scores).any()
     for message in outcome_messages(watch.finish(0.0)):
         assert message.value
-    return len(watch.lanes["m"].assets) > 0
+    return len(watch.pipelines["m"].assets) > 0
 
 
 TARGET = Target(

@@ -57,11 +57,11 @@ def small_manifest(version: str = "v1") -> Manifest:
 
 def run_rows(watch: Watch, model: str, asset: str, first_offset: int, begin_s: float) -> int:
     """Some rows of one asset: normal, far off, missing, stuck, and normal again. Gives how many alerts they made."""
-    lane = watch.lanes[model]
-    count = len(lane.sensor_names)
+    pipeline = watch.pipelines[model]
+    count = len(pipeline.sensor_names)
     levels: Sequence[float] = (0.1, 60.0, 60.0, np.nan, 5e37, 0.2, 0.2, 0.2, -0.1)
     values = np.repeat(np.array(levels, np.float32)[:, None], count, axis=1)
-    step_s = min(max(lane.manifest.period_s, 1e-3), 3600.0)
+    step_s = min(max(pipeline.manifest.period_s, 1e-3), 3600.0)
     rows = Rows(
         topic=watch.topic,
         partitions=np.zeros(len(levels), np.int64),
@@ -69,7 +69,7 @@ def run_rows(watch: Watch, model: str, asset: str, first_offset: int, begin_s: f
         assets=[asset] * len(levels),
         times=begin_s + step_s * np.arange(1.0, len(levels) + 1.0),
         values=values,
-        sensors=lane.sensor_names,
+        sensors=pipeline.sensor_names,
     )
     outcome = watch.process_rows(rows, START_S)
     for message in outcome_messages(outcome):

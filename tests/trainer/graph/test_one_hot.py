@@ -8,7 +8,7 @@ import torch
 from pydantic import ValidationError
 
 from detector.bundles.loading import OnnxScorer
-from detector.core.scoring import Chain
+from detector.core.scoring import ScoreSmoother
 from schemas.training import SensorSettings
 from tests.support.made_history import START, quick_training
 from trainer.bundle.result import Fitted
@@ -49,8 +49,10 @@ def windows(values: np.ndarray) -> np.ndarray:
 def scores(values: np.ndarray) -> np.ndarray:
     scorer, scoring = OnnxScorer(fitted().manifest, fitted().graph), fitted().manifest.scoring
     given = windows(values)
-    fresh = np.arange(len(given)) == 0
-    return Chain(scoring, 3).advance(np.zeros(len(given), np.int64), scorer.sensor_error(given), fresh)[0]
+    reset_before = np.arange(len(given)) == 0
+    return ScoreSmoother(scoring, 3).advance(np.zeros(len(given), np.int64), scorer.sensor_error(given), reset_before)[
+        0
+    ]
 
 
 def test_a_state_that_does_not_fit_is_an_anomaly() -> None:

@@ -27,8 +27,8 @@ def test_a_gap_ends_what_was_not_yet_an_alarm() -> None:
     scores = np.array([2, 2, 2, 2, 2, 2, 2, 0, 0], float)
     times = np.array([0, 1, 100, 101, 102, 103, 200, 201, 300], float)
     by = rules(threshold=1.0, lower=0.8, on_delay_s=3.0, off_delay_s=3.0)
-    fresh = np.diff(times, prepend=0.0) > 10
-    assert raised(times, scores, by, fresh) == [Alarm(5, 6)]
+    reset_before = np.diff(times, prepend=0.0) > 10
+    assert raised(times, scores, by, reset_before) == [Alarm(5, 6)]
     assert raised(times, scores, by) == [Alarm(2, 6)]
 
 

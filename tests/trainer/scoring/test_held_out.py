@@ -47,12 +47,12 @@ def test_scores_of_nothing_still_give_a_threshold() -> None:
 
 
 def held_out(rows: int, sensors: int) -> HeldOut:
-    """Three blocks of one asset; only slots, fresh and block matter here."""
+    """Three blocks of one asset; only slots, reset_before and block matter here."""
     zeros = np.zeros((rows, sensors))
-    fresh = np.arange(rows) == 0
+    reset_before = np.arange(rows) == 0
     block = np.arange(rows) * 3 // rows
     outputs = FoldOutputs(zeros == 0, zeros, np.ones(rows, np.int64), np.zeros(rows), {"residual": zeros})
-    return HeldOut(np.arange(rows), np.zeros(rows, np.int64), fresh, block, outputs)
+    return HeldOut(np.arange(rows), np.zeros(rows, np.int64), reset_before, block, outputs)
 
 
 def test_a_block_is_judged_by_the_others() -> None:

@@ -35,10 +35,10 @@ def chain(known: list[Doubles], seed: int) -> Score:
 
 
 def _advance(scoring: Scoring, rows: Doubles) -> tuple[Doubles, Doubles]:
-    fresh = np.zeros(len(rows), bool)
-    fresh[:1] = True
+    reset_before = np.zeros(len(rows), bool)
+    reset_before[:1] = True
     slots = np.zeros(len(rows), np.int64)
-    return advance(scoring, slots, rows.astype(np.float32), fresh)
+    return advance(scoring, slots, rows.astype(np.float32), reset_before)
 
 
 def _nested(matrix: Doubles) -> tuple[tuple[float, ...], ...]:

@@ -61,9 +61,9 @@ def test_only_what_changed_is_written() -> None:
     over = watch()
     records = feed(plant(assets=3))
     replay(over, records[:30], 30)
-    assert len(checkpoint.take(over, 0, 30)) == 4
+    assert len(checkpoint.snapshot(over, 0, 30)) == 4
     replay(over, records[30:31], 1)
-    written = checkpoint.take(over, 0, 31)
+    written = checkpoint.snapshot(over, 0, 31)
     assert len(written) == 2
     assert written[-1][0] == MARKER
     assert decode_marker(written[-1][1]).next_offset == 31
@@ -73,12 +73,12 @@ def test_an_incident_outlives_a_change_of_model_while_the_daemon_was_down() -> N
     """Windows of another form begin anew, but nobody forgets an open incident."""
     over = watch()
     replay(over, feed(plant())[:240], 40)
-    assert over.lanes["m"].incidents
+    assert over.pipelines["m"].incidents
     other = watch(facts=manifest(version="v2", window=6))
-    checkpoint.put_back(other, 0, dict(checkpoint.take(over, 0, 240)), 0.0)
-    old, new = (next(iter(w.lanes["m"].incidents.values())) for w in (over, other))
+    checkpoint.restore(other, 0, dict(checkpoint.snapshot(over, 0, 240)), 0.0)
+    old, new = (next(iter(w.pipelines["m"].incidents.values())) for w in (over, other))
     assert (old.id, old.phase, old.evidence) == (new.id, new.phase, new.evidence)
-    assert isinstance(other.lanes["m"].scorer, FakeScorer)
+    assert isinstance(other.pipelines["m"].scorer, FakeScorer)
 
 
 def test_rows_that_wait_for_sensors_survive() -> None:
@@ -94,7 +94,7 @@ def test_rows_that_wait_for_sensors_survive() -> None:
     over = watch(config)
     story = replay(over, records[:31], 5)
     fresh = watch(config)
-    assert checkpoint.put_back(fresh, 0, dict(checkpoint.take(over, 0, 31)), 0.0) == 31
+    assert checkpoint.restore(fresh, 0, dict(checkpoint.snapshot(over, 0, 31)), 0.0) == 31
     replay(fresh, records[31:], 5, story)
     assert story.scores == whole.scores
     assert np.isfinite([score for score, _ in story.scores.values() if score is not None]).all()
@@ -116,7 +116,7 @@ def test_a_checkpoint_of_version_1_goes_on_as_if_nothing_had_happened() -> None:
     begun = feed(values)
     whole, over = watch(), watch()
     replay(whole, begun, 50)
-    assert checkpoint.put_back(over, 0, entries, 0.0) == len(begun)
+    assert checkpoint.restore(over, 0, entries, 0.0) == len(begun)
     rest = [
         FakeRecord(record.offset + len(begun), (record.value or b"").replace(b"17000000", b"17000010"))
         for record in records[:90]
@@ -129,13 +129,13 @@ def test_a_bucket_that_a_lost_member_wrote_takes_the_start_back_to_it() -> None:
     records = feed(plant(assets=3))
     over = watch()
     story = replay(over, records[:150], 10)
-    zombie = dict(checkpoint.take(over, 0, 150))
+    zombie = dict(checkpoint.snapshot(over, 0, 150))
     replay(over, records[150:300], 10, story)
-    entries = zombie | dict(checkpoint.take(over, 0, 300))
+    entries = zombie | dict(checkpoint.snapshot(over, 0, 300))
     key = bucket_key(bucket_of("a1"))
     entries[key] = zombie[key]
     successor = watch()
-    assert checkpoint.put_back(successor, 0, entries, 0.0) == 150
+    assert checkpoint.restore(successor, 0, entries, 0.0) == 150
     replay(successor, records[150:], 10, story)
     whole = replay(watch(), records, 10)
     assert (story.scores, story.alerts) == (whole.scores, whole.alerts)
@@ -151,11 +151,11 @@ def test_an_asset_that_went_away_is_forgotten_for_good() -> None:
     story = replay(over, records, 10)
     told = [alert.data.state for alert in story.alerts.values() if alert.subject == "gone"]
     assert told == [AlertState.OPENED, AlertState.CLOSED]
-    assert list(over.lanes["m"].assets.index) == [(0, "a0")]
+    assert list(over.pipelines["m"].assets.index) == [(0, "a0")]
     again = watch(config)
-    entries = dict(checkpoint.take(over, 0, len(records)))
+    entries = dict(checkpoint.snapshot(over, 0, len(records)))
     assert decode_bucket(entries[bucket_key(bucket_of("gone"))]).assets == []
-    checkpoint.put_back(again, 0, entries, 0.0)
+    checkpoint.restore(again, 0, entries, 0.0)
     assert replay(again, records[:5], 5).scores == {}
 
 
@@ -166,5 +166,5 @@ def test_an_open_process_alarm_keeps_its_asset() -> None:
     records = [wide(t, "a", START_S + t, 9.0 + normal[t]) for t in range(20)]
     records += [wide(20 + t, "b", START_S + 20 + t, normal[t]) for t in range(300)]
     replay(over, records, 10)
-    lane = over.lanes["m"]
-    assert lane.incidents[lane.assets.index[0, "a"]].is_open
+    pipeline = over.pipelines["m"]
+    assert pipeline.incidents[pipeline.assets.index[0, "a"]].is_open

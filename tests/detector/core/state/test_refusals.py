@@ -31,8 +31,8 @@ def _checkpoint() -> dict[bytes, bytes]:
     """A checkpoint with an asset, a0, that has an open process incident."""
     over = watch()
     replay(over, feed(plant(rows=70, assets=2)), 40)
-    assert over.lanes["m"].incidents
-    return dict(checkpoint.take(over, 0, 140))
+    assert over.pipelines["m"].incidents
+    return dict(checkpoint.snapshot(over, 0, 140))
 
 
 def _long(offset: int, time_s: int, sensor: str) -> FakeRecord:
@@ -76,7 +76,7 @@ def test_an_impossible_memory_is_refused_in_one_line(change: Callable[[Document]
     bucket = msgspec.msgpack.decode(entries[key])
     change(bucket["assets"][0])
     with pytest.raises(ValueError, match="checkpoint") as caught:
-        checkpoint.put_back(watch(), 0, {**entries, key: msgspec.msgpack.encode(bucket)}, 0.0)
+        checkpoint.restore(watch(), 0, {**entries, key: msgspec.msgpack.encode(bucket)}, 0.0)
     assert str(caught.value).isprintable()
 
 
@@ -86,7 +86,7 @@ def test_an_asset_twice_is_refused() -> None:
     bucket = msgspec.msgpack.decode(entries[key])
     bucket["assets"] += bucket["assets"][:1]
     with pytest.raises(ValueError, match="an asset twice"):
-        checkpoint.put_back(watch(), 0, {**entries, key: msgspec.msgpack.encode(bucket)}, 0.0)
+        checkpoint.restore(watch(), 0, {**entries, key: msgspec.msgpack.encode(bucket)}, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -105,10 +105,10 @@ def test_an_impossible_marker_is_refused(change: Callable[[Document], object]) -
     """Offsets, times and the cells of waiting rows have bounds too."""
     over = watch(LONG)
     replay(over, [_long(0, 1_700_000_000, "s1")], 1)
-    marker = msgspec.msgpack.decode(dict(checkpoint.take(over, 0, 1))[MARKER], strict=False)
+    marker = msgspec.msgpack.decode(dict(checkpoint.snapshot(over, 0, 1))[MARKER], strict=False)
     change(marker)
     with pytest.raises(ValueError, match="checkpoint"):
-        checkpoint.put_back(watch(LONG), 0, {MARKER: msgspec.msgpack.encode(marker)}, 0.0)
+        checkpoint.restore(watch(LONG), 0, {MARKER: msgspec.msgpack.encode(marker)}, 0.0)
 
 
 def test_a_bucket_of_another_partition_is_refused() -> None:
@@ -116,14 +116,14 @@ def test_a_bucket_of_another_partition_is_refused() -> None:
     entries = _checkpoint()
     entries[MARKER] = encode(Marker(STATE_VERSION, 3, 140))
     with pytest.raises(ValueError, match="partition 0"):
-        checkpoint.put_back(watch(), 3, entries, 0.0)
+        checkpoint.restore(watch(), 3, entries, 0.0)
 
 
 def test_the_watermark_that_an_earlier_program_left_at_a_files_end_counts_as_none() -> None:
     """It was infinite: whoever has such a state file goes on, and the file's next lines are not late."""
     marker = Marker(STATE_VERSION, 0, 5, watermark=np.inf)
     fresh = watch(LONG)
-    assert checkpoint.put_back(fresh, 0, {MARKER: encode(marker)}, 0.0) == 5
+    assert checkpoint.restore(fresh, 0, {MARKER: encode(marker)}, 0.0) == 5
     assert fresh.assembler is not None
     assert fresh.assembler.pending == {}
 
@@ -133,17 +133,17 @@ def test_an_asset_in_a_bucket_that_is_not_its_own_is_refused() -> None:
     entries = _checkpoint()
     entries[bucket_key(7)] = entries.pop(bucket_key(bucket_of("a0")))
     with pytest.raises(ValueError, match="not its own"):
-        checkpoint.put_back(watch(), 0, entries, 0.0)
+        checkpoint.restore(watch(), 0, entries, 0.0)
 
 
 def test_waiting_rows_are_dropped_where_the_sensors_are_others_by_now() -> None:
     """Cells are stored by column: under other sensors they would be values of the wrong ones."""
     over = watch(LONG)
     replay(over, [_long(0, 1_700_000_000, "s2")], 1)
-    entries = dict(checkpoint.take(over, 0, 1))
+    entries = dict(checkpoint.snapshot(over, 0, 1))
     for sensors in (2, 4):
         other = watch(LONG, manifest(sensors=sensors))
-        assert checkpoint.put_back(other, 0, entries, 0.0) == 1
+        assert checkpoint.restore(other, 0, entries, 0.0) == 1
         assert other.assembler is not None
         assert not other.assembler.pending[0].rows
         replay(other, [_long(1, 1_700_000_009, "s1")], 1)
@@ -155,9 +155,9 @@ def test_the_end_of_a_file_leaves_no_watermark_that_makes_the_next_lines_late() 
     replay(over, [_long(0, 1_700_000_000, "s1")], 1)
     assert over.finish(0.0).records == 1
     fresh = watch(LONG)
-    entries = dict(checkpoint.take(over, 0, 1))
+    entries = dict(checkpoint.snapshot(over, 0, 1))
     assert decode_marker(entries[MARKER]).watermark == 1_700_000_000
-    checkpoint.put_back(fresh, 0, entries, 0.0)
+    checkpoint.restore(fresh, 0, entries, 0.0)
     story = replay(fresh, [_long(1 + i, 1_700_000_010 + i, "s1") for i in range(9)], 3)
     assert len(story.scores) == 6  # three wait for their lateness, none was late
     assert all(flags & 2 == 0 for _, flags in story.scores.values())
@@ -168,14 +168,14 @@ def test_an_open_incident_of_a_sensor_that_the_model_lost_is_closed_with_the_nex
     over = watch(facts=manifest(stuck_rows=5))
     records = feed(plant(rows=140, assets=2))
     replay(over, records[:270], 30)
-    assert [key[1:] for key in over.lanes["m"].quality_incidents] == [("stuck", "s2")]
-    (stuck,) = over.lanes["m"].quality_incidents.values()
+    assert [key[1:] for key in over.pipelines["m"].quality_incidents] == [("stuck", "s2")]
+    (stuck,) = over.pipelines["m"].quality_incidents.values()
     other = watch(facts=manifest(sensors=2, version="v2"))
-    checkpoint.put_back(other, 0, dict(checkpoint.take(over, 0, 270)), 0.0)
+    checkpoint.restore(other, 0, dict(checkpoint.snapshot(over, 0, 270)), 0.0)
     story = replay(other, records[270:], 1)
     (closed,) = [alert for alert in story.alerts.values() if alert.data.incident == stuck.id]
     assert (closed.data.state, closed.data.message) == (AlertState.CLOSED, "s2 of a1 moves again")
-    assert not other.lanes["m"].quality_incidents
+    assert not other.pipelines["m"].quality_incidents
 
 
 def test_a_run_that_lasts_for_years_does_not_turn_negative() -> None:
