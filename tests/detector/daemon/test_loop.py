@@ -148,12 +148,12 @@ def test_an_unconfirmed_delivery_commits_nothing_and_is_made_up_for(store: Store
     over.tick()
     harmed.fails = True
     assert over.tick()
-    assert (over._health.ready, harmed.committed) == (False, {0: 1})
+    assert (over.health.ready, harmed.committed) == (False, {0: 1})
     harmed.fails = False
     harmed.sent.clear()
     while over.tick():
         pass
-    assert (over._health.ready, harmed.committed) == (True, {0: 10})
+    assert (over.health.ready, harmed.committed) == (True, {0: 10})
     assert alerts(harmed) == alerts(fine) != []
     assert over.watch.pipelines["pumps"].windows.run.max() == 10
 
@@ -166,9 +166,23 @@ def test_records_that_retention_took_are_counted_and_said(store: Store, capsys: 
     over.tick()
     transport.poll = lambda *_: Polled(gaps={0: (1, 41)})  # type: ignore[method-assign]
     over.tick()
-    assert over._metrics.gap_records._value.get() == 40
+    assert over.metrics.gap_records._value.get() == 40
     assert transport.committed == {0: 41}
     assert "records lost before they were read" in capsys.readouterr().out
+
+
+def test_a_gap_of_a_partition_that_was_taken_away_is_its_next_owners(store: Store) -> None:
+    """Retention and a rebalance in one poll: nothing of a partition that is not ours any more is written."""
+    transport = FakeTransport([[line(0)]])
+    over = loop(store, transport)
+    over.tick()
+    over.tick()
+    transport.poll = lambda *_: Polled(lost=frozenset({0}), gaps={0: (1, 41)})  # type: ignore[method-assign]
+    transport.sent.clear()
+    over.tick()
+    over.tick()
+    assert over.metrics.gap_records._value.get() == 0
+    assert (transport.committed, transport.sent) == ({0: 1}, [])
 
 
 def test_a_restart_goes_on_where_the_state_stands(store: Store) -> None:
@@ -238,7 +252,7 @@ def test_a_bundle_that_is_not_the_announced_one_is_refused(store: Store, sha: st
     transport.messages = [announce(store, "v2", sha)]
     over.tick()
     assert over.watch.pipelines["pumps"].manifest.model_version == "v1"
-    assert over._metrics.refusals.labels("pumps")._value.get() == 1
+    assert over.metrics.refusals.labels("pumps")._value.get() == 1
 
 
 @pytest.mark.parametrize(
@@ -251,7 +265,7 @@ def test_a_malformed_control_message_is_refused_and_counted(store: Store, data: 
     over.tick()
     transport.messages = [ControlRecord(data, "here")]
     assert over.tick()
-    assert over._metrics.bad_control._value.get() == 1
+    assert over.metrics.bad_control._value.get() == 1
 
 
 def test_a_stop_in_the_middle_of_a_rebalance_is_no_fault(store: Store) -> None:
