@@ -141,12 +141,13 @@ def _check_keys(value: Any, expected: Any, where: str, path: tuple[str, ...]) ->
     """Finds the first unknown key, depth first, and names the nearest known one."""
     model = _model_of(expected)
     if isinstance(value, dict) and model is not None:
-        known = model.model_fields
+        known, renamed = model.model_fields, getattr(model, "renamed", {})
         for key, inner in value.items():
-            if key not in known:
+            name = renamed.get(key, key)
+            if name not in known:
                 problem = f"{where} has the unknown key {_dotted(*path, key)}"
                 raise ConfigError(problem, _nearest(str(key), list(known), path))
-            _check_keys(inner, known[key].annotation, where, (*path, str(key)))
+            _check_keys(inner, known[name].annotation, where, (*path, str(key)))
     elif isinstance(value, dict | list):
         inner_type = _element_of(expected)
         pairs = value.items() if isinstance(value, dict) else enumerate(value)

@@ -1,12 +1,13 @@
 """The bundle's manifest: everything the detector must know of a model beside its graph."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from schemas.base import Contract, Moment
 
-MOST_ROWS = 2**31 - 1  # what counts rows has 32 bits
+MAX_ROWS = 2**31 - 1  # what counts rows has 32 bits
 # Beyond these the square of a float32 reading, so scaled, would be no double any more.
 Scale = Annotated[float, Field(ge=-1e50, le=1e50)]
 Positive = Annotated[float, Field(ge=1e-50, le=1e50)]
@@ -22,35 +23,35 @@ class Sensor(Contract):
     stuck_rows: int | None = Field(
         default=None,
         ge=2,
-        le=MOST_ROWS,
+        le=MAX_ROWS,
         description="so many equal rows in a row are never normal; null: constancy is normal",
     )
 
 
-PartName = Literal["values", "residual", "forecast", "distance", "latent_neighbours", "latent_centres"]
+ComponentName = Literal["values", "residual", "forecast", "distance", "latent_neighbours", "latent_centres"]
 
 
-class Part(Contract):
-    """One part of a sum: `width` columns of the graph's `parts`, in the order in which the parts are listed.
+class ScoreComponent(Contract):
+    """One component of a sum: `width` columns of the graph's output `parts`, in the order of the components.
 
     With a center it is the Mahalanobis distance of its vector, smoothed (EWMA) by vector_alpha; without one it is its
-    single column as it is. Either is divided by `scale`, so that parts of any size can be added.
+    single column as it is. Either is divided by `scale`, so that components of any size can be added.
     """
 
-    name: PartName
+    name: ComponentName
     width: int = Field(ge=1, le=100_000)
     vector_alpha: float = Field(default=1.0, gt=0, le=1)
-    center: tuple[Scale, ...] = Field(default=(), description="(width,); empty: the single column is the part")
+    center: tuple[Scale, ...] = Field(default=(), description="(width,); empty: the single column is the component")
     precision: tuple[tuple[Scale, ...], ...] = Field(default=(), description="(width, width)")
-    scale: Positive = Field(description="the part's 95th percentile on held-out normal windows")
+    scale: Positive = Field(description="the component's 95th percentile on held-out normal windows")
 
     @model_validator(mode="after")
-    def _shapes(self) -> "Part":
+    def _shapes(self) -> "ScoreComponent":
         if not self.center and self.width == 1 and not self.precision:
             return self
         _check_shapes(self.center, self.precision)
         if len(self.center) != self.width:
-            raise ValueError("a part's center has another length than its width")
+            raise ValueError("a component's center has another length than its width")
         return self
 
 
@@ -58,17 +59,19 @@ class Scoring(Contract):
     """How the graph's outputs become one score per window (detector/core/scoring.py; memory is per asset).
 
     graph: the graph's own `score`. mahalanobis: the graph's `sensor_error` vector is smoothed (EWMA), and its
-    Mahalanobis distance to `center` under `precision` is the score. sum: the graph's `parts` are some vectors side by
-    side; what each comes to is added up. Any of them is then smoothed by `score_alpha`. An alpha of 1 means no
-    smoothing.
+    Mahalanobis distance to `center` under `precision` is the score. sum: the graph's output `parts` holds the vectors
+    of all components side by side; their distances are added up. Any of these scores is then smoothed by
+    `score_alpha`. An alpha of 1 means no smoothing.
     """
+
+    renamed: ClassVar[Mapping[str, str]] = {"parts": "components"}
 
     method: Literal["graph", "mahalanobis", "sum"]
     vector_alpha: float = Field(default=1.0, gt=0, le=1)
     center: tuple[Scale, ...] = Field(default=(), description="(sensor,)")
     precision: tuple[tuple[Scale, ...], ...] = Field(default=(), description="(sensor, sensor)")
     score_alpha: float = Field(default=1.0, gt=0, le=1)
-    parts: tuple[Part, ...] = Field(default=(), description="of a sum")
+    components: tuple[ScoreComponent, ...] = Field(default=(), description="of a sum")
 
     @model_validator(mode="after")
     def _shapes(self) -> "Scoring":
@@ -76,8 +79,8 @@ class Scoring(Contract):
             _check_shapes(self.center, self.precision)
         if any(row[i] <= 0 for i, row in enumerate(self.precision)):
             raise ValueError("a precision matrix has a positive diagonal")
-        if bool(self.parts) != (self.method == "sum"):
-            raise ValueError("a sum, and nothing else, has parts")
+        if bool(self.components) != (self.method == "sum"):
+            raise ValueError("a sum, and nothing else, has components")
         return self
 
 
@@ -90,17 +93,19 @@ def _check_shapes(center: tuple[float, ...], precision: tuple[tuple[float, ...],
 
 
 class Tried(Contract):
-    """A score that was tried, and how well it found made-up anomalies in held-out normal windows."""
+    """A candidate score, and how well it found synthetic anomalies in held-out normal windows."""
+
+    renamed: ClassVar[Mapping[str, str]] = {"parts": "components"}
 
     score: str = Field(description="for people")
-    parts: tuple[PartName, ...]
+    components: tuple[ComponentName, ...]
     found: dict[str, float] = Field(description="kind of anomaly -> average precision, 0 to 1")
     mean: float = Field(description="over the kinds")
     chosen: bool
 
 
 class Choice(Contract):
-    """How `score: auto` came to its score: each mixture of parts at its best pace. `values` alone has no network."""
+    """How `score: auto` came to its score: each component set at its best smoothing. `values` alone has no network."""
 
     kinds: tuple[str, ...]
     tried: tuple[Tried, ...]
@@ -142,7 +147,7 @@ class DriftReference(Contract):
     not).
     """
 
-    block_rows: int = Field(ge=1, le=MOST_ROWS)
+    block_rows: int = Field(ge=1, le=MAX_ROWS)
     signals: tuple[ReferenceSignal, ...]
 
 
@@ -175,7 +180,7 @@ class Manifest(Contract):
     family: str
     sensors: tuple[Sensor, ...] = Field(min_length=1)
     window: int = Field(ge=1, le=4096, description="rows")
-    stride: int = Field(default=1, ge=1, le=MOST_ROWS, description="rows between scored windows")
+    stride: int = Field(default=1, ge=1, le=MAX_ROWS, description="rows between scored windows")
     period_s: float = Field(ge=1e-6, le=1e10, description="usual time between rows, seconds")
     max_gap_s: float = Field(gt=0, description="a longer gap empties the window, seconds")
     fill_limit: float = Field(ge=0, le=1, description="largest share of missing cells in a window that is scored")
@@ -198,8 +203,8 @@ class Manifest(Contract):
             raise ValueError("sensor names are not unique")
         if self.scoring.method == "mahalanobis" and len(self.scoring.center) != len(names):
             raise ValueError("scoring.center has another length than sensors")
-        if any(part.width not in (1, len(names)) for part in self.scoring.parts):
-            raise ValueError("a part of scoring has neither one column nor one a sensor")
+        if any(component.width not in (1, len(names)) for component in self.scoring.components):
+            raise ValueError("a component of scoring has neither one column nor one a sensor")
         if "model.onnx" not in self.files or "golden.json" not in self.files:
             raise ValueError("files must list model.onnx and golden.json")
         return self

@@ -1,6 +1,7 @@
 """The configuration's section `training`: one entry a model, and what it says of sensors, score and threshold."""
 
-from typing import Literal, get_args
+from collections.abc import Mapping
+from typing import ClassVar, Literal, get_args
 
 from pydantic import Field, PositiveInt, model_validator
 
@@ -15,7 +16,7 @@ from schemas.families import (
     Variational,
     WinnerTakeAll,
 )
-from schemas.manifest import PartName, ThresholdMethod
+from schemas.manifest import ComponentName, ThresholdMethod
 
 
 class SensorSettings(Contract):
@@ -119,20 +120,22 @@ class Threshold(Contract):
         return self
 
 
-class SumPart(Contract):
-    """One part of a score that is a sum."""
+class ComponentSettings(Contract):
+    """One component of a score that is a sum."""
 
-    name: PartName = Field(
+    name: ComponentName = Field(
         description="values: the last row's values themselves; residual: what the network does not rebuild of them; "
         "forecast: what a forecaster does not expect of them; distance: from the nearest of some typical windows; "
         "latent_neighbours: of the window's code from the nearest codes of training windows; latent_centres: of the "
         "code from the nearest of some typical codes"
     )
-    vector_alpha: float = Field(default=1.0, gt=0, le=1, description="EWMA of the part's vector; 1: none")
+    vector_alpha: float = Field(default=1.0, gt=0, le=1, description="EWMA of the component's vector; 1: none")
 
 
 class Training(Contract):
     """How a model is fitted. The defaults suit some thousand rows of a handful of sensors."""
+
+    renamed: ClassVar[Mapping[str, str]] = {"parts": "components"}
 
     family: FamilyName = Field(default="dense", description="docs/families.md says what each is for")
     sensors: dict[str, SensorSettings] | None = Field(default=None, description="null: every numeric column")
@@ -186,11 +189,11 @@ class Training(Contract):
     )
     score: Literal["auto", "sum", "mahalanobis", "last_row", "window"] = Field(
         default="auto",
-        description="auto: a sum whose parts and smoothing are chosen on the history, with made-up anomalies in it; "
-        "sum: of `parts`; mahalanobis: of the smoothed residual; last_row, window: the mean error "
+        description="auto: a sum whose components and smoothing are chosen on the history, with synthetic anomalies in "
+        "it; sum: of `components`; mahalanobis: of the smoothed residual; last_row, window: the mean error "
         "(docs/choosing-a-model.md)",
     )
-    parts: tuple[SumPart, ...] = Field(default=(), description="of score: sum")
+    components: tuple[ComponentSettings, ...] = Field(default=(), description="of score: sum")
     vector_alpha: float = Field(default=0.35, gt=0, le=1, description="EWMA of the residual vector; 1: none")
     score_alpha: float = Field(default=0.2, gt=0, le=1, description="EWMA of the score; 1: none")
     threshold: Threshold = Threshold()
@@ -221,10 +224,10 @@ class Training(Contract):
         return self
 
     @model_validator(mode="after")
-    def _has_its_parts(self) -> "Training":
-        if bool(self.parts) != (self.score == "sum"):
-            raise ValueError("score: sum needs parts, and no other score takes them")
-        if self.window < 2 and any(part.name == "forecast" for part in self.parts):
+    def _has_its_components(self) -> "Training":
+        if bool(self.components) != (self.score == "sum"):
+            raise ValueError("score: sum needs components, and no other score takes them")
+        if self.window < 2 and any(component.name == "forecast" for component in self.components):
             raise ValueError("a forecast needs a window of at least 2 rows")
         return self
 

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from detector.bundles.store import DECODER, GOLDEN, MODEL
-from schemas.manifest import Choice, PartName, Scoring
+from schemas.manifest import Choice, ComponentName, Scoring
 from schemas.training import Training
 from trainer.bundle.manifest import Calibrated, build_manifest
 from trainer.bundle.result import Example, Fitted
@@ -93,7 +93,7 @@ def _train(
     calibrated = Calibrated(held, chain.scoring, chain.choice, calibration, normal)
 
     # 5. Export: one ONNX graph that gives what torch gives, and golden windows to prove it elsewhere.
-    columns = tuple(part.name for part in chain.scoring.parts)
+    columns = tuple(component.name for component in chain.scoring.components)
     told = Parts(member.components.only(columns), columns, sizes) if columns else None
     size = torch.from_numpy(sizes["residual"].size)
     graph = Graph(member.preprocess, member.network, size, training.score, training.loss, told)
@@ -128,12 +128,12 @@ class _Chain:
     notes: tuple[str, ...] = ()
 
 
-def _names(training: Training) -> tuple[PartName, ...]:
+def _names(training: Training) -> tuple[ComponentName, ...]:
     """The parts that members must be able to give; the residual always, since the graph says it whatever the score."""
-    wanted = {"residual", *(part.name for part in training.parts)}
+    wanted = {"residual", *(component.name for component in training.components)}
     if training.score == "auto":
         wanted |= {*NAMES} - ({"forecast"} if training.window < 2 else set())
-    return tuple(name for name in get_args(PartName) if name in wanted)
+    return tuple(name for name in get_args(ComponentName) if name in wanted)
 
 
 def _chain(
@@ -141,7 +141,7 @@ def _chain(
     members: list[FoldModel],
     final: Scaling,
     held: held_out.HeldOut,
-    sizes: dict[PartName, Standard],
+    sizes: dict[ComponentName, Standard],
 ) -> _Chain:
     training = prepared.training
     still = drift_weights([asset.values.astype(np.float64) for asset in prepared.history.assets])
@@ -153,7 +153,7 @@ def _chain(
         return _Chain(*held_out.calibrate_chain(held, raw, weights, training))
     bench = Bench(Evidence(held.slots, held.reset_before, held.block, standardised(held.outputs, sizes)), weights)
     if training.score == "sum":
-        return _Chain(*bench.scoring(Sum(training.parts, training.score_alpha)))
+        return _Chain(*bench.scoring(Sum(training.components, training.score_alpha)))
     chosen, choice = choose(bench, training, rehearse(prepared, members, final, held, sizes))
     return _Chain(*bench.scoring(chosen), choice, said_of(choice))
 

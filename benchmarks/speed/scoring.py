@@ -49,7 +49,7 @@ def scoring(
 def _figures(fitted: Fitted, ours: list[float], bare: list[float]) -> list[Figure]:
     ratio = statistics.median(mine / its for mine, its in zip(ours, bare, strict=True))
     return [
-        Figure("parts of the score that was chosen", float(len(fitted.manifest.scoring.parts))),
+        Figure("components of the score that was chosen", float(len(fitted.manifest.scoring.components))),
         Figure("a history through the core", statistics.median(ours), "rows/s", aim_low=AIM),
         Figure("its graph alone, windows cut beforehand", statistics.median(bare), "rows/s"),
         Figure("the core / its graph alone", ratio),

@@ -64,7 +64,7 @@ class OnnxScorer:
         wanted = {"window": ("tensor(float)", [manifest.window, len(manifest.sensors)])}
         if inputs != wanted:
             raise _refusal(manifest, f"the graph takes {inputs}, the manifest says {wanted}")
-        wished = {*OUTPUTS, PARTS} if manifest.scoring.parts else {*OUTPUTS}
+        wished = {*OUTPUTS, PARTS} if manifest.scoring.components else {*OUTPUTS}
         missing = wished - {given.name for given in self._session.get_outputs()}
         if missing:
             raise _refusal(manifest, f"the graph gives no {', '.join(sorted(missing))}")
@@ -167,7 +167,7 @@ def _check_golden(scorer: OnnxScorer, data: bytes) -> None:
         raise _refusal(manifest, "golden.json has windows of another shape")
     try:
         got = {"score": scorer.score(windows), "sensor_error": scorer.sensor_error(windows)}
-        if manifest.scoring.parts:
+        if manifest.scoring.components:
             wanted[PARTS], got[PARTS] = np.array(golden.parts), scorer.parts(windows)
         rebuilt, latent = scorer.reconstruct(windows)
     except Exception as error:  # onnxruntime raises bare RuntimeErrors and its own types when a graph fails

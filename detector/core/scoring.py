@@ -100,8 +100,8 @@ class ScoreSmoother:
     def __init__(self, scoring: Scoring, sensors: int, capacity: int = 64) -> None:
         self.scoring = scoring
         self._parts = _layout(scoring)
-        widths = [part.width for part in scoring.parts]
-        self._alpha: Doubles = np.repeat([part.vector_alpha for part in scoring.parts], widths)
+        widths = [component.width for component in scoring.components]
+        self._alpha: Doubles = np.repeat([component.vector_alpha for component in scoring.components], widths)
         self.vector: Doubles = np.zeros((capacity, sum(widths) or sensors))
         self.ewma: Doubles = np.full(capacity, np.nan)
 
@@ -179,7 +179,7 @@ def _layout(scoring: Scoring) -> tuple[_Part, ...]:
         whole = slice(0, len(scoring.center))
         return (_Part(whole, np.asarray(scoring.center), np.asarray(scoring.precision), 1.0),)
     parts, begin = [], 0
-    for part in scoring.parts:
+    for part in scoring.components:
         columns = slice(begin, begin + part.width)
         parts.append(_Part(columns, np.asarray(part.center), np.asarray(part.precision), part.scale))
         begin += part.width

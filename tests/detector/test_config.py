@@ -99,6 +99,15 @@ def test_a_wrong_value_is_named_by_its_key(path: Path, text: str, says: str) -> 
     assert says in _fault(path, text)
 
 
+def test_a_renamed_key_is_read_under_its_old_name(path: Path) -> None:
+    """`parts` of a training is `components` today: in the file, in the environment, and beside an unknown key."""
+    score = "score: sum, parts: [{name: values}]"
+    given = {"WATCHKEEPER_TRAINING__PUMPS": f"{{{score}}}"}
+    assert load_settings(None, given).training["pumps"].components[0].name == "values"
+    line = _fault(path, f"training: {{pumps: {{{score}, colour: red}}}}\n")
+    assert "has the unknown key training.pumps.colour" in line
+
+
 def test_a_newer_version_is_refused_before_its_keys_are_judged(path: Path) -> None:
     """A file for a newer watchkeeper says 'upgrade', not that its keys are unknown."""
     assert "upgrade watchkeeper" in _fault(path, "version: 2\nholograms: true\n")

@@ -14,12 +14,15 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from schemas.base import Contract
 from schemas.catalog import CATALOG, Entry
 from schemas.control import CONTROL
+from schemas.training import Training
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 FILES = sorted(GOLDEN.glob("v*/*.json"))
 ENTRIES = list(CATALOG.values())
+RENAMED = {old: new for contract in Contract.__subclasses__() for old, new in contract.renamed.items()}
 
 
 def _document(path: Path) -> dict[str, Any]:
@@ -35,12 +38,16 @@ def _first_golden(entry: Entry) -> dict[str, Any]:
 
 
 def _holds(written: Any, read: Any, path: str = "") -> None:
-    """Asserts that whatever stands in `written` stands unchanged in `read`, which may have more keys."""
+    """Asserts that whatever stands in `written` stands unchanged in `read`, which may have more keys.
+
+    A key that was renamed since stands under its new name.
+    """
     if isinstance(written, dict):
         assert isinstance(read, dict), path
         for key, value in written.items():
-            assert key in read, f"{path}.{key} was lost"
-            _holds(value, read[key], f"{path}.{key}")
+            name = key if key in read else RENAMED.get(key, key)
+            assert name in read, f"{path}.{key} was lost"
+            _holds(value, read[name], f"{path}.{key}")
     elif isinstance(written, list):
         assert isinstance(read, list), path
         assert len(written) == len(read), path
@@ -135,3 +142,20 @@ def test_the_control_topic_tells_its_messages_apart(name: str) -> None:
     document = _first_golden(CATALOG[name])
     assert type(CONTROL.validate_python(document)) is CATALOG[name].model
     assert document["type"] == name
+
+
+@pytest.mark.parametrize(
+    ("new", "old"), [("manifest.components", "manifest.sum"), ("settings.components", "settings.sum")]
+)
+def test_a_renamed_key_is_read_under_both_names(new: str, old: str) -> None:
+    """`parts` of an earlier version is today's `components`: both files say the same."""
+    first, second = (GOLDEN / "v1" / f"{name}.json" for name in (new, old))
+    model = _entry(first).model
+    assert model.model_validate_json(first.read_bytes()) == model.model_validate_json(second.read_bytes())
+
+
+def test_a_key_under_both_its_names_is_refused() -> None:
+    """Nobody has to guess which of the two counts."""
+    both = {"score": "sum", "parts": [{"name": "values"}], "components": [{"name": "values"}]}
+    with pytest.raises(ValidationError, match="parts is the old name of components"):
+        Training.model_validate(both)

@@ -90,7 +90,7 @@ class FakeScorer:
         return np.nan_to_num(windows[:, -1, :])
 
     def parts(self, windows: Floats) -> Floats:
-        width = sum(part.width for part in self._manifest.scoring.parts)
+        width = sum(component.width for component in self._manifest.scoring.components)
         return np.resize(self.sensor_error(windows).T, (width, len(windows))).T
 
     def explain(self, windows: Floats) -> Explanation:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from schemas.manifest import PartName
+from schemas.manifest import ComponentName
 from trainer.fitting.members import FoldModel, fit_member
 from trainer.graph.preprocess import Scaling
 from trainer.parallel.pool import Tell, side_by_side
@@ -27,7 +27,7 @@ class Task:
 
 
 def fit_members(
-    prepared: Prepared, tasks: Sequence[Task], names: tuple[PartName, ...], say: Progressing, processes: int
+    prepared: Prepared, tasks: Sequence[Task], names: tuple[ComponentName, ...], say: Progressing, processes: int
 ) -> list[FoldModel]:
     """The tasks' members, in their order. Blocks. processes: how many of them may be fitted at a time."""
     if min(processes, len(tasks)) < 2 or len(prepared.replay) < FROM_WINDOWS:
@@ -57,6 +57,6 @@ class _Relay:
         self._tell(("done", (name, best_epoch, validation)))
 
 
-def _fit(prepared: Prepared, names: tuple[PartName, ...], task: Task, tell: Tell) -> FoldModel:
+def _fit(prepared: Prepared, names: tuple[ComponentName, ...], task: Task, tell: Tell) -> FoldModel:
     with one_thread():
         return fit_member(task.name, prepared, task.part, task.whole, _Relay(tell), names)

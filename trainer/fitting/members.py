@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from schemas.manifest import PartName
+from schemas.manifest import ComponentName
 from schemas.training import Training
 from trainer.fitting.fit import Curve, Make, Scaled, fit, ordinary
 from trainer.graph.distance import Nearest, code_centres, code_neighbours
@@ -53,7 +53,7 @@ class FoldOutputs:
     spread: Doubles  # (window, sensor) sum over the scored rows of squared (mse) or absolute (mae) residuals
     count: Ints  # (window,) present cells among the scored rows
     doubt: Doubles  # (window,) sum over the scored rows of the network's doubt
-    parts: dict[PartName, Doubles]  # (window, sensor) or (window, 1) each, of the last row, not yet standardised
+    parts: dict[ComponentName, Doubles]  # (window, sensor) or (window, 1) each, of the last row, not yet standardised
 
     def at(self, chosen: Ints) -> "FoldOutputs":
         """Of some of the windows."""
@@ -72,7 +72,7 @@ def scaling_of(prepared: Prepared, part: splits.Part, whole: Scaling | None = No
 
 def fit_member(
     name: str, prepared: Prepared, part: splits.Part, whole: Scaling | None, say: Progressing,
-    names: tuple[PartName, ...] = ("residual",),
+    names: tuple[ComponentName, ...] = ("residual",),
 ) -> FoldModel:  # fmt: skip
     """Scales and fits on `part.rest`, stops early on `part.held`. whole: the model's scaling, for a fold.
 
@@ -106,9 +106,11 @@ def fit_member(
     return FoldModel(scaling, preprocess, network, ScoreComponents(names, preprocess, forecaster, nearest), curve)
 
 
-def _nearest(names: tuple[PartName, ...], network: nn.Module, data: Scaled, seed: int) -> dict[PartName, nn.Module]:
+def _nearest(
+    names: tuple[ComponentName, ...], network: nn.Module, data: Scaled, seed: int
+) -> dict[ComponentName, nn.Module]:
     """What measures the distances among the parts: from the windows that the network was fitted on."""
-    found: dict[PartName, nn.Module] = {}
+    found: dict[ComponentName, nn.Module] = {}
     if "distance" in names:
         found["distance"] = Nearest(centres(data.values, seed))
     codes = _codes(network, data.shown) if LATENT & {*names} else None
@@ -166,7 +168,7 @@ def _outputs(member: FoldModel, training: Training, final: Scaling, windows: Flo
     )
 
 
-def _in_units(name: PartName, vectors: Doubles, windows: Tensor, final: Scaling, ratio: Doubles) -> Doubles:
+def _in_units(name: ComponentName, vectors: Doubles, windows: Tensor, final: Scaling, ratio: Doubles) -> Doubles:
     """A component's raw vector, of a model's own scaling, as the final scaling would have it."""
     if name == "values":  # nothing of them is learnt but the scaling
         preprocess = Preprocess(final)

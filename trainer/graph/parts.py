@@ -12,14 +12,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from schemas.manifest import PartName
+from schemas.manifest import ComponentName
 from trainer.graph.preprocess import Preprocess
 from trainer.networks.interface import Network
 
 Doubles = NDArray[np.float64]
 
-DISTANCES: frozenset[PartName] = frozenset({"distance", "latent_neighbours", "latent_centres"})  # one column each
-LATENT: frozenset[PartName] = DISTANCES - {"distance"}
+DISTANCES: frozenset[ComponentName] = frozenset({"distance", "latent_neighbours", "latent_centres"})  # one column each
+LATENT: frozenset[ComponentName] = DISTANCES - {"distance"}
 ERROR_LIMIT = 20.0  # standard deviations: a wild cell is far out, and still forgotten by an EWMA in time
 
 
@@ -52,10 +52,10 @@ class ScoreComponents(nn.Module):
 
     def __init__(
         self,
-        names: tuple[PartName, ...],
+        names: tuple[ComponentName, ...],
         preprocess: Preprocess,
         forecaster: nn.Module | None,
-        nearest: dict[PartName, nn.Module],
+        nearest: dict[ComponentName, nn.Module],
     ) -> None:
         super().__init__()
         self.names = names
@@ -63,7 +63,7 @@ class ScoreComponents(nn.Module):
         self.forecaster = forecaster
         self.nearest = nn.ModuleDict({name: nearest[name] for name in names if name in DISTANCES})
 
-    def only(self, names: tuple[PartName, ...]) -> "ScoreComponents":
+    def only(self, names: tuple[ComponentName, ...]) -> "ScoreComponents":
         """The same without what these parts do not need: onnxruntime runs every node, whatever is asked for."""
         forecaster = self.forecaster if "forecast" in names else None
         kept = tuple(dict.fromkeys(names))
@@ -74,7 +74,7 @@ class ScoreComponents(nn.Module):
         """(batch, sensor) scaled units, or (batch, 1), of each part; what is missing counts as it was filled."""
         return [self._raw(name, found) for name in self.names]
 
-    def _raw(self, name: PartName, found: Compared) -> Tensor:
+    def _raw(self, name: ComponentName, found: Compared) -> Tensor:
         if name == "values":
             return usual_values(self.preprocess, found.scaled)
         if name == "residual":
@@ -103,7 +103,7 @@ class Parts(nn.Module):
     """
 
     def __init__(
-        self, components: ScoreComponents, columns: tuple[PartName, ...], standards: dict[PartName, Standard]
+        self, components: ScoreComponents, columns: tuple[ComponentName, ...], standards: dict[ComponentName, Standard]
     ) -> None:
         super().__init__()
         self.components = components
@@ -118,7 +118,7 @@ class Parts(nn.Module):
         told = {name: self._standard(name, vectors, found.present[:, -1]) for name, vectors in raw}
         return torch.cat([told[name] for name in self._columns], dim=1)
 
-    def _standard(self, name: PartName, vectors: Tensor, present: Tensor) -> Tensor:
+    def _standard(self, name: ComponentName, vectors: Tensor, present: Tensor) -> Tensor:
         if name in DISTANCES:
             return vectors
         standard = (vectors - self.get_buffer(f"{name}_shift")) / self.get_buffer(f"{name}_size")

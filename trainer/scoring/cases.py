@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.manifest import PartName
+from schemas.manifest import ComponentName
 from trainer.fitting.members import FoldModel, FoldOutputs, joined, outputs_of
 from trainer.graph.parts import Standard
 from trainer.graph.preprocess import Scaling
@@ -25,7 +25,11 @@ LEAST_TIMES, MOST_TIMES = 2, 6
 
 
 def rehearse(
-    prepared: Prepared, members: list[FoldModel], final: Scaling, held: HeldOut, standards: dict[PartName, Standard]
+    prepared: Prepared,
+    members: list[FoldModel],
+    final: Scaling,
+    held: HeldOut,
+    standards: dict[ComponentName, Standard],
 ) -> list[Spoiled]:
     """All kinds of anomaly in the same stretches. members: by held-out block, or one for all."""
     values = np.concatenate([asset.values for asset in prepared.history.assets])
@@ -76,7 +80,7 @@ def _outputs(
     return joined(outputs)
 
 
-def _evidence(held: HeldOut, stretches: list[Ints], vectors: dict[PartName, Floats]) -> Evidence:
+def _evidence(held: HeldOut, stretches: list[Ints], vectors: dict[ComponentName, Floats]) -> Evidence:
     chosen = np.concatenate(stretches)
     reset_before = np.zeros(len(chosen), bool)
     reset_before[np.cumsum([0, *map(len, stretches[:-1])])] = True

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.core.scoring import ScoreSmoother
-from schemas.manifest import Part, PartName, Scoring
+from schemas.manifest import ComponentName, ScoreComponent, Scoring
 from trainer.fitting.members import FoldOutputs
 from trainer.graph.parts import DISTANCES, ERROR_LIMIT, Standard
 from trainer.networks.interface import LEAST_SD
@@ -35,15 +35,15 @@ class Evidence:
     slots: Ints  # (window,)
     reset_before: Bools  # (window,) memory is empty before it
     block: Ints  # (window,) held-out block
-    vectors: dict[PartName, Floats]  # (window, sensor) or (window, 1)
+    vectors: dict[ComponentName, Floats]  # (window, sensor) or (window, 1)
 
-    def smoothed(self, name: PartName, alpha: float) -> Doubles:
+    def smoothed(self, name: ComponentName, alpha: float) -> Doubles:
         """The EWMA of a part's vector, through the detector's own chain."""
         raw = self.vectors[name]
         width = raw.shape[1]
         zeros, ones = (0.0,) * width, tuple(map(tuple, np.eye(width).tolist()))
-        part = Part(name=name, width=width, vector_alpha=alpha, center=zeros, precision=ones, scale=1.0)
-        return advance(Scoring(method="sum", parts=(part,)), self.slots, raw, self.reset_before)[1]
+        component = ScoreComponent(name=name, width=width, vector_alpha=alpha, center=zeros, precision=ones, scale=1.0)
+        return advance(Scoring(method="sum", components=(component,)), self.slots, raw, self.reset_before)[1]
 
     def levels(self, distances: Doubles, alpha: float) -> Doubles:
         """The EWMA of a score (window,)."""
@@ -55,7 +55,7 @@ class Evidence:
 class Gauge:
     """What a part is judged by: for each held-out block the statistics of the other blocks, and those of all."""
 
-    name: PartName
+    name: ComponentName
     alpha: float
     others: dict[int, Form]  # by block
     whole: Form
@@ -66,10 +66,10 @@ class Gauge:
         """Distances / scale of windows (window,), each block by the others' statistics."""
         return _by_block(evidence, evidence.smoothed(self.name, self.alpha), self.others) / self.scale
 
-    def part(self) -> Part:
+    def component(self) -> ScoreComponent:
         """As the bundle has it."""
         center, precision = self.whole
-        return Part(
+        return ScoreComponent(
             name=self.name,
             width=len(center) or 1,
             vector_alpha=self.alpha,
@@ -85,10 +85,10 @@ def advance(scoring: Scoring, slots: Ints, raw: Floats, reset_before: Bools) -> 
     return smoother.advance(slots, raw, reset_before)
 
 
-def standards(outputs: FoldOutputs, constant: Bools) -> dict[PartName, Standard]:
+def standards(outputs: FoldOutputs, constant: Bools) -> dict[ComponentName, Standard]:
     """What each part's vector is measured by: residuals by their typical size, values also by their mean."""
     count = np.maximum(outputs.present.sum(axis=0), 1)
-    found: dict[PartName, Standard] = {}
+    found: dict[ComponentName, Standard] = {}
     for name, raw in outputs.parts.items():
         if name in DISTANCES:
             continue
@@ -100,7 +100,7 @@ def standards(outputs: FoldOutputs, constant: Bools) -> dict[PartName, Standard]
     return found
 
 
-def standardised(outputs: FoldOutputs, by: dict[PartName, Standard]) -> dict[PartName, Floats]:
+def standardised(outputs: FoldOutputs, by: dict[ComponentName, Standard]) -> dict[ComponentName, Floats]:
     """What the graph's `parts` would be, part by part."""
     vectors = {}
     for name, raw in outputs.parts.items():
@@ -112,7 +112,7 @@ def standardised(outputs: FoldOutputs, by: dict[PartName, Standard]) -> dict[Par
     return vectors
 
 
-def gauge(evidence: Evidence, name: PartName, alpha: float, weights: Doubles) -> Gauge:
+def gauge(evidence: Evidence, name: ComponentName, alpha: float, weights: Doubles) -> Gauge:
     """Judges a part on held-out windows. weights: (sensor,) of the sensors, for parts that have one column each."""
     vectors = evidence.smoothed(name, alpha)
     blocks = np.unique(evidence.block).tolist()
@@ -150,7 +150,7 @@ def _statistics(vectors: Doubles, alpha: float) -> Form:
     return vectors.mean(axis=0), shrunk_covariance(vectors, alpha / (2 - alpha))
 
 
-def _scaled(name: PartName, alpha: float, others: dict[int, Form], whole: Form, distances: Doubles) -> Gauge:
+def _scaled(name: ComponentName, alpha: float, others: dict[int, Form], whole: Form, distances: Doubles) -> Gauge:
     scale = _usual(distances)
     return Gauge(name, alpha, others, whole, scale, distances / scale)
 

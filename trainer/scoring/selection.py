@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.manifest import Choice, PartName, Scoring, Tried
-from schemas.training import SumPart, Training
+from schemas.manifest import Choice, ComponentName, Scoring, Tried
+from schemas.training import ComponentSettings, Training
 from trainer.graph.parts import DISTANCES
 from trainer.metrics.rows import area_under_pr
 from trainer.scoring.components import Evidence, Gauge, gauge
@@ -21,10 +21,10 @@ from trainer.scoring.injection import ANOMALOUS, KINDS, NORMAL
 Doubles = NDArray[np.float64]
 Bytes = NDArray[np.int8]
 
-PLAIN: tuple[PartName, ...] = ("values",)  # the chain without a model
+PLAIN: tuple[ComponentName, ...] = ("values",)  # the chain without a model
 # What `auto` may take. Distances in latent space are not among it: of more that are tried, one looks better by chance.
-NAMES: tuple[PartName, ...] = ("values", "residual", "forecast", "distance")
-MIXTURES: tuple[tuple[PartName, ...], ...] = (
+NAMES: tuple[ComponentName, ...] = ("values", "residual", "forecast", "distance")
+MIXTURES: tuple[tuple[ComponentName, ...], ...] = (
     PLAIN,
     ("residual",),
     ("forecast",),
@@ -46,18 +46,20 @@ PRICE = 0.002  # what a part must find more of, to be worth its time per record 
 class Sum:
     """A candidate."""
 
-    parts: tuple[SumPart, ...]
+    components: tuple[ComponentSettings, ...]
     score_alpha: float
 
     @property
-    def names(self) -> tuple[PartName, ...]:
+    def names(self) -> tuple[ComponentName, ...]:
         """Its parts' names, each once."""
-        return tuple(dict.fromkeys(part.name for part in self.parts))
+        return tuple(dict.fromkeys(component.name for component in self.components))
 
     @property
     def words(self) -> str:
         """For people."""
-        said = [part.name + ("" if part.vector_alpha == 1 else f" (slow {part.vector_alpha:g})") for part in self.parts]
+        said = [
+            part.name + ("" if part.vector_alpha == 1 else f" (slow {part.vector_alpha:g})") for part in self.components
+        ]
         return " + ".join(said) + (f", smoothed {self.score_alpha:g}" if self.score_alpha < 1 else "")
 
 
@@ -76,9 +78,9 @@ class Bench:
     def __init__(self, held: Evidence, weights: Doubles) -> None:
         self._held = held
         self._weights = weights
-        self._gauges: dict[tuple[PartName, float], Gauge] = {}
+        self._gauges: dict[tuple[ComponentName, float], Gauge] = {}
 
-    def gauge(self, part: SumPart) -> Gauge:
+    def gauge(self, part: ComponentSettings) -> Gauge:
         """What a part is judged by."""
         key = part.name, part.vector_alpha
         if key not in self._gauges:
@@ -87,22 +89,22 @@ class Bench:
 
     def scoring(self, chosen: Sum) -> tuple[Scoring, Doubles]:
         """The chain's numbers, and the held-out scores (window,) that the threshold is set on."""
-        gauges = [self.gauge(part) for part in chosen.parts]
-        parts = tuple(each.part() for each in gauges)
+        gauges = [self.gauge(part) for part in chosen.components]
+        components = tuple(each.component() for each in gauges)
         scores = self._held.levels(sum((each.usual for each in gauges), np.zeros(1)), chosen.score_alpha)
-        return Scoring(method="sum", parts=parts, score_alpha=chosen.score_alpha), scores
+        return Scoring(method="sum", components=components, score_alpha=chosen.score_alpha), scores
 
     def found(self, candidates: list[Sum], spoiled: list[Spoiled]) -> Doubles:
         """How well each candidate finds what was made up, (candidate, case)."""
         found = np.zeros((len(candidates), len(spoiled)))
         for column, case in enumerate(spoiled):
-            known: dict[tuple[PartName, float], Doubles] = {}
+            known: dict[tuple[ComponentName, float], Doubles] = {}
             for row, candidate in enumerate(candidates):
-                for part in candidate.parts:
+                for part in candidate.components:
                     key = part.name, part.vector_alpha
                     if key not in known:
                         known[key] = self.gauge(part).measure(case.evidence)
-                total = sum((known[part.name, part.vector_alpha] for part in candidate.parts), np.zeros(1))
+                total = sum((known[part.name, part.vector_alpha] for part in candidate.components), np.zeros(1))
                 found[row, column] = _precision(case, case.evidence.levels(total, candidate.score_alpha))
         return found
 
@@ -118,13 +120,13 @@ def choose(bench: Bench, training: Training, spoiled: list[Spoiled]) -> tuple[Su
     """The candidate to take, and how each mixture did at its best pace."""
     tried = candidates(training)
     found = bench.found(tried, spoiled)
-    worth = found.mean(axis=1) - PRICE * np.array([len(candidate.parts) for candidate in tried])
+    worth = found.mean(axis=1) - PRICE * np.array([len(candidate.components) for candidate in tried])
     # Both paces where there are two: of one alone nobody knows on normal data which faults it will pass over.
-    plain = max((n for n, one in enumerate(tried) if one.names == PLAIN), key=lambda n: len(tried[n].parts))
+    plain = max((n for n, one in enumerate(tried) if one.names == PLAIN), key=lambda n: len(tried[n].components))
     best = int(np.argmax(worth))
     kinds = np.array([case.kind for case in spoiled])
     taken = best if beats(found[best], found[plain], kinds) else plain
-    leaders: dict[tuple[PartName, ...], int] = {PLAIN: plain, tried[taken].names: taken}
+    leaders: dict[tuple[ComponentName, ...], int] = {PLAIN: plain, tried[taken].names: taken}
     for number, candidate in enumerate(tried):
         first = leaders.setdefault(candidate.names, number)
         if first not in (plain, taken) and worth[number] > worth[first]:
@@ -141,13 +143,13 @@ def beats(found: Doubles, other: Doubles, kinds: NDArray[np.str_]) -> bool:
     return bool(chance) and float(lead.mean()) > SURE * float(np.sqrt(np.mean(chance) / len(lead)))
 
 
-def _paces(names: tuple[PartName, ...], slow: float) -> Iterator[tuple[SumPart, ...]]:
+def _paces(names: tuple[ComponentName, ...], slow: float) -> Iterator[tuple[ComponentSettings, ...]]:
     """At which time scales the vectors are judged: fast or slow; one that is alone also at both."""
-    fast = tuple(SumPart(name=name) for name in names)
+    fast = tuple(ComponentSettings(name=name) for name in names)
     yield fast
     if slow == 1 or DISTANCES & {*names}:  # a distance has no vector that could be slow
         return
-    calm = tuple(SumPart(name=name, vector_alpha=slow) for name in names)
+    calm = tuple(ComponentSettings(name=name, vector_alpha=slow) for name in names)
     yield calm
     if len(names) == 1:
         yield fast + calm
@@ -161,13 +163,13 @@ def _precision(case: Spoiled, scores: Doubles) -> float:
 def _tried(candidate: Sum, found: Doubles, kinds: NDArray[np.str_], *, chosen: bool) -> Tried:
     figures = {kind: round(float(found[kinds == kind].mean()), 4) for kind in KINDS if (kinds == kind).any()}
     mean = round(float(found.mean()), 4) if len(found) else 0.0
-    return Tried(score=candidate.words, parts=candidate.names, found=figures, mean=mean, chosen=chosen)
+    return Tried(score=candidate.words, components=candidate.names, found=figures, mean=mean, chosen=chosen)
 
 
 def said_of(choice: Choice) -> tuple[str, ...]:
     """What was chosen, for people; a network that does not beat the chain without a model says so."""
     (chosen,) = (one for one in choice.tried if one.chosen)
-    without = next(one for one in choice.tried if one.parts == PLAIN)
+    without = next(one for one in choice.tried if one.components == PLAIN)
     said = f"the score was chosen on made-up anomalies: {chosen.score} (it finds {chosen.mean:.3f}"
     if chosen is without:
         best = max((one for one in choice.tried if one is not without), key=lambda one: one.mean)

@@ -257,7 +257,7 @@ def test_a_graph_that_fails_when_it_runs_is_refused(store: Store) -> None:
 
 
 def _parts(name: str) -> Callable[[dict[str, Any]], object]:
-    return lambda d: d["scoring"].update(method="sum", parts=[{"name": name, "width": 1, "scale": 1.0}])
+    return lambda d: d["scoring"].update(method="sum", components=[{"name": name, "width": 1, "scale": 1.0}])
 
 
 @pytest.mark.parametrize(
@@ -273,7 +273,7 @@ def _parts(name: str) -> Callable[[dict[str, Any]], object]:
         # What a newer trainer may have written: another part of a sum, another rule for the threshold.
         (
             _parts("latent_whatever"),
-            r"at scoring.parts.0.name \(Input should be 'values'.*upgrade watchkeeper if a newer",
+            r"at scoring.components.0.name \(Input should be 'values'.*upgrade watchkeeper if a newer",
         ),
         (lambda d: d["calibration"].update(method="oracle"), "calibration.method .*upgrade watchkeeper if a newer"),
         (lambda d: d["calibration"].update(threshold=-1), "threshold"),

@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from detector.core.scoring import ScoreSmoother, significant
-from schemas.manifest import Part, Scoring
+from schemas.manifest import ScoreComponent, Scoring
 
 IDENTITY = ((1.0, 0.0), (0.0, 1.0))
 MAHALANOBIS = Scoring(
@@ -68,10 +68,10 @@ def test_contributions_are_signed_shares() -> None:
 SUM = Scoring(
     method="sum",
     score_alpha=0.4,
-    parts=(
-        Part(name="values", width=2, center=(0.1, -0.2), precision=((2.0, 0.5), (0.5, 1.0)), scale=3.0),
-        Part(name="distance", width=1, scale=0.5),
-        Part(name="values", width=2, vector_alpha=0.3, center=(0.1, -0.2), precision=IDENTITY, scale=1.5),
+    components=(
+        ScoreComponent(name="values", width=2, center=(0.1, -0.2), precision=((2.0, 0.5), (0.5, 1.0)), scale=3.0),
+        ScoreComponent(name="distance", width=1, scale=0.5),
+        ScoreComponent(name="values", width=2, vector_alpha=0.3, center=(0.1, -0.2), precision=IDENTITY, scale=1.5),
     ),
 )
 
@@ -101,7 +101,7 @@ def test_a_sensor_leads_a_sum_as_far_as_its_parts_add() -> None:
     shares = ScoreSmoother(SUM, 2).contributions(np.array([[4.0, 0.0, 9.0, 3.0, 0.0]]), np.zeros((1, 2)))
     assert shares[0, 0] > 0.8
     assert np.abs(shares).sum() == pytest.approx(1.0)
-    alone = Scoring(method="sum", parts=(Part(name="distance", width=1, scale=0.5),))
+    alone = Scoring(method="sum", components=(ScoreComponent(name="distance", width=1, scale=0.5),))
     assert ScoreSmoother(alone, 2).contributions(np.array([[9.0]]), np.array([[3.0, -1.0]])).tolist() == [[0.9, -0.1]]
 
 

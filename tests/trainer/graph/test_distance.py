@@ -9,8 +9,8 @@ from sklearn.neighbors import NearestNeighbors
 from torch import Tensor, nn
 
 from detector.bundles.loading import OnnxScorer
-from schemas.manifest import PartName
-from schemas.training import SumPart, Training
+from schemas.manifest import ComponentName
+from schemas.training import ComponentSettings, Training
 from tests.support.made_history import (
     LEVELS,
     LOADINGS,
@@ -31,7 +31,7 @@ from trainer.recipe import train
 from trainer.replay.prepare import prepare
 from trainer.scoring.selection import candidates
 
-BOTH = (SumPart(name="latent_neighbours"), SumPart(name="latent_centres"))
+BOTH = (ComponentSettings(name="latent_neighbours"), ComponentSettings(name="latent_centres"))
 
 
 def made_codes(rows: int, seed: int) -> Tensor:
@@ -108,8 +108,8 @@ def test_every_family_can_be_scored_in_its_latent_space(family: str) -> None:
     Training itself holds onnxruntime to torch.
     """
     small = {"family": family, "window": 4, "folds": 2, "epochs": 4, "hidden": (16,), "learning_rate": 5e-3}
-    fitted = train(made_history(500), "pumps", quick_training(**small, score="sum", parts=BOTH))
-    told = [(part.name, part.width, part.center) for part in fitted.manifest.scoring.parts]
+    fitted = train(made_history(500), "pumps", quick_training(**small, score="sum", components=BOTH))
+    told = [(part.name, part.width, part.center) for part in fitted.manifest.scoring.components]
     assert told == [("latent_neighbours", 1, ()), ("latent_centres", 1, ())]
     scorer = OnnxScorer(fitted.manifest, fitted.graph)
     windows = windows_of(made_values(400, 77), 4)
@@ -117,7 +117,7 @@ def test_every_family_can_be_scored_in_its_latent_space(family: str) -> None:
     assert distances.shape == (len(windows), 2)
     assert (distances >= 0).all()
     # What the final network says is of the size of what the folds' networks said, though none of their codes are alike.
-    usual = np.quantile(distances, 0.95, axis=0) / [part.scale for part in fitted.manifest.scoring.parts]
+    usual = np.quantile(distances, 0.95, axis=0) / [part.scale for part in fitted.manifest.scoring.components]
     assert ((usual > 0.2) & (usual < 5.0)).all()
     kept = {tuple(tensor.dims) for tensor in onnx.load_from_string(fitted.graph).graph.initializer}
     assert {(MOST_CODES, fitted.manifest.latent), (20, fitted.manifest.latent)} <= kept
@@ -138,12 +138,12 @@ def test_a_code_between_two_ways_of_running_is_strange() -> None:
     history = History(SENSORS, (AssetHistory("pump-0", START + np.arange(1200.0), rows(modes, 1)),), "made up")
     between = rows(0.2 * rng.normal(size=300), 2)
     for part in BOTH:
-        training = quick_training(family="linear", window=1, score="sum", parts=(part,))
+        training = quick_training(family="linear", window=1, score="sum", components=(part,))
         fitted = train(history, "pumps", training)
         assert (final_scores(fitted, rows(modes, 3)) > fitted.threshold).mean() < 0.02
         assert final_scores(fitted, between)[20:].min() > fitted.threshold
     blind = train(
-        history, "pumps", quick_training(family="linear", window=1, score="sum", parts=({"name": "residual"},))
+        history, "pumps", quick_training(family="linear", window=1, score="sum", components=({"name": "residual"},))
     )
     assert np.median(final_scores(blind, between)) < blind.threshold
 
@@ -151,7 +151,7 @@ def test_a_code_between_two_ways_of_running_is_strange() -> None:
 def test_only_the_chosen_parts_are_kept_for_the_graph() -> None:
     """What no chosen part needs is left behind: onnxruntime would run it."""
     codes = made_codes(400, 0)
-    nearest: dict[PartName, nn.Module] = {
+    nearest: dict[ComponentName, nn.Module] = {
         "distance": Nearest(codes),
         "latent_neighbours": code_neighbours(codes),
         "latent_centres": code_centres(codes, 0),

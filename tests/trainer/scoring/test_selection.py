@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from schemas.training import SumPart, Training
+from schemas.training import ComponentSettings, Training
 from tests.support.made_history import fitted_model, made_history, made_values, quick_training
 from trainer.bundle.report import write_report
 from trainer.recipe import train
@@ -28,9 +28,9 @@ def test_the_choice_is_the_best_of_what_was_tried() -> None:
     manifest = fitted_model("dense", 8, "auto").manifest
     assert manifest.choice is not None
     (chosen,) = (tried for tried in manifest.choice.tried if tried.chosen)
-    assert tuple(dict.fromkeys(part.name for part in manifest.scoring.parts)) == chosen.parts
-    assert chosen.parts == ("values",) or chosen.mean > max(tried.mean for tried in manifest.choice.tried) - 0.01
-    assert any(tried.parts == ("values",) for tried in manifest.choice.tried)
+    assert tuple(dict.fromkeys(part.name for part in manifest.scoring.components)) == chosen.components
+    assert chosen.components == ("values",) or chosen.mean > max(tried.mean for tried in manifest.choice.tried) - 0.01
+    assert any(tried.components == ("values",) for tried in manifest.choice.tried)
     assert set(chosen.found) == set(KINDS)
     notes = fitted_model("dense", 8, "auto").notes
     assert any(chosen.score in note for note in notes)
@@ -47,9 +47,15 @@ def test_a_window_of_one_row_forecasts_nothing() -> None:
 
 def test_a_sum_by_hand_is_the_sum_that_was_asked_for() -> None:
     """`score: sum` takes the parts as they stand, and chooses nothing."""
-    parts = (SumPart(name="forecast"), SumPart(name="values", vector_alpha=0.3), SumPart(name="distance"))
-    fitted = train(made_history(400, 1), "pumps", quick_training(window=4, folds=0, epochs=5, score="sum", parts=parts))
-    told = [(part.name, part.vector_alpha, part.width) for part in fitted.manifest.scoring.parts]
+    components = (
+        ComponentSettings(name="forecast"),
+        ComponentSettings(name="values", vector_alpha=0.3),
+        ComponentSettings(name="distance"),
+    )
+    fitted = train(
+        made_history(400, 1), "pumps", quick_training(window=4, folds=0, epochs=5, score="sum", components=components)
+    )
+    told = [(part.name, part.vector_alpha, part.width) for part in fitted.manifest.scoring.components]
     assert told == [("forecast", 1.0, 4), ("values", 0.3, 4), ("distance", 1.0, 1)]
     assert fitted.manifest.choice is None
 
