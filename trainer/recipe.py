@@ -5,9 +5,9 @@ from typing import get_args
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from detector.bundles.store import DECODER, GOLDEN, MODEL
+from detector.core.arrays import Doubles, Ints
 from schemas.manifest import Choice, ComponentName, Scoring
 from schemas.training import Training
 from trainer.bundle.manifest import Calibrated, build_manifest
@@ -31,9 +31,6 @@ from trainer.scoring.cases import rehearse
 from trainer.scoring.components import Evidence, standardised, standards
 from trainer.scoring.covariance import drift_weights
 from trainer.scoring.selection import NAMES, Bench, Sum, choose, said_of
-
-Doubles = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 LEAST_WINDOWS = 50  # fewer cannot tell what is normal
 PARITY_WINDOWS = 256

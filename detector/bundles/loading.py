@@ -9,15 +9,14 @@ import hashlib
 
 import numpy as np
 import onnxruntime
-from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from detector.bundles.store import DECODER, GOLDEN, MANIFEST, MODEL, Store
+from detector.core.arrays import Doubles, Floats
 from detector.core.scoring import Explanation
 from detector.errors import BundleError
 from schemas.manifest import Golden, Manifest
 
-Floats = NDArray[np.float32]
 OUTPUTS = ("score", "sensor_error", "reconstruction", "latent")
 PARTS = "parts"  # one more output, of bundles whose score is a sum
 NO_FOLDER = "/dev/null"  # nothing can lie below it, whatever ".." a graph writes
@@ -179,7 +178,7 @@ def _check_golden(scorer: OnnxScorer, data: bytes) -> None:
             raise _refusal(manifest, f"the golden check failed: {name} is not what the trainer saw")
 
 
-def _agrees(got: Floats, want: NDArray[np.float64], tolerance: float) -> bool:
+def _agrees(got: Floats, want: Doubles, tolerance: float) -> bool:
     """Relative to the largest value, so that a value near zero does not ask for more digits than float32 has."""
     scale = float(np.abs(want).max(initial=1e-3))
     return got.shape == want.shape and np.allclose(got, want, rtol=tolerance, atol=tolerance * scale)

@@ -11,14 +11,11 @@ of one asset is no drift. One request per model and cooldown, whatever happens.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from detector.core.arrays import Bools, Doubles, Floats, Ints, first_of_runs
 from schemas.config import Drift as DriftSettings
 from schemas.control import DriftFigure
 from schemas.manifest import DriftReference
-
-Doubles = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 SCORE = "score"
 FURTHEST = 1e30  # reference standard deviations; sums over a block stay finite
@@ -72,14 +69,14 @@ class DriftWatch:
         self.streak[slot] = 0
         self.z[slot] = np.nan
 
-    def advance(self, slots: Ints, times: Doubles, scores: Doubles, values: NDArray[np.float32]) -> list[Finding]:
+    def advance(self, slots: Ints, times: Doubles, scores: Doubles, values: Floats) -> list[Finding]:
         """Takes scored rows sorted by slot; scores (row,), values (row, sensor), NaN counts as the reference."""
         if not len(slots) or not len(self._names):
             return []
         signals = np.concatenate([scores[:, None], values], axis=1)[:, self._columns].astype(np.float64)
         with np.errstate(over="ignore"):
             off = np.clip(np.nan_to_num((signals - self._mean) / self._sd), -FURTHEST, FURTHEST)
-        first = np.r_[True, slots[1:] != slots[:-1]]
+        first = first_of_runs(slots)
         rank = np.arange(len(slots)) - np.maximum.accumulate(np.where(first, np.arange(len(slots)), 0))
         filled = self.count[slots] + rank
         begins = np.flatnonzero(first | (filled % self.block_rows == 0))
@@ -110,7 +107,7 @@ class DriftWatch:
     def _vote(self, at_s: float) -> Finding | None:
         if at_s < self.asked_s + self.settings.cooldown_s:
             return None
-        judged: NDArray[np.bool_] = np.isnan(self.z).sum(axis=1) == 0
+        judged: Bools = np.isnan(self.z).sum(axis=1) == 0
         persistent = (np.abs(self.streak) >= self.settings.persist_blocks) & judged[:, None]
         drifting = persistent.sum(axis=1) > 0
         enough = max(self.settings.min_share * judged.sum(), min(2, judged.sum()))
@@ -119,7 +116,7 @@ class DriftWatch:
         self.asked_s = at_s
         return Finding(at_s, int(drifting.sum()), int(judged.sum()), self._figures(persistent))
 
-    def _figures(self, persistent: NDArray[np.bool_], most: int = 5) -> tuple[DriftFigure, ...]:
+    def _figures(self, persistent: Bools, most: int = 5) -> tuple[DriftFigure, ...]:
         """The signals that moved furthest, averaged over the assets on which they persist."""
         figures = []
         for i in np.flatnonzero(persistent.any(axis=0)):

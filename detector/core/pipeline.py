@@ -3,10 +3,10 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from detector.core.alarms.alerts import Event, Subject, build, evidence, short
 from detector.core.alarms.incidents import Incident, Phase, Rules, incident_id, step
+from detector.core.arrays import Bools, Doubles, Floats, Ints, first_of_runs
 from detector.core.drift import DriftWatch, Finding
 from detector.core.quality import CONDITIONS, Quality, Verdicts
 from detector.core.scoring import Scorer, ScoreSmoother
@@ -18,9 +18,6 @@ from schemas.config import Settings
 from schemas.feed import RowFlag
 from schemas.manifest import Manifest
 
-Doubles = NDArray[np.float64]
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int64]
 QualityKey = tuple[int, str, str]  # slot, condition, sensor
 
 
@@ -54,7 +51,7 @@ class ModelPipeline:
         self.quality_incidents: dict[QualityKey, Incident] = {}
         self.seen: Doubles = np.full(64, np.inf)  # clock of the newest record; inf: nothing to expect
         self.next_offset: Ints = np.zeros(64, np.int64)  # records below it are in the state already
-        self.dirty: NDArray[np.bool_] = np.zeros(64, bool)  # touched since the last checkpoint
+        self.dirty: Bools = np.zeros(64, bool)  # touched since the last checkpoint
         self.fit(scorer)
 
     def fit(self, scorer: Scorer) -> None:
@@ -187,7 +184,7 @@ class ModelPipeline:
         if not len(screened.kept):
             return []
         slots, times = screened.slots[screened.kept], screened.times[screened.kept]
-        first = np.r_[True, slots[1:] != slots[:-1]]
+        first = first_of_runs(slots)
         before = np.where(first, self.windows.newest[slots], np.r_[0.0, times[:-1]])
         gap = (times - before > self._silent_after_s) & np.isfinite(before)
         silent = {key[0] for key in self.quality_incidents if key[1] == Condition.SILENT}
@@ -226,7 +223,7 @@ class ModelPipeline:
         incident.last_s, incident.last_offset = time, offset
         return Event(AlertState.CLOSED, key[0], time, replace(incident), incident)
 
-    def _score(self, advance: Advance, reset_before: NDArray[np.bool_], reset_after: Ints) -> tuple[Doubles, Doubles]:
+    def _score(self, advance: Advance, reset_before: Bools, reset_after: Ints) -> tuple[Doubles, Doubles]:
         """Scores of the windows that are full; a window without a finite score loses its place among them."""
         count, size = len(advance.scored), self._settings.limits.batch_windows
         starts, width = range(0, count, size), self.smoother.width
@@ -243,8 +240,8 @@ class ModelPipeline:
         return np.where(finite, scores, np.nan), vectors
 
     def _judge(
-        self, advance: Advance, scores: Doubles, reset_before: NDArray[np.bool_], offsets: Ints
-    ) -> tuple[list[Event], NDArray[np.bool_]]:
+        self, advance: Advance, scores: Doubles, reset_before: Bools, offsets: Ints
+    ) -> tuple[list[Event], Bools]:
         """Process incidents. Only slots with an incident or a score above the threshold are walked row by row."""
         screened = advance.screened
         slots = screened.slots[advance.scored]
@@ -352,9 +349,7 @@ class ModelPipeline:
             else:
                 event.then.evidence = event.live.evidence
 
-    def _watch_drift(
-        self, advance: Advance, scores: Doubles, values: Floats, open_rows: NDArray[np.bool_]
-    ) -> list[Finding]:
+    def _watch_drift(self, advance: Advance, scores: Doubles, values: Floats, open_rows: Bools) -> list[Finding]:
         if self.drift is None:
             return []
         # Among several assets the vote tells a fault of one from a drift of all; one alone has only its incidents.

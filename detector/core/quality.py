@@ -10,14 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from detector.core.arrays import Bools, Counts, Floats, Ints, first_of_runs
 from schemas.alert import Condition
 from schemas.manifest import Sensor
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float32]
-Bools = NDArray[np.bool_]
 
 CONDITIONS = (Condition.STUCK, Condition.MISSING, Condition.OUT_OF_RANGE)
 _NEVER = np.iinfo(np.int32).max
@@ -28,7 +24,7 @@ _LONG = 2**30  # a run is not counted on past this: at 1 kHz it takes twelve day
 class Verdicts:
     """Runs of bad rows against their limits; a sensor is bad where run >= limit."""
 
-    runs: tuple[NDArray[np.int32], ...]  # one (row, sensor) for each of CONDITIONS
+    runs: tuple[Counts, ...]  # one (row, sensor) for each of CONDITIONS
     bad: Bools  # (row, sensor) invalid: masked for the model
 
 
@@ -42,7 +38,7 @@ class Quality:
         stuck = np.array([_NEVER if s.stuck_rows is None else s.stuck_rows - 1 for s in sensors], np.int64)
         self.limits = (stuck, np.full(count, missing_rows), np.full(count, range_rows))
         self.last: Floats = np.full((capacity, count), np.nan, np.float32)
-        self.runs: NDArray[np.int32] = np.zeros((len(CONDITIONS), capacity, count), np.int32)
+        self.runs: Counts = np.zeros((len(CONDITIONS), capacity, count), np.int32)
 
     def grow(self, capacity: int) -> None:
         """Makes room for slots below `capacity`."""
@@ -63,8 +59,7 @@ class Quality:
 
     def advance(self, slots: Ints, values: Floats) -> Verdicts:
         """Judges rows sorted by slot, in time order within a slot. values: (row, sensor)."""
-        first = np.ones(len(slots), bool)
-        np.not_equal(slots[1:], slots[:-1], out=first[1:])
+        first = first_of_runs(slots)
         before = np.empty_like(values)
         before[1:] = values[:-1]
         before[first] = self.last[slots[first]]
@@ -88,7 +83,7 @@ def _limits(given: Sequence[float | None], none: float) -> Floats:
     return np.clip([none if limit is None else limit for limit in given], -most, most).astype(np.float32)
 
 
-def _run_lengths(mark: Bools, first: Bools, carried: NDArray[np.int32]) -> NDArray[np.int32]:
+def _run_lengths(mark: Bools, first: Bools, carried: Counts) -> Counts:
     """Length of the run of True that ends at each row, by column; `carried` is each slot's run before this poll."""
     if not mark.any():
         return np.zeros(mark.shape, np.int32)

@@ -11,13 +11,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from detector.core.arrays import Bools, Doubles, Floats, Ints, first_of_runs
 from schemas.manifest import Manifest, Scoring
-
-Floats = NDArray[np.float32]
-Doubles = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 SCORE_DIGITS = 6  # onnxruntime promises no bit-equal rows over batch sizes; nothing finer is ever compared
 ERROR_DECIMALS = 4  # sensor errors are in standard deviations; rounded before they enter memory
@@ -128,7 +124,7 @@ class ScoreSmoother:
             return scorer.parts(windows)
         return scorer.sensor_error(windows) if self.scoring.method == "mahalanobis" else scorer.score(windows)[:, None]
 
-    def advance(self, slots: Ints, raw: Floats, reset_before: NDArray[np.bool_]) -> tuple[Doubles, Doubles]:
+    def advance(self, slots: Ints, raw: Floats, reset_before: Bools) -> tuple[Doubles, Doubles]:
         """Scores of windows sorted by slot, in time order within a slot.
 
         raw: (row, column) as `ask` gives it; reset_before: rows before which memory is emptied.
@@ -162,7 +158,7 @@ class ScoreSmoother:
         added = (part.contributions(vectors) * (part.distance(vectors) / part.scale)[:, None] for part in known)
         return _shares(sum(added, np.zeros_like(errors)))
 
-    def _smoothed(self, slots: Ints, raw: Doubles, reset_before: NDArray[np.bool_]) -> Doubles:
+    def _smoothed(self, slots: Ints, raw: Doubles, reset_before: Bools) -> Doubles:
         """The EWMA of the vectors; columns that no part wants smoothed have no memory."""
         if self.scoring.method == "mahalanobis":
             return _ewma(self.vector, slots, raw, reset_before, self.scoring.vector_alpha, start=0.0)
@@ -193,7 +189,7 @@ def _shares(weight: Doubles) -> Doubles:
 
 
 def _ewma(
-    memory: Doubles, slots: Ints, inputs: Doubles, reset_before: NDArray[np.bool_], alpha: float | Doubles, start: float
+    memory: Doubles, slots: Ints, inputs: Doubles, reset_before: Bools, alpha: float | Doubles, start: float
 ) -> Doubles:
     """Runs x <- x + alpha * (input - x) along each slot's rows, all slots in step; updates `memory` in place.
 
@@ -204,7 +200,7 @@ def _ewma(
     """
     if not len(slots):
         return np.empty_like(inputs)
-    first = np.r_[True, slots[1:] != slots[:-1]]
+    first = first_of_runs(slots)
     begins = np.flatnonzero(first | reset_before)  # after a reset a row depends on nothing before it
     length = np.diff(np.r_[begins, len(slots)])
     rank = np.empty(len(begins), np.int64)

@@ -7,8 +7,8 @@ from fnmatch import fnmatchcase
 from itertools import repeat
 
 import numpy as np
-from numpy.typing import NDArray
 
+from detector.core.arrays import Doubles, Ints
 from detector.core.drift import Finding
 from detector.core.ingest.assemble import Assembled, Assembler
 from detector.core.ingest.json import Decoded, Decoder, Rejected
@@ -37,10 +37,10 @@ class ScoreBlock:
     topic: str
     partition: int
     threshold: float | None
-    offsets: NDArray[np.int64]  # (row,)
-    times: NDArray[np.float64]  # (row,) event time, seconds
-    scores: NDArray[np.float64]  # (row,)
-    flags: NDArray[np.int64]  # (row,) bits of RowFlag
+    offsets: Ints  # (row,)
+    times: Doubles  # (row,) event time, seconds
+    scores: Doubles  # (row,)
+    flags: Ints  # (row,) bits of RowFlag
 
 
 @dataclass(slots=True)
@@ -162,8 +162,8 @@ class Watch:
         self,
         pipeline: ModelPipeline,
         rows: Rows,
-        chosen: NDArray[np.int64],
-        slots: NDArray[np.int64],
+        chosen: Ints,
+        slots: Ints,
         clock: float,
         outcome: Outcome,
     ) -> None:
@@ -212,7 +212,7 @@ class Watch:
             for partition, offset, asset, time in assembled.late
         ]  # fmt: skip
 
-    def _locate(self, rows: Rows, clock: float) -> NDArray[np.int64]:
+    def _locate(self, rows: Rows, clock: float) -> Ints:
         """The placement of each row's asset: pipeline and slot in one number, or a negative reason."""
         keys = zip(rows.partitions.tolist(), rows.assets, strict=True)
         found = np.fromiter(map(self._placements.get, keys, repeat(NEW)), np.int64, len(rows))
@@ -244,7 +244,7 @@ class Watch:
         self.pipelines[name].assets.release(slot)
         return False
 
-    def _note_unwatched(self, rows: Rows, placements: NDArray[np.int64], outcome: Outcome) -> None:
+    def _note_unwatched(self, rows: Rows, placements: Ints, outcome: Outcome) -> None:
         for reason, flag in ((UNWATCHED, RowFlag.UNWATCHED), (OVER_LIMIT, RowFlag.OVER_LIMIT)):
             chosen = np.flatnonzero(placements == reason).tolist()
             outcome.flags[flag] += len(chosen)
@@ -280,7 +280,7 @@ class Watch:
     def _request(self, pipeline: ModelPipeline, finding: Finding) -> RetrainRequest:
         return drift_request(pipeline.manifest, finding)
 
-    def _columns(self, pipeline: ModelPipeline, sensors: tuple[str, ...]) -> NDArray[np.int64] | None:
+    def _columns(self, pipeline: ModelPipeline, sensors: tuple[str, ...]) -> Ints | None:
         """Where the pipeline's sensors stand among the rows' columns; None where they are the same."""
         if sensors == pipeline.sensor_names:
             return None
@@ -308,15 +308,13 @@ def match(rules: Iterable[WatchRule], asset: str) -> str | None:
     return None
 
 
-def _count_flags(flags: NDArray[np.int64]) -> Counter[RowFlag]:
+def _count_flags(flags: Ints) -> Counter[RowFlag]:
     if not flags.any():
         return Counter()
     return Counter({flag: int(np.count_nonzero(flags & flag)) for flag in RowFlag})
 
 
-def _blocks(
-    pipeline: ModelPipeline, rows: Rows, chosen: NDArray[np.int64], scored: Scored, emit: ScoresOut
-) -> list[ScoreBlock]:
+def _blocks(pipeline: ModelPipeline, rows: Rows, chosen: Ints, scored: Scored, emit: ScoresOut) -> list[ScoreBlock]:
     """Packs a pipeline's rows, one block an asset."""
     source = chosen[scored.order]
     keep = np.ones(len(source), bool)

@@ -13,13 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
-from numpy.typing import NDArray
 
+from detector.core.arrays import Bools, Doubles, Floats, Ints, first_of_runs
 from schemas.feed import RowFlag
-
-Floats = NDArray[np.float32]
-Times = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 # So many late rows in a row, advancing among themselves, mean that the asset's clock was set back for good.
 CLOCK_RESET_ROWS = 10
@@ -42,7 +38,7 @@ class Screened:
 
     order: Ints  # (row,) where each row stood in the poll
     slots: Ints  # (row,)
-    times: Times  # (row,)
+    times: Doubles  # (row,)
     flags: Ints  # (row,) bits of RowFlag; `slide` adds to them
     kept: Ints  # positions of sorted rows that are not late
 
@@ -70,7 +66,7 @@ class Advance:
         )
         return flat[self._starts[begin:end]].reshape(-1, self._window, sensors)
 
-    def memory(self) -> tuple[NDArray[np.bool_], Ints]:
+    def memory(self) -> tuple[Bools, Ints]:
         """Scored rows with a reset since the scored row before them, and slots with a reset after their last one."""
         slots, scored = self.screened.slots, self.scored
         if not len(self.resets):
@@ -93,7 +89,7 @@ class Windows:
     def __init__(self, shape: WindowShape, capacity: int = 64) -> None:
         self.shape = shape
         self.history: Floats = np.full((capacity, shape.window - 1, shape.sensors), np.nan, np.float32)
-        self.newest: Times = np.full(capacity, -np.inf)
+        self.newest: Doubles = np.full(capacity, -np.inf)
         self.run: Ints = np.zeros(capacity, np.int64)
         self.late: Ints = np.zeros(capacity, np.int64)
 
@@ -127,24 +123,24 @@ class Windows:
         elif back:
             self.history = old.history[:, had - back :].copy()
 
-    def advance(self, slots: Ints, times: Times, values: Floats) -> Advance:
+    def advance(self, slots: Ints, times: Doubles, values: Floats) -> Advance:
         """Takes rows in order of arrival: slots (row,), times (row,) seconds, values (row, sensor), NaN = missing."""
         screened = self.screen(slots, times)
         return self.slide(screened, values[screened.order[screened.kept]])
 
-    def screen(self, slots: Ints, times: Times) -> Screened:
+    def screen(self, slots: Ints, times: Doubles) -> Screened:
         """Sorts rows by slot and flags late rows and clock resets. Call `slide` next, once."""
         order = np.argsort(slots, kind="stable")
         slots, times = slots[order], times[order]
         flags = np.zeros(len(slots), np.int64)
         before = _previous(slots, times, self.newest)
         # Both are rare, so only slots that have one are walked row by row.
-        suspects = np.unique(slots[(times <= before) | ((self.late[slots] > 0) & _firsts(slots))])
+        suspects = np.unique(slots[(times <= before) | ((self.late[slots] > 0) & first_of_runs(slots))])
         for slot in suspects:
             self._walk(int(slot), np.flatnonzero(slots == slot), times, flags)
         return Screened(order, slots, times, flags, np.flatnonzero((flags & RowFlag.LATE) == 0))
 
-    def _walk(self, slot: int, rows: Ints, times: Times, flags: Ints) -> None:
+    def _walk(self, slot: int, rows: Ints, times: Doubles, flags: Ints) -> None:
         newest, late = float(self.newest[slot]), int(self.late[slot])
         for row in rows:
             time = float(times[row])
@@ -164,7 +160,7 @@ class Windows:
         shape, back = self.shape, self.shape.window - 1
         flags, kept = screened.flags, screened.kept
         k_slots, k_times = screened.slots[kept], screened.times[kept]
-        first = _firsts(k_slots)
+        first = first_of_runs(k_slots)
         begins = np.flatnonzero(first)
         segment = np.cumsum(first) - 1
         owners = k_slots[begins]
@@ -211,23 +207,16 @@ class Windows:
         )
 
 
-def _firsts(slots: Ints) -> NDArray[np.bool_]:
-    """True where a new slot begins among sorted slots."""
-    first = np.ones(len(slots), bool)
-    np.not_equal(slots[1:], slots[:-1], out=first[1:])
-    return first
-
-
-def _previous(slots: Ints, times: Times, newest: Times) -> Times:
+def _previous(slots: Ints, times: Doubles, newest: Doubles) -> Doubles:
     """The time of the row before each row, within its slot; the slot's memory at its first row."""
     before = np.empty(len(times))
     before[1:] = times[:-1]
-    first = _firsts(slots)
+    first = first_of_runs(slots)
     before[first] = newest[slots[first]]
     return before
 
 
-def _runs(first: NDArray[np.bool_], reset: NDArray[np.bool_], carried: Ints) -> Ints:
+def _runs(first: Bools, reset: Bools, carried: Ints) -> Ints:
     """Length of the gap-free run that ends at each row; `carried` is the slot's run before this poll."""
     index = np.arange(len(first))
     origin = np.maximum.accumulate(np.where(first | reset, index, 0)) if len(first) else index

@@ -4,17 +4,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from detector.bundles.loading import OnnxDecoder, OnnxScorer, load_bundle, load_decoder
 from detector.bundles.store import Store
+from detector.core.arrays import Floats
 from detector.core.ingest.rows import Rows
 from detector.core.watch import Watch
 from detector.daemon.swaps import check_feed
 from detector.serving import bodies
 from schemas.config import ScoresOut, Settings, WatchRule
 
-Floats = NDArray[np.float32]
 ASSET = "asset"  # rows come without a name, and belong together
 
 

@@ -6,15 +6,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
+from detector.core.arrays import Doubles, Floats, Ints
 from schemas.training import Threshold, Training
 from trainer.bundle.result import Fitted
 from trainer.calibration.normal_scores import Normal, timing
 from trainer.data.history import AssetHistory, History
 from trainer.recipe import train
-
-Doubles = NDArray[np.float64]
 
 SENSORS = ("flow", "pressure", "power", "heat")
 LOADINGS = np.array([2.0, -1.5, 4.0, 0.8])
@@ -24,7 +22,7 @@ START = 1_760_000_000.0
 QUICK = {"epochs": 25, "patience": 5, "hidden": (24,), "batch": 128, "score": "mahalanobis"}
 
 
-def made_values(rows: int, seed: int) -> NDArray[np.float32]:
+def made_values(rows: int, seed: int) -> Floats:
     """(row, sensor) engineering units: an autocorrelated load, seen by every sensor."""
     rng = np.random.default_rng(seed)
     load = np.zeros(rows)
@@ -54,7 +52,7 @@ def write_series(folder: Path, name: str, *, labelled: bool = True, shift: bool 
     pq.write_table(pa.table(columns), folder / f"{name}.parquet")
 
 
-def normal_scores(scores: Doubles, slots: NDArray[np.int64] | None = None, row_s: float = 1.0) -> Normal:
+def normal_scores(scores: Doubles, slots: Ints | None = None, row_s: float = 1.0) -> Normal:
     """Held-out scores of one asset, or of several, a row each `row_s`; the usual delays."""
     slots = np.zeros(len(scores), np.int64) if slots is None else slots
     begins = np.searchsorted(slots, slots)

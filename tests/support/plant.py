@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
-from numpy.typing import NDArray
 
+from detector.core.arrays import Doubles, Floats
 from detector.core.scoring import Explanation
 from detector.core.watch import Watch
 from schemas.alert import Alert
@@ -25,7 +25,6 @@ from schemas.manifest import (
     TrainingData,
 )
 
-Floats = NDArray[np.float32]
 SENSORS = ("s0", "s1", "s2")
 START_S = 1.7e9
 WHEN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -122,7 +121,7 @@ def wide(offset: int, asset: str, time_s: float, values: Iterable[float | None],
     return FakeRecord(offset, json.dumps(body).encode(), partition, key=asset.encode())
 
 
-def feed(values: NDArray[np.float64], partitions: int = 1) -> list[FakeRecord]:
+def feed(values: Doubles, partitions: int = 1) -> list[FakeRecord]:
     """Records of (time, asset, sensor) values, one second apart; assets fall into partitions by number."""
     records, offsets = [], [0] * partitions
     for t, row in enumerate(values):
@@ -134,7 +133,7 @@ def feed(values: NDArray[np.float64], partitions: int = 1) -> list[FakeRecord]:
     return records
 
 
-def plant(seed: int = 0, rows: int = 240, assets: int = 3) -> NDArray[np.float64]:
+def plant(seed: int = 0, rows: int = 240, assets: int = 3) -> Doubles:
     """Standard normal values with a fault, a stuck sensor, missing cells and an outlier in range."""
     values = np.random.default_rng(seed).normal(size=(rows, assets, len(SENSORS)))
     values[60:100, 0, 1] += 12.0

@@ -2,15 +2,10 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from detector.bundles.store import GOLDEN, MODEL
+from detector.core.arrays import Doubles, Floats
 from schemas.manifest import Manifest
 from trainer.fitting.fit import Curve
-
-Floats = NDArray[np.float32]
-Doubles = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,10 @@
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
+from detector.core.arrays import Doubles, Floats, Ints
 from schemas.manifest import DriftReference, ReferenceSignal
 from trainer.data.history import AssetHistory
-
-Doubles = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 BLOCKS = 50  # about so many blocks an asset: few enough that a block outlasts the feed's memory
 LEAST_BLOCK_WINDOWS = 10  # a block is at least so many windows long
@@ -75,7 +72,7 @@ def stuck_rows(assets: tuple[AssetHistory, ...], column: int) -> int | None:
     return max(STUCK_FACTOR * longest, STUCK_LEAST)
 
 
-def _longest_run(values: NDArray[np.float32]) -> int:
+def _longest_run(values: Floats) -> int:
     """Length of the longest run of equal values; a missing value ends a run."""
     changes = np.flatnonzero(np.r_[True, values[1:] != values[:-1], True])
     return int(np.diff(changes).max()) if len(values) else 0

@@ -4,15 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from detector.core.arrays import Bools, Doubles, Ints
 from schemas.manifest import Timing
 from schemas.training import Threshold
 from trainer.metrics.events import raised, rules
-
-Doubles = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 # The threshold alone cannot meet an alarm budget (the 99th percentile of a score at 1 Hz is exceeded 864 times a day);
 # persistence does: a verdict must hold for some rows before anyone is called.

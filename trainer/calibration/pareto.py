@@ -15,9 +15,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Doubles = NDArray[np.float64]
+from detector.core.arrays import Doubles
 
 LEAST_EXCESSES = 30  # fewer say little: of a short history the tail begins further down, ...
 MOST_SHARE = 0.5  # ... but it is no tail below the median

@@ -6,12 +6,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import numpy as np
-from numpy.typing import NDArray
 
+from detector.core.arrays import Doubles, Floats
 from detector.errors import DataError
 
-Floats = NDArray[np.float32]
-Doubles = NDArray[np.float64]
 Span = tuple[float, float]  # begin (inclusive) and end (exclusive), seconds since 1970-01-01 UTC
 
 

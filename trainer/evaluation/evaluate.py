@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from detector.bundles.loading import OnnxScorer
+from detector.core.arrays import Doubles
 from schemas.training import Training
 from trainer.bundle.result import Fitted
 from trainer.data.history import AssetHistory
@@ -24,8 +24,6 @@ MODEL = "evaluate"
 OURS = "watchkeeper"
 # Windows and smoothed scores begin on known ground: so many train rows go before the first test row.
 CONTEXT_WINDOWS, CONTEXT_ROWS = 2, 100
-
-Doubles = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

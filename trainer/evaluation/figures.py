@@ -5,14 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
-from numpy.typing import NDArray
 
+from detector.core.arrays import Doubles
 from trainer.evaluation.judge import Judged
 from trainer.metrics.events import DAY_S, spans
 from trainer.reports.figures import BLACK, BLUE, GREY, ORANGE, RED, SKY, as_uri, draw
 from trainer.reports.page import Picture
-
-Doubles = NDArray[np.float64]
 
 POINTS = 700  # of a line; of more rows the highest score of each stretch is drawn
 FLOOR, CEILING = 0.05, 20.0  # of score / threshold

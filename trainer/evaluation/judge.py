@@ -3,16 +3,13 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from detector.core.alarms.incidents import Rules
+from detector.core.arrays import Bools, Doubles
 from trainer.evaluation.series import Series
 from trainer.metrics.events import DAY_S, Alarm, EventCounts, match, raised
 from trainer.metrics.rows import Counts, area_under_pr, area_under_roc, count
 from trainer.metrics.vus import volume_under_pr
-
-Doubles = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 FACTORS = tuple(2.0 ** (step / 2) for step in range(-6, 11) if step)  # of the threshold, for what says ORACLE
 OLDEST_S = 1e8  # a time before 1973 is no time of day: the series counts rows

@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 
 from detector.bundles.loading import OnnxScorer
+from detector.core.arrays import Doubles
 from schemas.config import Alarms
 from trainer.data.history import History
 from trainer.explain.incident import Episode, worst_episode
 from trainer.explain.latent import Clustering, Plane, clusterings, correlations, plane
 from trainer.explain.sensitivity import Influence, influences
-from trainer.explain.view import Doubles, View, look
+from trainer.explain.view import View, look
 
 
 @dataclass(frozen=True, slots=True)

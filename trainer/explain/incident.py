@@ -3,14 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from detector.core.arrays import Doubles, Floats
 from schemas.alert import AlertState
 from trainer.explain.view import View
 from trainer.replay.splits import thinned
-
-Floats = NDArray[np.float32]
-Doubles = NDArray[np.float64]
 
 MOST_WINDOWS = 800  # shown
 

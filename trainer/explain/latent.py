@@ -4,13 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.metrics import silhouette_score
 
-Doubles = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from detector.core.arrays import Doubles, Ints
 
 CENTRES = (2, 3, 4, 5, 6)
 STARTS = 10

@@ -6,16 +6,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
 
+from detector.core.arrays import Bools, Doubles
 from trainer.explain.incident import Episode
 from trainer.explain.latent import Clustering, Plane
 from trainer.explain.sensitivity import Influence
 from trainer.reports.figures import BLACK, BLUE, GREEN, GREY, ORANGE, PINK, RED, SKY, as_uri, draw
 from trainer.reports.page import Picture
-
-Doubles = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 SENSORS_SHOWN = 24
 SHARES_SHOWN = 12  # the rest is small by then

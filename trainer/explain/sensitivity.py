@@ -7,12 +7,10 @@ not in it; one whose exchange raises the score is tied to the others.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from detector.core.arrays import Floats, Ints
 from trainer.explain.view import View
 from trainer.replay.splits import thinned
-
-Floats = NDArray[np.float32]
 
 WINDOWS = 1000  # perturbed, of those that score below the threshold
 ROUNDS = 3
@@ -40,7 +38,7 @@ def influences(view: View) -> list[Influence]:
     return sorted(found, key=lambda influence: -influence.score_ratio)
 
 
-def _influence(view: View, windows: Floats, column: int, orders: list[NDArray[np.int64]]) -> Influence:
+def _influence(view: View, windows: Floats, column: int, orders: list[Ints]) -> Influence:
     scorer = view.scorer
     codes, score = scorer.reconstruct(windows)[1], float(scorer.score(windows).mean())
     spread = float(np.sqrt(codes.var(axis=0).sum())) or 1.0

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from detector.bundles.loading import OnnxScorer
+from detector.core.arrays import Bools, Doubles, Floats, Ints
 from detector.core.windows import WindowShape
 from schemas.alert import Alert, AlertKind
 from schemas.config import Alarms
@@ -13,11 +13,6 @@ from trainer.data.history import History
 from trainer.replay.splits import thinned
 from trainer.replay.through_core import watched
 from trainer.replay.windows import Replay, replay
-
-Floats = NDArray[np.float32]
-Doubles = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 CLOSELY = 2000  # windows looked at closely, evenly spread; a scatter of more is a blot
 MOST_SENSORS = 50  # that an alert may name

@@ -6,9 +6,9 @@ from functools import partial
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from detector.core.arrays import Bools, Doubles, Floats, Ints
 from schemas.manifest import ComponentName
 from schemas.training import Training
 from trainer.fitting.fit import Curve, Make, Scaled, fit, ordinary
@@ -24,11 +24,6 @@ from trainer.networks.losses import squares
 from trainer.parallel.progress import Progressing
 from trainer.replay import splits
 from trainer.replay.prepare import Prepared
-
-Floats = NDArray[np.float32]
-Doubles = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 STATISTICS_WINDOWS = 20_000  # enough for means and quartiles
 CHUNK = 8192  # windows at once, where nothing is learnt

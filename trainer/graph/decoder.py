@@ -1,15 +1,12 @@
 """The way from a code back to a window, an ONNX file of its own: `watchkeeper serve` runs it, the daemon never."""
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from detector.core.arrays import Floats
 from trainer.graph.export import check_close, open_session, to_onnx
 from trainer.graph.graph import Graph
 from trainer.networks.interface import Network
-
-Floats = NDArray[np.float32]
 
 
 class Decoding(nn.Module):

@@ -8,14 +8,12 @@ from contextlib import contextmanager
 import numpy as np
 import onnxruntime
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from detector.core.arrays import Floats
 from detector.errors import BundleError
 from schemas.manifest import Golden
 from trainer.graph.graph import Graph
-
-Floats = NDArray[np.float32]
 
 OPSET = 20  # read by every onnxruntime in pyproject's range
 TOLERANCE = 1e-3  # relative; other processors add up in another order

@@ -7,10 +7,9 @@ more: so nothing jumps where two rows change places, and onnxruntime gives what 
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-Doubles = NDArray[np.float64]
+from detector.core.arrays import Doubles
 
 NEIGHBOURS = 5
 MOST_ROWS = 128  # of the history that are kept in the graph: a product with them is paid for every row

@@ -7,16 +7,13 @@ latent_neighbours, latent_centres: from the window's code to the nearest codes o
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from detector.core.arrays import Doubles
 from schemas.manifest import ComponentName
 from trainer.graph.preprocess import Preprocess
 from trainer.networks.interface import Network
-
-Doubles = NDArray[np.float64]
 
 DISTANCES: frozenset[ComponentName] = frozenset({"distance", "latent_neighbours", "latent_centres"})  # one column each
 LATENT: frozenset[ComponentName] = DISTANCES - {"distance"}

@@ -7,16 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from detector.core.arrays import Bools, Doubles, Floats, Ints
 from schemas.training import SensorSettings, Training
 from trainer.graph.knn_imputation import Neighbours, typical_rows
 from trainer.graph.one_hot import Categories
-
-Floats = NDArray[np.float32]
-Doubles = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 
 CLIP = 20.0  # scaled values beyond it say no more than "far out", and would swamp the network's other inputs
 SAME = 1e-6  # a spread below this share of a sensor's size is float32's rounding, not a signal
@@ -37,7 +33,7 @@ class Scaling:
     low: Doubles  # scaled values that training held
     high: Doubles
     missing: Doubles  # the scaled value of a missing cell
-    sign: NDArray[np.int64]  # 1: only more than expected counts, -1: only less, 0: both
+    sign: Ints  # 1: only more than expected counts, -1: only less, 0: both
     ignored: Doubles  # scaled deviation that does not count yet
     weight: Doubles  # of the sensor in the score
     categories: tuple[tuple[float, ...], ...]  # of each sensor; empty: a quantity

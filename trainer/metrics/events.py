@@ -8,14 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from detector.core.alarms.incidents import Incident, Phase, Rules, step
+from detector.core.arrays import Bools, Doubles
 from schemas.alert import AlertKind, AlertState, Condition
 from schemas.config import Alarms
 
-Doubles = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 DAY_S = 86_400.0
 
 

@@ -12,13 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from detector.core.arrays import Bools, Doubles, Ints
 from trainer.metrics.events import spans
-
-Doubles = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 FALSE_ALARM = 0.11  # of the standard profile; a hit and a miss weigh 1
 FAR_BEHIND = 3.0  # window widths: from there on an alarm is wholly false

@@ -2,12 +2,9 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-Doubles = NDArray[np.float64]
-Bools = NDArray[np.bool_]
+from detector.core.arrays import Bools, Doubles
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,9 @@ against them, recall times the share of events that are hit at all; the areas un
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from detector.core.arrays import Bools, Doubles, Ints
 from trainer.metrics.events import spans
-
-Doubles = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 BUFFER = 100  # rows
 THRESHOLDS = 250  # evenly spaced among the sorted scores

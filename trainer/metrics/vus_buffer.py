@@ -1,9 +1,8 @@
 """The VUS buffer as TSB-AD sets it: the period of a series' first channel, read off its autocorrelation."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-Doubles = NDArray[np.float64]
+from detector.core.arrays import Doubles
 
 ROWS, LAGS = 20_000, 400  # looked at
 SHORTEST, LONGEST = 3, 300  # a period beyond them is not believed

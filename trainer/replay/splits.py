@@ -3,12 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from detector.core.arrays import Bools, Ints
 from detector.errors import DataError
 from trainer.replay.windows import Replay
-
-Ints = NDArray[np.int64]
 
 CHUNK_WINDOWS = 50  # a chunk holds so many windows that do not overlap, or the margins would eat it
 MOST_CHUNKS = 4
@@ -78,7 +76,7 @@ def _chunks(replay: Replay, size: Ints) -> Ints:
     return np.clip(size // (CHUNK_WINDOWS * replay.window), 1, MOST_CHUNKS)
 
 
-def _apart(replay: Replay, chosen: Ints, held: NDArray[np.bool_]) -> Part:
+def _apart(replay: Replay, chosen: Ints, held: Bools) -> Part:
     """Drops from the rest every window that shares a row with a held-out one."""
     rows, reach = replay.rows[chosen], replay.window - 1
     taken = np.append(np.sort(rows[held]), np.iinfo(np.int64).max)

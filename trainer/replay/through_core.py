@@ -1,16 +1,14 @@
 """A history through the daemon's own core: what it would have said of each row."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from detector.bundles.loading import OnnxScorer
+from detector.core.arrays import Doubles
 from detector.core.ingest.rows import Rows
 from detector.core.watch import Watch
 from schemas.alert import Alert
 from schemas.config import Alarms, Drift, ScoresOut, Settings, WatchRule
 from trainer.data.history import AssetHistory, History
-
-Doubles = NDArray[np.float64]
 
 POLL = 1000  # rows given at once; the outcome does not depend on it
 TOPIC = "history"

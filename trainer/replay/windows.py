@@ -3,17 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from detector.core.arrays import Bools, Doubles, Floats, Ints, first_of_runs
 from detector.core.windows import Advance, Windows, WindowShape
 from detector.errors import DataError
 from schemas.training import SensorSettings
 from trainer.data.history import History
-
-Floats = NDArray[np.float32]
-Doubles = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 CHUNK = 16_384  # windows copied at once
 
@@ -62,7 +57,7 @@ def replay(history: History, shape: WindowShape) -> Replay:
     resets = np.zeros(len(slots) + 1, np.int64)
     resets[advance.resets + 1] = 1
     passed = np.cumsum(resets)  # resets before a row
-    reset_before = np.r_[True, owners[1:] != owners[:-1]] | (passed[scored + 1] > passed[before + 1])
+    reset_before = first_of_runs(owners) | (passed[scored + 1] > passed[before + 1])
     return Replay(advance, owners, scored, times[scored], reset_before, shape.window)
 
 

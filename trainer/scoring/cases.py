@@ -1,8 +1,8 @@
 """Held-out windows with made-up anomalies in them, judged by the networks that never saw these windows."""
 
 import numpy as np
-from numpy.typing import NDArray
 
+from detector.core.arrays import Bytes, Floats, Ints
 from schemas.manifest import ComponentName
 from trainer.fitting.members import FoldModel, FoldOutputs, joined, outputs_of
 from trainer.graph.parts import Standard
@@ -12,9 +12,6 @@ from trainer.scoring.components import Evidence, standardised
 from trainer.scoring.held_out import HeldOut
 from trainer.scoring.injection import KINDS, Usual, spoil
 from trainer.scoring.selection import Spoiled
-
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int64]
 
 # So many windows tell two scores apart, and more only take longer: of a long history some stretches are taken.
 WINDOWS = 4000
@@ -59,7 +56,7 @@ def _stretches(held: HeldOut) -> list[Ints]:
 
 def _windows(
     prepared: Prepared, values: Floats, numbers: Ints, kind: str, usual: Usual, rng: np.random.Generator
-) -> tuple[Floats, NDArray[np.int8]]:
+) -> tuple[Floats, Bytes]:
     """Spoiled windows (window, row, sensor), and what each one's last row is."""
     lasts = prepared.replay.rows[numbers]
     before = prepared.training.window - 1

@@ -9,19 +9,14 @@ windows, and their squares are added: that is one quadratic form again, so the d
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from detector.core.arrays import Bools, Doubles, Floats, Ints
 from detector.core.scoring import ScoreSmoother
 from schemas.manifest import ComponentName, ScoreComponent, Scoring
 from trainer.fitting.members import FoldOutputs
 from trainer.graph.parts import DISTANCES, ERROR_LIMIT, Standard
 from trainer.networks.interface import LEAST_SD
 from trainer.scoring.covariance import shrunk_covariance
-
-Doubles = NDArray[np.float64]
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 USUAL = 0.95  # the quantile of held-out windows that a part is divided by
 LEAST_SCALE = 1e-3  # of a part that is always 0

@@ -7,9 +7,8 @@ it hardly shrinks, and correlations that held by accident in the history then ra
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
-Doubles = NDArray[np.float64]
+from detector.core.arrays import Doubles
 
 QUIET = 0.05  # an autocorrelation below it counts as none
 LONGEST = 20_000  # rows looked at for it

@@ -8,8 +8,8 @@ the network fitted last and the covariance of all blocks.
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from detector.core.arrays import Bools, Doubles, Floats, Ints
 from schemas.manifest import Scoring
 from schemas.training import Training
 from trainer.fitting.members import FoldOutputs, joined
@@ -17,11 +17,6 @@ from trainer.graph.parts import ERROR_LIMIT, Standard
 from trainer.networks.losses import squares
 from trainer.scoring.components import advance, joint, short
 from trainer.scoring.covariance import shrunk_covariance
-
-Doubles = NDArray[np.float64]
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)

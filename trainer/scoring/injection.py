@@ -10,11 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
-Doubles = NDArray[np.float64]
-Bytes = NDArray[np.int8]
+from detector.core.arrays import Bytes, Doubles, Floats, Ints
 
 # What has no physical scale is drawn evenly on a logarithmic one.
 SIZES = 0.5, 6.0  # of a sensor's standard deviation
@@ -31,7 +28,7 @@ class Usual:
 
     values: Floats  # (row, sensor) of the history, NaN = missing
     sd: Doubles  # (sensor,)
-    live: NDArray[np.int64]  # sensors that move
+    live: Ints  # sensors that move
 
     @classmethod
     def of(cls, values: Floats) -> "Usual":
@@ -64,7 +61,7 @@ def _between(rng: np.random.Generator, low: float, high: float) -> float:
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
-def _some(usual: Usual, rng: np.random.Generator) -> NDArray[np.int64]:
+def _some(usual: Usual, rng: np.random.Generator) -> Ints:
     """One sensor, or up to half of them."""
     count = int(_between(rng, 1, max(2, len(usual.live) / 2 + 1)))
     return rng.choice(usual.live, min(count, len(usual.live)), replace=False)

@@ -11,15 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from detector.core.arrays import Bytes, Doubles
 from schemas.manifest import Choice, ComponentName, Scoring, Tried
 from schemas.training import ComponentSettings, Training
 from trainer.graph.parts import DISTANCES
 from trainer.metrics.rows import area_under_pr
 from trainer.scoring.components import Evidence, Gauge, gauge
 from trainer.scoring.injection import ANOMALOUS, KINDS, NORMAL
-
-Doubles = NDArray[np.float64]
-Bytes = NDArray[np.int8]
 
 PLAIN: tuple[ComponentName, ...] = ("values",)  # the chain without a model
 # What `auto` may take. Distances in latent space are not among it: of more that are tried, one looks better by chance.

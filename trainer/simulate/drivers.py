@@ -6,9 +6,8 @@ it is run changes nothing.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from detector.core.arrays import Doubles
 
 DAY_S = 86400.0
 # Speed over nominal by hour of a working day: night, morning peak, day, evening peak, night.
@@ -30,7 +29,7 @@ SEASON_DEGC = 8.0  # half the way from winter to summer; day 0 is the coldest
 DAY_DEGC = 4.0  # half the way from night to day
 
 
-def load(seed: int, day: int, clock_s: Array, assets: int) -> Array:
+def load(seed: int, day: int, clock_s: Doubles, assets: int) -> Doubles:
     """Wanted speed over nominal, (row, asset): the day's schedule and an operator's random steps."""
     hours, levels = zip(*(WEEKEND if day % 7 in (5, 6) else WORKDAY), strict=True)
     rng = _rng(seed, day, 1)
@@ -40,18 +39,18 @@ def load(seed: int, day: int, clock_s: Array, assets: int) -> Array:
     return np.asarray(schedule + steps[np.minimum((clock_s / DAY_S * STEPS).astype(int), STEPS - 1)])
 
 
-def valves(seed: int, day: int, clock_s: Array, assets: int) -> Array:
+def valves(seed: int, day: int, clock_s: Doubles, assets: int) -> Doubles:
     """Factor on the system's resistance, (row, asset): consumers open and close."""
     return 1.0 + 0.06 * _course(seed, day, 2, clock_s, knots=12, columns=assets)
 
 
-def tank_level(seed: int, day: int, clock_s: Array, assets: int) -> Array:
+def tank_level(seed: int, day: int, clock_s: Doubles, assets: int) -> Doubles:
     """Metres of water above the suction, (row, asset): filled at night, drawn down by day."""
     fall = 0.6 * np.cos(2 * np.pi * (clock_s / DAY_S - 0.2))
     return 3.5 + fall[:, None] + 0.3 * _course(seed, day, 3, clock_s, knots=6, columns=assets)
 
 
-def ambient(seed: int, day: int, clock_s: Array, assets: int) -> Array:
+def ambient(seed: int, day: int, clock_s: Doubles, assets: int) -> Doubles:
     """Air temperature, degC, (row, asset): season, day and night, weather; each pump stands in its own corner."""
     when = day + clock_s / DAY_S
     season = -SEASON_DEGC * np.cos(2 * np.pi * when / 365.0)
@@ -61,7 +60,7 @@ def ambient(seed: int, day: int, clock_s: Array, assets: int) -> Array:
     return (19.0 + season + daily)[:, None] + weather + corner
 
 
-def _course(seed: int, day: int, stream: int, clock_s: Array, *, knots: int, columns: int) -> Array:
+def _course(seed: int, day: int, stream: int, clock_s: Doubles, *, knots: int, columns: int) -> Doubles:
     """A smooth random course through `knots` values a day within -1 and 1, (row, column), joined at midnight."""
     values = np.concatenate(
         [

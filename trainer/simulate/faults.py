@@ -11,13 +11,11 @@ from enum import StrEnum
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
+from detector.core.arrays import Bools, Doubles
 from schemas.alert import Condition
 from schemas.base import Contract
-
-Array = NDArray[np.float64]
 
 
 class FaultKind(StrEnum):
@@ -82,17 +80,17 @@ FIRST_SPALL = 0.1
 WARMING_DEGC = 20.0  # from winter to summer
 
 
-def wear(faults: tuple[Fault, ...], times_s: Array, assets: int) -> Array:
+def wear(faults: tuple[Fault, ...], times_s: Doubles, assets: int) -> Doubles:
     """Wear of the bearings, (row, asset): a first spall, then faster and faster up to the fault's strength."""
     return _summed(FaultKind.WEAR, faults, times_s, assets, lambda p: FIRST_SPALL + (1.0 - FIRST_SPALL) * p**1.5)
 
 
-def leak(faults: tuple[Fault, ...], times_s: Array, assets: int) -> Array:
+def leak(faults: tuple[Fault, ...], times_s: Doubles, assets: int) -> Doubles:
     """Share of the flow that is lost, (row, asset): opens within the first tenth of the fault."""
     return LEAK_SHARE * _summed(FaultKind.LEAK, faults, times_s, assets, lambda p: np.minimum(p * 10.0, 1.0))
 
 
-def warming(faults: tuple[Fault, ...], times_s: Array) -> Array:
+def warming(faults: tuple[Fault, ...], times_s: Doubles) -> Doubles:
     """Degrees on top of the usual air temperature, (row,): a slow rise from start to end, then it stays."""
     total = np.zeros(len(times_s))
     for fault in faults:
@@ -102,14 +100,14 @@ def warming(faults: tuple[Fault, ...], times_s: Array) -> Array:
     return total
 
 
-def active(fault: Fault, times_s: Array) -> NDArray[np.bool_]:
+def active(fault: Fault, times_s: Doubles) -> Bools:
     """Rows from the fault's start to before its end, (row,)."""
     return (times_s >= fault.start_s) & (times_s < fault.end_s)
 
 
 def _summed(
-    kind: FaultKind, faults: tuple[Fault, ...], times_s: Array, assets: int, shape: Callable[[Array], Array]
-) -> Array:
+    kind: FaultKind, faults: tuple[Fault, ...], times_s: Doubles, assets: int, shape: Callable[[Doubles], Doubles]
+) -> Doubles:
     total = np.zeros((len(times_s), assets))
     for fault in faults:
         if fault.kind is kind and fault.asset is not None:

@@ -9,16 +9,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
-from numpy.typing import NDArray
 
+from detector.core.arrays import Bools, Doubles
 from trainer.simulate import drivers
 from trainer.simulate.drivers import DAY_S
 from trainer.simulate.faults import CONDITION, SHOWN_BY, Fault, FaultKind, TrueFault, Truth, active, leak, warming, wear
 from trainer.simulate.pump import Drivers, Fleet, Memory, build_fleet, run
 from trainer.simulate.scenario import Scenario, plan
 from trainer.simulate.sensors import COLUMN, measure
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +45,9 @@ class Simulation:
 class Block:
     """Up to a day of the plant; a row is one time of all assets."""
 
-    times: Array  # (row,) seconds since 1970-01-01 UTC
-    values: Array  # (row, asset, sensor) engineering units
-    sent: NDArray[np.bool_]  # (row, asset) False where the asset is silent
+    times: Doubles  # (row,) seconds since 1970-01-01 UTC
+    values: Doubles  # (row, asset, sensor) engineering units
+    sent: Bools  # (row, asset) False where the asset is silent
 
     @property
     def records(self) -> int:
@@ -102,13 +100,13 @@ def _true_fault(simulation: Simulation, fault: Fault) -> TrueFault:
     )
 
 
-def _times(day: int, period_s: float) -> Array:
+def _times(day: int, period_s: float) -> Doubles:
     """Times of a day's rows, seconds since the start of the simulation."""
     first, last = int(np.ceil(day * DAY_S / period_s)), int(np.ceil((day + 1) * DAY_S / period_s))
     return np.arange(first, last, dtype=np.float64) * period_s
 
 
-def _day(simulation: Simulation, fleet: Fleet, memory: Memory, day: int, times: Array) -> Array:
+def _day(simulation: Simulation, fleet: Fleet, memory: Memory, day: int, times: Doubles) -> Doubles:
     """A day's measured values, (row, asset, sensor); moves `memory` on."""
     seed, assets, clock = simulation.seed, simulation.assets, times - day * DAY_S
     faults = simulation.faults
@@ -124,7 +122,7 @@ def _day(simulation: Simulation, fleet: Fleet, memory: Memory, day: int, times: 
     return measure(true, np.random.default_rng([seed, 9, day]))
 
 
-def _freeze(faults: tuple[Fault, ...], times: Array, values: Array, held: dict[int, float]) -> None:
+def _freeze(faults: tuple[Fault, ...], times: Doubles, values: Doubles, held: dict[int, float]) -> None:
     """Repeats the first value of each stuck sensor; `held` carries it over midnight."""
     for number, fault in enumerate(faults):
         rows = np.flatnonzero(active(fault, times))
@@ -135,7 +133,7 @@ def _freeze(faults: tuple[Fault, ...], times: Array, values: Array, held: dict[i
         values[rows, fault.asset, column] = held[number]
 
 
-def _sent(simulation: Simulation, times: Array) -> NDArray[np.bool_]:
+def _sent(simulation: Simulation, times: Doubles) -> Bools:
     sent = np.ones((len(times), simulation.assets), bool)
     for fault in simulation.faults:
         if fault.kind is FaultKind.SILENT:

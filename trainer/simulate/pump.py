@@ -7,11 +7,9 @@ nominal value, q the flow through the pump. All arrays are (row, asset).
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from detector.core.arrays import Doubles
 from trainer.simulate.sensors import NAMES
-
-Array = NDArray[np.float64]
 
 NOMINAL_RPM = 1480.0
 BAR_PER_METRE = 0.0980665  # water
@@ -27,41 +25,41 @@ VOLTS = 400.0
 class Fleet:
     """Parameters of the pumps, each (asset,): the same type, built and worn slightly differently."""
 
-    head_m: Array  # H0, head at no flow and nominal speed
-    curve: Array  # A, m per (m3/h)^2
-    static_m: Array  # Hs, height to lift
-    resistance: Array  # K, m per (m3/h)^2
-    efficiency: Array  # at the best point
-    motor_rise: Array  # degC per kW of loss
-    bearing_rise: Array  # degC at nominal speed
-    vibration: Array  # mm/s at nominal speed
+    head_m: Doubles  # H0, head at no flow and nominal speed
+    curve: Doubles  # A, m per (m3/h)^2
+    static_m: Doubles  # Hs, height to lift
+    resistance: Doubles  # K, m per (m3/h)^2
+    efficiency: Doubles  # at the best point
+    motor_rise: Doubles  # degC per kW of loss
+    bearing_rise: Doubles  # degC at nominal speed
+    vibration: Doubles  # mm/s at nominal speed
 
 
 @dataclass(frozen=True, slots=True)
 class Drivers:
     """What acts on the pumps from outside, each (row, asset)."""
 
-    setpoint: Array  # wanted speed over nominal
-    resistance: Array  # factor on K: the consumers' valves
-    level_m: Array  # water above the suction
-    ambient: Array  # degC
-    wear: Array  # of the bearing, 0 to 1
-    leak: Array  # share of the pumped flow lost before the meter; the other pumps hold the header's pressure
+    setpoint: Doubles  # wanted speed over nominal
+    resistance: Doubles  # factor on K: the consumers' valves
+    level_m: Doubles  # water above the suction
+    ambient: Doubles  # degC
+    wear: Doubles  # of the bearing, 0 to 1
+    leak: Doubles  # share of the pumped flow lost before the meter; the other pumps hold the header's pressure
 
 
 @dataclass(slots=True)
 class Memory:
     """What lags behind, each (asset,); None before the first row."""
 
-    speed: Array | None = None
-    motor: Array | None = None
-    bearing: Array | None = None
+    speed: Doubles | None = None
+    motor: Doubles | None = None
+    bearing: Doubles | None = None
 
 
 def build_fleet(assets: int, rng: np.random.Generator) -> Fleet:
     """Draws the parameters of each pump around those of the type."""
 
-    def around(value: float, spread: float) -> Array:
+    def around(value: float, spread: float) -> Doubles:
         return value * (1.0 + spread * np.clip(rng.standard_normal(assets), -2, 2))
 
     return Fleet(
@@ -76,7 +74,7 @@ def build_fleet(assets: int, rng: np.random.Generator) -> Fleet:
     )
 
 
-def run(fleet: Fleet, drivers: Drivers, memory: Memory, period_s: float) -> Array:
+def run(fleet: Fleet, drivers: Drivers, memory: Memory, period_s: float) -> Doubles:
     """True values (row, asset, sensor) in the order of sensors.NAMES; moves `memory` on."""
     speed, memory.speed = _lag(drivers.setpoint, memory.speed, period_s / SPEED_LAG_S)
     pumped, head = _hydraulics(fleet, drivers, speed)
@@ -105,7 +103,7 @@ def run(fleet: Fleet, drivers: Drivers, memory: Memory, period_s: float) -> Arra
     return np.stack([columns[name] for name in NAMES], axis=-1)
 
 
-def _hydraulics(fleet: Fleet, drivers: Drivers, speed: Array) -> tuple[Array, Array]:
+def _hydraulics(fleet: Fleet, drivers: Drivers, speed: Doubles) -> tuple[Doubles, Doubles]:
     """Flow through the pump (m3/h) and its head (m) where the two curves meet."""
     system = fleet.resistance * drivers.resistance
     drive = fleet.head_m * speed**2 - fleet.static_m + 0.3 * drivers.level_m
@@ -113,19 +111,19 @@ def _hydraulics(fleet: Fleet, drivers: Drivers, speed: Array) -> tuple[Array, Ar
     return pumped, fleet.head_m * speed**2 - fleet.curve * pumped**2
 
 
-def _shaft_power(fleet: Fleet, pumped: Array, head: Array, speed: Array, wear: Array) -> Array:
+def _shaft_power(fleet: Fleet, pumped: Doubles, head: Doubles, speed: Doubles, wear: Doubles) -> Doubles:
     off_best = pumped / (180.0 * speed) - 1.0
     efficiency = fleet.efficiency * (1.0 - 0.9 * off_best**2)
     return KW_PER_M3H_METRE * pumped * head / efficiency + 0.9 * wear * speed**2
 
 
-def _vibration(fleet: Fleet, pumped: Array, speed: Array, wear: Array) -> Array:
+def _vibration(fleet: Fleet, pumped: Doubles, speed: Doubles, wear: Doubles) -> Doubles:
     """Velocity (rms): grows with speed, away from the best flow, and with wear."""
     off_best = pumped / (180.0 * speed) - 1.0
     return fleet.vibration * (0.25 + 0.75 * speed**2 + 1.2 * off_best**2) + 6.0 * wear * (0.5 + 0.5 * speed)
 
 
-def _lag(goal: Array, start: Array | None, rate: float) -> tuple[Array, Array]:
+def _lag(goal: Doubles, start: Doubles | None, rate: float) -> tuple[Doubles, Doubles]:
     """First-order lag of `goal` (row, asset) from `start` (asset,); gives all rows and the last one."""
     keep = np.exp(-rate)
     out = np.empty_like(goal)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from detector.core.arrays import Floats
 from schemas.training import Training
 from trainer.data.history import History
 from trainer.fitting.fit import loss_over
@@ -25,8 +25,6 @@ from trainer.recipe import LEAST_WINDOWS
 from trainer.replay import splits
 from trainer.replay.prepare import Prepared, prepare
 from trainer.scoring.injection import KINDS, SHORTEST, Usual
-
-Floats = NDArray[np.float32]
 
 MOST_WINDOWS = 2000  # held-out windows of a fold that are judged
 KIND = [kind for kind in KINDS if kind != "spikes"]  # of which few reach the last row

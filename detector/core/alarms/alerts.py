@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
-from numpy.typing import NDArray
 
 from detector.core.alarms.incidents import Incident
+from detector.core.arrays import Doubles, Floats
 from schemas.alert import Alert, AlertData, AlertKind, AlertState, Condition, Evidence, Origin, Quality
 from schemas.manifest import Sensor
 
@@ -46,9 +46,9 @@ def utc(seconds: float) -> datetime:
 
 def evidence(
     sensors: Sequence[Sensor],
-    observed: NDArray[np.float32],
-    expected: NDArray[np.float32],
-    share: NDArray[np.float64],
+    observed: Floats,
+    expected: Floats,
+    share: Doubles,
     most: int,
 ) -> list[Evidence]:
     """The strongest sensors at one row: observed, expected and share are (sensor,)."""

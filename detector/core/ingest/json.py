@@ -16,8 +16,8 @@ from typing import Any
 import msgspec
 import numpy as np
 from msgspec import UNSET
-from numpy.typing import NDArray
 
+from detector.core.arrays import Bools, Doubles, Ints
 from detector.core.ingest.rows import Record
 from schemas.config import Feed, TimestampForm
 from schemas.feed import Reason
@@ -48,11 +48,11 @@ class Decoded:
     """The readable records of a poll, in order of arrival."""
 
     topic: str
-    partitions: NDArray[np.int64]  # (record,)
-    offsets: NDArray[np.int64]  # (record,)
+    partitions: Ints  # (record,)
+    offsets: Ints  # (record,)
     assets: list[str]  # (record,)
-    times: NDArray[np.float64]  # (record,) seconds since 1970
-    cells: NDArray[np.float64]  # (record, sensor) NaN = missing; long: (record, 1)
+    times: Doubles  # (record,) seconds since 1970
+    cells: Doubles  # (record, sensor) NaN = missing; long: (record, 1)
     names: list[str]  # long: the sensor of each record; wide: empty
 
 
@@ -156,22 +156,20 @@ class Decoder:
             [sensors[i] for i in good] if sensors else [],
         )
 
-    def _times(self, parsed: list[Any]) -> NDArray[np.float64]:
+    def _times(self, parsed: list[Any]) -> Doubles:
         get = self._head[0 if self._keyed else 1]
         if self._per_second is None:
             return np.fromiter((_epoch(get(row)) for row in parsed), np.float64, len(parsed))
         return np.fromiter((get(row) for row in parsed), np.float64, len(parsed)) / self._per_second
 
-    def _judge(
-        self, kept: list[Record], times: NDArray[np.float64], cells: NDArray[np.float64], rejected: list[Rejected]
-    ) -> NDArray[np.bool_]:
+    def _judge(self, kept: list[Record], times: Doubles, cells: Doubles, rejected: list[Rejected]) -> Bools:
         """False for rows with an implausible time, a value no float32 holds, or no value at all."""
         own = np.fromiter((r.timestamp or -1 for r in kept), np.float64, len(kept)) / 1e3
         wild = ~((times >= 0) & (times < LATEST_S))
         future = (own > 0) & (times > own + self._feed.max_future_s) & ~wild
         huge = (np.abs(cells) > FLOAT32_MAX).sum(axis=1) > 0
         empty = np.isnan(cells).all(axis=1) if self._feed.form == "wide" else np.zeros(len(kept), bool)
-        fine: NDArray[np.bool_] = np.logical_not(wild | future | huge | empty)
+        fine: Bools = np.logical_not(wild | future | huge | empty)
         for index in np.flatnonzero(~fine):
             if wild[index]:
                 reason, detail = Reason.BAD_TIMESTAMP, "outside 1970 to 2200: check feed.timestamp_form"

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+
+from detector.core.arrays import Doubles, Floats, Ints
 
 
 class Record(Protocol):
@@ -52,11 +53,11 @@ class Rows:
     """Rows of one topic in order of arrival; within a partition, offsets ascend."""
 
     topic: str
-    partitions: NDArray[np.int64]  # (row,)
-    offsets: NDArray[np.int64]  # (row,)
+    partitions: Ints  # (row,)
+    offsets: Ints  # (row,)
     assets: list[str]  # (row,)
-    times: NDArray[np.float64]  # (row,) event time, seconds since 1970
-    values: NDArray[np.float32]  # (row, sensor) engineering units, NaN = missing
+    times: Doubles  # (row,) event time, seconds since 1970
+    values: Floats  # (row, sensor) engineering units, NaN = missing
     sensors: tuple[str, ...]
 
     def __len__(self) -> int:

@@ -19,12 +19,11 @@ from numpy.typing import DTypeLike, NDArray
 from pydantic import BaseModel, ValidationError
 
 from detector.core.alarms.incidents import Incident, Phase
+from detector.core.arrays import Ints
 from detector.core.drift import DriftWatch
 from detector.core.ingest.json import FLOAT32_MAX, LATEST_S
 from detector.core.pipeline import ModelPipeline
 from schemas.alert import AlertKind, Condition
-
-Ints = NDArray[np.int64]
 
 STATE_VERSION = 2
 READABLE = (1, 2)  # 1 had no offsets of buckets

@@ -4,16 +4,14 @@ import zlib
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from detector.core.arrays import Floats
 from detector.core.ingest.rows import Rows
 from detector.core.scoring import Explanation
 from detector.core.watch import Watch
 from detector.transports.messages import outcome_messages
 from schemas.manifest import Manifest
 from tests.support.plant import START_S, FakeScorer, manifest
-
-Floats = NDArray[np.float32]
 
 
 class LargeScorer:

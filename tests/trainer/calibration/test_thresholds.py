@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from detector.config import load_settings
+from detector.core.arrays import Doubles
 from detector.errors import ConfigError
 from schemas.manifest import ThresholdMethod
 from schemas.training import Threshold
@@ -21,8 +21,6 @@ from trainer.calibration.normal_scores import alarms_said
 from trainer.calibration.pareto import HEAVIEST, LEAST_EXCESSES, fit_tail
 from trainer.calibration.thresholds import LEAST_THRESHOLD, RULES, STEP, calibrate_threshold, find_threshold
 from trainer.recipe import train
-
-Doubles = NDArray[np.float64]
 
 SHAPES = {
     "gamma": lambda rng, size: rng.gamma(4.0, size=size),

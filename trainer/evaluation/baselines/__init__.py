@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from detector.core.arrays import Doubles
 from schemas.training import Training
 from trainer.calibration.normal_scores import Normal, timing
 from trainer.calibration.thresholds import calibrate_threshold
@@ -17,7 +18,7 @@ from trainer.evaluation.baselines.forest import forest
 from trainer.evaluation.baselines.kmeans import kmeans
 from trainer.evaluation.baselines.pca import pca
 from trainer.evaluation.baselines.persistence import persistence
-from trainer.evaluation.baselines.seam import Baseline, Doubles, Score
+from trainer.evaluation.baselines.seam import Baseline, Score
 from trainer.evaluation.baselines.zscore import zscore
 from trainer.evaluation.judge import Said
 from trainer.evaluation.series import Series

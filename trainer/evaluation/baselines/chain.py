@@ -5,8 +5,9 @@ What a network must beat: everything else that the product does is here as well.
 
 import numpy as np
 
+from detector.core.arrays import Doubles
 from schemas.manifest import Scoring
-from trainer.evaluation.baselines.seam import Doubles, Score
+from trainer.evaluation.baselines.seam import Score
 from trainer.scoring.components import advance
 from trainer.scoring.covariance import drift_weights, shrunk_covariance
 

@@ -3,7 +3,8 @@
 import numpy as np
 from sklearn.ensemble import IsolationForest
 
-from trainer.evaluation.baselines.seam import Doubles, Score, lagged, lessons
+from detector.core.arrays import Doubles
+from trainer.evaluation.baselines.seam import Score, lagged, lessons
 
 
 def forest(known: list[Doubles], seed: int) -> Score:

@@ -3,7 +3,8 @@
 import numpy as np
 from sklearn.cluster import KMeans
 
-from trainer.evaluation.baselines.seam import Doubles, Score, lagged, lessons
+from detector.core.arrays import Doubles
+from trainer.evaluation.baselines.seam import Score, lagged, lessons
 
 CENTRES = 20
 

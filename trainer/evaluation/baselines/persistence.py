@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from trainer.evaluation.baselines.seam import Doubles, Score
+from detector.core.arrays import Doubles
+from trainer.evaluation.baselines.seam import Score
 
 LEAST_SD = 1e-3
 

@@ -4,9 +4,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-Doubles = NDArray[np.float64]
+from detector.core.arrays import Doubles
 
 Score = Callable[[Doubles], Doubles]  # (row, sensor) in order -> (row,), higher is more anomalous; causal
 

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from trainer.evaluation.baselines.seam import Doubles, Score
+from detector.core.arrays import Doubles
+from trainer.evaluation.baselines.seam import Score
 
 ROWS = 50  # before the one that is judged
 LEAST_SD = 0.1  # of a standardised sensor: one that stood still for a while is no ground for an alarm by itself
