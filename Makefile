@@ -35,7 +35,7 @@ demo-kafka: setup  ## the same over a real Apache Kafka
 	$(BIN)/python -m trainer.demo --kafka
 
 bench: setup  ## throughput and latency against a real Apache Kafka
-	$(BIN)/python -m benchmarks.speed.throughput
+	$(BIN)/python -m benchmarks.speed
 
 endurance: setup  ## restarts, rolling restarts, hot swaps and a soak of half an hour; about an hour in all
 	$(BIN)/python -m tests.reliability.endurance stops

@@ -5,11 +5,12 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from kafka import KafkaAdminClient
 
-from benchmarks.speed.setup import Bench, alerts_topic, daemon, unique
+from benchmarks.speed.setup import BenchmarkSetup, alerts_topic, daemon, unique
 from deploy.local.process import DaemonEndedError, DaemonProcess
 from detector.errors import WatchkeeperError
 
@@ -31,18 +32,23 @@ class Result:
         """Records a second."""
         return self.records / self.seconds
 
+    @property
+    def processor_s_per_million(self) -> float:
+        """Processor time in seconds per million records."""
+        return self.cpu_s / self.records * 1e6
 
-def contestant(name: str, bench: Bench, topic: str, records: int) -> Result:
+
+def contestant(name: str, setup: BenchmarkSetup, topic: str, records: int) -> Result:
     """Runs a loop of benchmarks/speed/contestants as a process; it times itself from its first poll."""
     group = unique(name)
     options = {
-        "bootstrap": bench.bootstrap,
+        "bootstrap": setup.bootstrap,
         "topic": topic,
         "records": records,
         "alerts": "contestants.alerts",
         "group": group,
-        "graph": bench.graph,
-        "threshold": bench.threshold,
+        "graph": setup.graph,
+        "threshold": setup.threshold,
     }
     arguments = [f"--{key}={value}" for key, value in options.items()]
     done = subprocess.run(
@@ -57,7 +63,9 @@ def contestant(name: str, bench: Bench, topic: str, records: int) -> Result:
     return Result(**json.loads(done.stdout))
 
 
-def daemon_lap(bench: Bench, topic: str, records: int, **sections: Any) -> Result:
+def daemon_lap(
+    setup: BenchmarkSetup, topic: str, records: int, checkout: Path | None = None, **sections: Any
+) -> Result:
     """Runs the daemon over the topic, from its first batch until all offsets are committed by its stop.
 
     The clock starts when /metrics first shows records: start-up and joining the group are not counted, neither are
@@ -65,14 +73,14 @@ def daemon_lap(bench: Bench, topic: str, records: int, **sections: Any) -> Resul
     """
     name = unique("daemon")
     alarms = {"on_delay_s": 2.0, "off_delay_s": 5.0}
-    with daemon(bench, topic, name, alarms=alarms, **sections) as process:
+    with daemon(setup, topic, name, alarms=alarms, checkout=checkout, **sections) as process:
         first, begun, used = _await_records(process, 1)
         last, ended, spent = _await_records(process, records)
         peak, alerts = process.peak_mib(), process.metric("watchkeeper_alerts_total")
         code = process.stop()
         if code:
             raise DaemonEndedError(f"the daemon ended with {code}", process.last_words())
-    _check_committed(bench, name, topic, records)
+    _check_committed(setup, name, topic, records)
     if last == first:
         raise WatchkeeperError("the daemon was through before it could be timed", "give more --records")
     return Result(int(last - first), ended - begun, spent - used, peak, int(alerts))
@@ -89,9 +97,9 @@ def _await_records(process: DaemonProcess, records: int, within_s: float = 600.0
     return seen, time.perf_counter(), process.processor_s()
 
 
-def _check_committed(bench: Bench, group: str, topic: str, records: int) -> None:
+def _check_committed(setup: BenchmarkSetup, group: str, topic: str, records: int) -> None:
     """A rate is worth nothing when offsets were left behind, or when nothing was found."""
-    admin = KafkaAdminClient(bootstrap_servers=bench.bootstrap)
+    admin = KafkaAdminClient(bootstrap_servers=setup.bootstrap)
     try:
         offsets = admin.list_group_offsets({group: None})[group]
     finally:

@@ -9,7 +9,7 @@ from datetime import datetime
 import msgspec
 from kafka import KafkaConsumer, TopicPartition
 
-from benchmarks.speed.setup import Bench, alerts_topic, daemon, unique
+from benchmarks.speed.setup import BenchmarkSetup, alerts_topic, daemon, unique
 from detector.errors import WatchkeeperError
 
 WARM_S = 5.0  # windows fill and clients settle; not measured
@@ -31,13 +31,13 @@ class Latency:
     rate: float  # records/s that were really sent
 
 
-def measure(bench: Bench, topic: str, rate: float, seconds: float) -> Latency:
+def measure(setup: BenchmarkSetup, topic: str, rate: float, seconds: float) -> Latency:
     """Runs producer, daemon and alert consumer. The topic must be empty: the event times are the sending times."""
     name = unique("latency")
-    with daemon(bench, topic, name, alarms={"on_delay_s": 0.0, "off_delay_s": 0.0}) as process:
+    with daemon(setup, topic, name, alarms={"on_delay_s": 0.0, "off_delay_s": 0.0}) as process:
         process.wait_ready()
-        reader = _reader(bench.bootstrap, alerts_topic(name))
-        command = [sys.executable, "-m", "benchmarks.speed.pace", f"--bootstrap={bench.bootstrap}", f"--topic={topic}"]
+        reader = _reader(setup.bootstrap, alerts_topic(name))
+        command = [sys.executable, "-m", "benchmarks.speed.pace", f"--bootstrap={setup.bootstrap}", f"--topic={topic}"]
         with subprocess.Popen(
             [*command, f"--rate={rate}", f"--seconds={WARM_S + seconds}"], stdout=subprocess.PIPE, text=True
         ) as producer:

@@ -1,6 +1,7 @@
 """The benchmark's model: trained by `watchkeeper train` on the same plant without excursions."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import onnxruntime
 
 from benchmarks.speed.plant import ASSETS, WINDOW, encode, values
 from benchmarks.speed.setup import MODEL
+from deploy.local.process import of_checkout
 from detector.errors import WatchkeeperError
 
 ROWS = 1500  # of each asset
@@ -27,8 +29,10 @@ TRAINING = {
 }
 
 
-def train(folder: Path) -> tuple[Path, float]:
+def train(folder: Path, checkout: Path | None = None) -> tuple[Path, float]:
     """Trains into `folder`/models; gives the graph's path and a threshold for the graph's own score.
+
+    checkout: the source tree whose trainer does it; None: this one's.
 
     The threshold is twice the largest score of clean windows: the contestants that call onnxruntime themselves have
     no calibration, and need one that excursions pass and noise does not.
@@ -41,7 +45,8 @@ def train(folder: Path) -> tuple[Path, float]:
     document = {"store": str(folder / "models"), "watch": [{"model": MODEL}], "training": {MODEL: TRAINING}}
     config.write_text(json.dumps(document), encoding="utf-8")  # JSON is YAML
     command = [sys.executable, "-m", "detector.cli", "train", "--data", str(history), "--config", str(config), "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    environment = dict(os.environ) | of_checkout(checkout)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=checkout, env=environment)
     if done.returncode:
         raise WatchkeeperError("the benchmark's model was not trained", done.stderr.strip().splitlines()[-1][:300])
     graph = Path(json.loads(done.stdout)["path"]) / "model.onnx"

@@ -16,7 +16,7 @@ MODEL = "bench"
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
+class BenchmarkSetup:
     """Where everything lies. `graph` and `threshold` are for the contestants that call onnxruntime themselves."""
 
     folder: Path
@@ -26,16 +26,24 @@ class Bench:
     threshold: float
 
 
-def daemon(bench: Bench, topic: str, name: str, *, instance: str | None = None, **sections: Any) -> DaemonProcess:
+def daemon(
+    setup: BenchmarkSetup,
+    topic: str,
+    name: str,
+    *,
+    instance: str | None = None,
+    checkout: Path | None = None,
+    **sections: Any,
+) -> DaemonProcess:
     """A daemon with a group and topics of its own, configured by default but for `sections`; not started yet.
 
-    instance: its name in the group, which lets several share one.
+    instance: its name in the group, which lets several share one. checkout: the source tree whose daemon it is.
     """
     port = free_port()
     document: dict[str, Any] = {
-        "store": str(bench.store),
+        "store": str(setup.store),
         "watch": [{"model": MODEL}],
-        "kafka": {"bootstrap_servers": bench.bootstrap, "group": name, "instance": instance},
+        "kafka": {"bootstrap_servers": setup.bootstrap, "group": name, "instance": instance},
         "topics": {
             "input": topic,
             "alerts": alerts_topic(name),
@@ -46,13 +54,13 @@ def daemon(bench: Bench, topic: str, name: str, *, instance: str | None = None, 
         },
         "http": {"port": port},
     } | sections
-    config = bench.folder / f"{name}-{instance}.yaml"
+    config = setup.folder / f"{name}-{instance}.yaml"
     config.write_text(json.dumps(document), encoding="utf-8")  # JSON is YAML
     settings = load_settings(config, {})
     with Admin(settings.kafka, wait_s=10) as admin:
         found = admin.describe(order.name for order in plan(settings, {}).values())
         admin.create(order for order in plan(settings, found).values() if order.name not in found)
-    return DaemonProcess(config, port, config.with_suffix(".log"))
+    return DaemonProcess(config, port, config.with_suffix(".log"), checkout=checkout)
 
 
 def alerts_topic(name: str) -> str:

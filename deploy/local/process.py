@@ -34,10 +34,16 @@ class Vitals:
     descriptors: int
 
 
+def of_checkout(checkout: Path | None) -> dict[str, str]:
+    """Environment variables by which Python imports the packages of a source tree before the installed ones."""
+    return {} if checkout is None else {"PYTHONPATH": str(checkout)}
+
+
 class DaemonProcess:
     """`watchkeeper run --config CONFIG`, its log in a file. `port` is the configuration's http.port.
 
     program: what Python runs instead, with the same --config: the tests' daemon that dies at a given step.
+    checkout: the source tree whose code runs; None: the code that this process imports.
     """
 
     def __init__(
@@ -47,10 +53,12 @@ class DaemonProcess:
         log: Path,
         environment: Mapping[str, str] | None = None,
         program: Sequence[str] = RUN,
+        checkout: Path | None = None,
     ) -> None:
         self.config, self.port, self.log = config, port, log
         self._program = program
-        self._environment = dict(os.environ) | dict(environment or {})
+        self._environment = dict(os.environ) | dict(environment or {}) | of_checkout(checkout)
+        self._directory = checkout
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -77,7 +85,12 @@ class DaemonProcess:
         command = [sys.executable, *self._program, "--config", str(self.config)]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._environment
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self._environment,
+                cwd=self._directory,
             )
 
     def wait_ready(self, within_s: float = 60.0) -> None:

@@ -24,7 +24,7 @@ class Task:
 
     @classmethod
     def from_arguments(cls) -> Self:
-        """Reads the command line that benchmarks.speed.throughput writes."""
+        """Reads the command line that benchmarks.speed.laps writes."""
         parser = argparse.ArgumentParser()
         for name in ("bootstrap", "topic", "alerts", "group", "graph"):
             parser.add_argument(f"--{name}", required=True)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.speed.model import train
-from benchmarks.speed.setup import Bench
+from benchmarks.speed.setup import BenchmarkSetup
 from deploy.local.broker import Broker
 from detector.transports.kafka.admin import Admin, TopicOrder
 from schemas.config import Kafka
@@ -19,7 +19,7 @@ ALL = {"emit": "all"}
 
 
 @contextmanager
-def ground(topics: Mapping[str, int]) -> Iterator[tuple[Bench, Broker]]:
+def ground(topics: Mapping[str, int]) -> Iterator[tuple[BenchmarkSetup, Broker]]:
     """A bench with these topics (name -> partitions), and its broker; message times are the broker's own."""
     with tempfile.TemporaryDirectory(prefix="watchkeeper-endurance-") as folder:
         graph, threshold = train(Path(folder))
@@ -30,13 +30,13 @@ def ground(topics: Mapping[str, int]) -> Iterator[tuple[Bench, Broker]]:
                 # The feed's own times are the events'.
                 kept = {"message.timestamp.type": "CreateTime"}
                 admin.create([TopicOrder(name, width, 1, kept) for name, width in topics.items()])
-            yield Bench(Path(folder), broker.bootstrap, Path(folder) / "models", graph, threshold), broker
+            yield BenchmarkSetup(Path(folder), broker.bootstrap, Path(folder) / "models", graph, threshold), broker
 
 
 @contextmanager
-def load(bench: Bench, topic: str, seconds: float, rate: float = RATE) -> Iterator[None]:
+def load(setup: BenchmarkSetup, topic: str, seconds: float, rate: float = RATE) -> Iterator[None]:
     """A producer as a process of its own, stopped at the end."""
-    command = [sys.executable, "-m", "benchmarks.speed.pace", f"--bootstrap={bench.bootstrap}", f"--topic={topic}"]
+    command = [sys.executable, "-m", "benchmarks.speed.pace", f"--bootstrap={setup.bootstrap}", f"--topic={topic}"]
     producer = subprocess.Popen(
         [*command, f"--rate={rate}", f"--seconds={seconds}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -47,9 +47,9 @@ def load(bench: Bench, topic: str, seconds: float, rate: float = RATE) -> Iterat
         producer.wait()
 
 
-def cluster(bench: Bench) -> Cluster:
+def cluster(setup: BenchmarkSetup) -> Cluster:
     """The bench's broker, seen by a client."""
-    return Cluster(bench.bootstrap)
+    return Cluster(setup.bootstrap)
 
 
 def say(text: str) -> None:

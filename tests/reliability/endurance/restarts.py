@@ -7,7 +7,7 @@ from kafka import KafkaProducer
 
 from benchmarks.speed.figures import Figure
 from benchmarks.speed.plant import encode, values
-from benchmarks.speed.setup import Bench, daemon, unique
+from benchmarks.speed.setup import BenchmarkSetup, daemon, unique
 from deploy.local.process import DaemonProcess
 from tests.reliability.endurance.ground import ground, load, say
 
@@ -20,8 +20,8 @@ def stops(count: int) -> list[Figure]:
     """SIGTERM to exit, under 2,000 records/s, so many times; each exit code must be 0."""
     took: list[float] = []
     starts: list[float] = []
-    with ground({FEED: 4}) as (bench, _), load(bench, FEED, count * 30.0):
-        process = daemon(bench, FEED, unique("stops"), instance="a")
+    with ground({FEED: 4}) as (setup, _), load(setup, FEED, count * 30.0):
+        process = daemon(setup, FEED, unique("stops"), instance="a")
         for number in range(count):
             starts.append(first_score(process))
             time.sleep(random.uniform(0.2, 1.0))  # anywhere in a checkpoint's interval
@@ -44,11 +44,11 @@ def stops(count: int) -> list[Figure]:
 def much_state(assets: int, times: int) -> list[Figure]:
     """Start to first score with the windows of so many assets in the state topic."""
     starts: list[float] = []
-    with ground({WIDE: 4}) as (bench, _):
+    with ground({WIDE: 4}) as (setup, _):
         say(f"filling the windows of {assets} assets")
-        rows = _Rows(bench, assets)
+        rows = _Rows(setup, assets)
         rows.send(ROWS)
-        process = daemon(bench, WIDE, unique("state"), instance="a")
+        process = daemon(setup, WIDE, unique("state"), instance="a")
         process.start()
         process.wait_ready()
         while process.metric("watchkeeper_records_total") < assets * ROWS:
@@ -83,8 +83,8 @@ def first_score(process: DaemonProcess) -> float:
 class _Rows:
     """Rows of very many assets, one record each."""
 
-    def __init__(self, bench: Bench, assets: int) -> None:
-        self._bootstrap, self._assets, self._row = bench.bootstrap, assets, 0
+    def __init__(self, setup: BenchmarkSetup, assets: int) -> None:
+        self._bootstrap, self._assets, self._row = setup.bootstrap, assets, 0
         self._cells = [values(asset, 0, 500, None) for asset in range(40)]
         self._start_s = float(int(time.time())) - ROWS
 

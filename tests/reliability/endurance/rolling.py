@@ -6,7 +6,7 @@ from itertools import pairwise
 import msgspec
 
 from benchmarks.speed.figures import Figure
-from benchmarks.speed.setup import Bench, daemon, unique
+from benchmarks.speed.setup import BenchmarkSetup, daemon, unique
 from deploy.local.process import DaemonProcess
 from tests.reliability.endurance.ground import ALL, cluster, ground, load, say
 
@@ -22,15 +22,15 @@ class _Part(msgspec.Struct):
 def rolling(rounds: int) -> list[Figure]:
     """Each member in turn: SIGTERM, wait for its end, start, wait until it is ready. Gaps by the broker's clock."""
     name = unique("rolling")
-    with ground({FEED: PARTITIONS}) as (bench, _):
-        members = {word: daemon(bench, FEED, name, instance=word, scores=ALL) for word in "abc"}
-        with load(bench, FEED, 3600.0):
+    with ground({FEED: PARTITIONS}) as (setup, _):
+        members = {word: daemon(setup, FEED, name, instance=word, scores=ALL) for word in "abc"}
+        with load(setup, FEED, 3600.0):
             try:
                 begun, ended = _roll(members, rounds)
             finally:
                 for member in members.values():
                     member.kill()
-        gaps, doubled = _gaps(bench, name, begun, ended)
+        gaps, doubled = _gaps(setup, name, begun, ended)
     return [
         Figure("members restarted", rounds * len(members)),
         Figure("longest gap in the output of all", gaps[-1], "s", aim_high=3.0),
@@ -56,12 +56,12 @@ def _roll(members: dict[str, DaemonProcess], rounds: int) -> tuple[float, float]
     return begun, time.time()
 
 
-def _gaps(bench: Bench, name: str, begun: float, ended: float) -> tuple[dict[int, float], int]:
+def _gaps(setup: BenchmarkSetup, name: str, begun: float, ended: float) -> tuple[dict[int, float], int]:
     """Longest time between two messages of scores, of each partition and (-1) of all; and what was scored twice."""
     moments: dict[int, list[float]] = {number: [] for number in range(-1, PARTITIONS)}
     seen: set[tuple[int, int]] = set()
     total = 0
-    for read in cluster(bench).read_all(f"{name}.scores", isolation="read_committed"):
+    for read in cluster(setup).read_all(f"{name}.scores", isolation="read_committed"):
         part = msgspec.json.decode(read.value or b"", type=_Part)
         total += len(part.offsets)
         seen |= {(part.partition, offset) for offset in part.offsets}

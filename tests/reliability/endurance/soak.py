@@ -45,11 +45,11 @@ class Scene:
 def soak(minutes: float, picture: Path | None) -> list[Figure]:
     """Runs so long; the picture of memory, threads and descriptors goes to `picture`."""
     record = Record()
-    with ground({FEED: 4}) as (bench, broker):
+    with ground({FEED: 4}) as (setup, broker):
         name = unique("soak")
-        first, second = (daemon(bench, FEED, name, instance=word) for word in "ab")
-        scene = Scene(broker, first, second, cluster(bench))
-        with load(bench, FEED, minutes * 60 + 60, RATE), first:
+        first, second = (daemon(setup, FEED, name, instance=word) for word in "ab")
+        scene = Scene(broker, first, second, cluster(setup))
+        with load(setup, FEED, minutes * 60 + 60, RATE), first:
             first.wait_ready()
             try:
                 _live(scene, record, minutes * 60)
