@@ -2,14 +2,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup lint format test demo demo-kafka bench endurance fuzz faults clean
+.PHONY: help setup lint format test docs reference demo demo-kafka bench endurance fuzz faults clean
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
 .venv/.ready: pyproject.toml constraints.txt
 	@echo "setting up .venv: a few minutes the first time, for torch is large"
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[trainer,serve,tune,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[trainer,serve,tune,docs,dev]'
 	@touch $@
 
 setup: .venv/.ready  ## the virtual environment .venv with everything in it
@@ -27,6 +27,13 @@ format: setup  ## lets ruff put the code in form
 
 test: lint  ## lint and every test, those against a real Apache Kafka included
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+docs: setup  ## the documentation as a site in site/; a warning or a dead link is an error
+	$(BIN)/python -m sphinx --builder html --fresh-env --fail-on-warning --keep-going --nitpicky --quiet docs site
+	@echo "open site/index.html"
+
+reference: setup  ## writes the generated pages of docs/reference anew
+	$(BIN)/python -m docs.generate
 
 demo: setup  ## a simulated plant: train, watch, alarms, drift, retraining, report
 	$(BIN)/python -m trainer.demo
@@ -53,4 +60,4 @@ faults: setup  ## the long form of the fault matrix; FAULTS_BUDGET=60 gives it a
 	$(BIN)/python -m tests.reliability.faults
 
 clean:  ## removes what the targets made
-	rm -rf .venv .kafka demo-out fuzz-out .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .kafka demo-out fuzz-out site .mypy_cache .ruff_cache .pytest_cache

@@ -44,8 +44,8 @@ class Severity(StrEnum):
 class Evidence(Contract):
     """One sensor's part in an incident. `contribution` is its signed share of the score: + reads high, - reads low."""
 
-    sensor: str
-    unit: str = ""
+    sensor: str = Field(description="the sensor's name")
+    unit: str = Field(default="", description="its engineering unit")
     observed: float | None = Field(description="last value of the window, engineering units; null when missing")
     expected: float | None = Field(description="the model's reconstruction of it; null where no model was asked")
     contribution: float = Field(description="signed share of the score, -1 to 1; positive means higher than expected")
@@ -54,17 +54,17 @@ class Evidence(Contract):
 class Origin(Contract):
     """Where the incident's records lie, for an exact replay. Offsets are inclusive."""
 
-    topic: str
-    partition: int
-    first_offset: int
-    last_offset: int
+    topic: str = Field(description="the input topic, or file")
+    partition: int = Field(description="its partition; 0 of a file")
+    first_offset: int = Field(description="first record of the incident")
+    last_offset: int = Field(description="latest record so far")
 
 
 class Quality(Contract):
     """How complete the data under the incident were."""
 
     filled_share: float = Field(ge=0, le=1, description="share of the window's cells that were missing and filled")
-    missing_sensors: tuple[str, ...] = ()
+    missing_sensors: tuple[str, ...] = Field(default=(), description="sensors without a value at the last row")
 
 
 class AlertData(Contract):
@@ -73,22 +73,24 @@ class AlertData(Contract):
     version: Literal[1] = 1
     incident: str = Field(description="stable id: the same records give the same id, also on a replay")
     sequence: int = Field(ge=0, description="0 for opened, then 1, 2, ... within the incident")
-    state: AlertState
-    kind: AlertKind
-    condition: Condition
-    severity: Severity
-    asset: str
+    state: AlertState = Field(description="the step of the incident's life")
+    kind: AlertKind = Field(description="process: the plant departs from normal; quality: the feed does")
+    condition: Condition = Field(description="what the incident is about; all but anomaly are of kind quality")
+    severity: Severity = Field(
+        description="how far the peak lies above the threshold (`alarms.major_factor`, `alarms.critical_factor`)"
+    )
+    asset: str = Field(description="the asset's name")
     start: Moment = Field(description="event time of the first record above the threshold")
     end: Moment | None = Field(default=None, description="event time of closing; null while open")
     duration_s: float = Field(ge=0, description="from start to this event, seconds")
     score: float = Field(description="score at this event; higher is more anomalous")
-    peak_score: float
-    threshold: float
+    peak_score: float = Field(description="highest score of the incident so far")
+    threshold: float = Field(description="scores above it are anomalous")
     sensors: tuple[Evidence, ...] = Field(description="strongest first")
-    quality: Quality
-    origin: Origin
+    quality: Quality = Field(description="how complete the data under the incident were")
+    origin: Origin = Field(description="where the incident's records lie")
     model: str | None = Field(description="null when no model was involved")
-    model_version: str | None
+    model_version: str | None = Field(description="version of the bundle that gave the score")
     message: str = Field(description="one sentence for a person")
 
 
@@ -96,11 +98,13 @@ class Alert(Contract):
     """A CloudEvent: https://github.com/cloudevents/spec. `id` is incident.sequence, so duplicates share it."""
 
     specversion: Literal["1.0"] = "1.0"
-    id: str
-    source: str
-    type: Literal["watchkeeper.alert.opened", "watchkeeper.alert.updated", "watchkeeper.alert.closed"]
+    id: str = Field(description="incident.sequence; a duplicate has the same id")
+    source: str = Field(description="/watchkeeper/MODEL")
+    type: Literal["watchkeeper.alert.opened", "watchkeeper.alert.updated", "watchkeeper.alert.closed"] = Field(
+        description="the same step as in data.state"
+    )
     subject: str = Field(description="the asset")
-    time: Moment
+    time: Moment = Field(description="event time of this step")
     datacontenttype: Literal["application/json"] = "application/json"
     dataschema: Literal["urn:watchkeeper:schema:alert:1"] = "urn:watchkeeper:schema:alert:1"
-    data: AlertData
+    data: AlertData = Field(description="the payload")

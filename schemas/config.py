@@ -34,7 +34,10 @@ class Feed(Contract):
     )
     asset: str = Field(default="asset", description="path of the asset's name; `@key` takes the record's key")
     timestamp: str = Field(default="timestamp", description="path of the event time")
-    timestamp_form: TimestampForm = TimestampForm.SECONDS
+    timestamp_form: TimestampForm = Field(
+        default=TimestampForm.SECONDS,
+        description="how the time is written: seconds, milli-, micro- or nanoseconds since 1970, or ISO 8601 text",
+    )
     values: str | dict[str, str] = Field(
         default="",
         description="wide: the object that holds the sensors ('' is the record itself), or sensor -> path",
@@ -44,26 +47,34 @@ class Feed(Contract):
     lateness_s: float = Field(
         default=5.0, ge=0, description="long only: how long a row waits for its sensors, event time"
     )
-    max_record_bytes: int = Field(default=1_048_576, ge=64)
+    max_record_bytes: int = Field(default=1_048_576, ge=64, description="a longer record is a dead letter")
     max_future_s: float = Field(default=3600.0, gt=0, description="allowance beyond the transport's own timestamp")
 
 
 class WatchRule(Contract):
     """Which model watches which assets; the first rule that matches counts."""
 
-    model: str = Field(pattern=MODEL_NAME)
+    model: str = Field(pattern=MODEL_NAME, description="the model's name")
     assets: tuple[str, ...] = Field(default=("*",), min_length=1, description="shell-style globs on the asset's name")
 
 
 class Alarms(Contract):
     """How verdicts become incidents. Delays left null are the bundle's."""
 
-    on_delay_s: float | None = Field(default=None, ge=0)
-    off_delay_s: float | None = Field(default=None, ge=0)
+    on_delay_s: float | None = Field(
+        default=None,
+        ge=0,
+        description="how long a score must stay above the threshold before an incident opens, event time",
+    )
+    off_delay_s: float | None = Field(
+        default=None,
+        ge=0,
+        description="how long it must stay below the lower threshold before the incident closes, event time",
+    )
     major_factor: float = Field(default=2.0, gt=1, description="peak / threshold from which an incident is major")
-    critical_factor: float = Field(default=4.0, gt=1)
+    critical_factor: float = Field(default=4.0, gt=1, description="peak / threshold from which an incident is critical")
     update_every_s: float = Field(default=3600.0, gt=0, description="event time between updates of an open incident")
-    top_sensors: int = Field(default=3, ge=1, le=50)
+    top_sensors: int = Field(default=3, ge=1, le=50, description="sensors named in an alert")
     silent_after_s: float | None = Field(
         default=None, gt=0, description="time without a record; null: 20 periods, at least 60 s"
     )
@@ -80,7 +91,7 @@ class Alarms(Contract):
 class Drift(Contract):
     """When a feed has drifted (DESIGN: block-wise, persistent, with a cooldown)."""
 
-    enabled: bool = True
+    enabled: bool = Field(default=True, description="whether drift is judged, and a retraining asked for")
     z_limit: float = Field(default=5.0, gt=0, description="block mean's distance in reference standard deviations")
     persist_blocks: int = Field(default=3, ge=1, description="consecutive blocks beyond the limit")
     min_share: float = Field(default=0.5, gt=0, le=1, description="share of a model's assets that must agree")
@@ -90,7 +101,9 @@ class Drift(Contract):
 class ScoresOut(Contract):
     """Which scores go to the scores topic."""
 
-    emit: Literal["none", "all", "every_nth", "above"] = "none"
+    emit: Literal["none", "all", "every_nth", "above"] = Field(
+        default="none", description="every row, none, every nth, or those above a fraction of the threshold"
+    )
     nth: int = Field(default=10, ge=1, description="every_nth: offsets divisible by it")
     fraction: float = Field(default=0.8, gt=0, description="above: scores above this fraction of the threshold")
 
@@ -98,12 +111,14 @@ class ScoresOut(Contract):
 class Limits(Contract):
     """Bounds: the daemon pauses or refuses, it never grows."""
 
-    poll_records: int = Field(default=5000, ge=1, le=100_000)
+    poll_records: int = Field(default=5000, ge=1, le=100_000, description="most records taken in one poll")
     poll_interval_ms: int = Field(default=20, ge=0, le=1000, description="least time between polls")
     batch_windows: int = Field(
         default=256, ge=1, le=8192, description="windows scored in one call; more fall out of the processor's cache"
     )
-    max_assets: int = Field(default=100_000, ge=1)
+    max_assets: int = Field(
+        default=100_000, ge=1, description="assets with state; rows of further ones are flagged over_limit and counted"
+    )
     outstanding_sends: int = Field(default=5000, ge=1, description="messages in flight to the broker")
     bad_share: float = Field(
         default=0.9, gt=0, le=1, description="share of dead letters past which the daemon stops ..."
@@ -123,33 +138,48 @@ class Limits(Contract):
 class Topics(Contract):
     """Names of topics, or of files when the transport is `files`."""
 
-    input: str = "sensors"
-    alerts: str = "watchkeeper.alerts"
-    scores: str = "watchkeeper.scores"
-    dead_letters: str = "watchkeeper.dead-letters"
-    control: str = "watchkeeper.control"
-    state: str = "watchkeeper.state"
+    input: str = Field(default="sensors", description="the feed")
+    alerts: str = Field(default="watchkeeper.alerts", description="what happened to incidents")
+    scores: str = Field(default="watchkeeper.scores", description="packed scores, where scores.emit asks for them")
+    dead_letters: str = Field(default="watchkeeper.dead-letters", description="records that could not be read")
+    control: str = Field(
+        default="watchkeeper.control", description="retrain requests, announcements of models, people's marks"
+    )
+    state: str = Field(default="watchkeeper.state", description="compacted checkpoints, private to watchkeeper")
 
 
 class Kafka(Contract):
     """The broker and how to reach it. Secrets come from the environment or from files, never from this file's text."""
 
     bootstrap_servers: str = Field(default="localhost:9092", description="host:port, comma-separated")
-    group: str = "watchkeeper"
-    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
-    sasl_username: str | None = None
+    group: str = Field(
+        default="watchkeeper", description="the consumer group; members of one group share the input's partitions"
+    )
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        default="PLAINTEXT", description="whether the connection is encrypted, and whether there is a login"
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
+        default=None, description="how the login is proven; null: no login"
+    )
+    sasl_username: str | None = Field(default=None, description="the login")
     sasl_password: SecretStr | None = Field(
         default=None, description="set WATCHKEEPER_KAFKA__SASL_PASSWORD, or sasl_password_file"
     )
-    sasl_password_file: Path | None = None
-    ssl_cafile: Path | None = None
-    ssl_certfile: Path | None = None
-    ssl_keyfile: Path | None = None
+    sasl_password_file: Path | None = Field(default=None, description="file that holds the password, and nothing else")
+    ssl_cafile: Path | None = Field(
+        default=None,
+        description="PEM file of the authorities that the broker's certificate is checked against; null: the system's",
+    )
+    ssl_certfile: Path | None = Field(
+        default=None, description="PEM file of our own certificate, where the broker asks for one"
+    )
+    ssl_keyfile: Path | None = Field(default=None, description="PEM file of its private key")
     start: Literal["earliest", "latest"] = Field(
         default="earliest", description="where to begin without a committed offset"
     )
-    max_partition_fetch_bytes: int = Field(default=1_048_576, ge=16_384)
+    max_partition_fetch_bytes: int = Field(
+        default=1_048_576, ge=16_384, description="most bytes of one partition in an answer of the broker"
+    )
     instance: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z0-9._-]{1,100}$",
@@ -174,15 +204,15 @@ class Files(Contract):
 class Http(Contract):
     """Health and metrics; read only. Listens on localhost unless told otherwise."""
 
-    enabled: bool = True
-    host: str = "127.0.0.1"
+    enabled: bool = Field(default=True, description="whether /healthz, /readyz and /metrics are served")
+    host: str = Field(default="127.0.0.1", description="address to listen on")
     port: int = Field(default=9464, ge=0, le=65535, description="0 takes a free port")
 
 
 class Serve(Contract):
     """`watchkeeper serve`: a bundle over HTTP. Listens on localhost unless told otherwise; asks for no login."""
 
-    host: str = "127.0.0.1"
+    host: str = Field(default="127.0.0.1", description="address to listen on")
     port: int = Field(default=9465, ge=0, le=65535, description="0 takes a free port")
     max_body_bytes: int = Field(default=8_388_608, ge=1024, description="of one request")
     max_windows: int = Field(default=1024, ge=1, le=65_536, description="windows or codes in one request")
@@ -194,7 +224,9 @@ class Serve(Contract):
 class Logging(Contract):
     """Structured logs on standard error."""
 
-    level: Literal["debug", "info", "warning", "error"] = "info"
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="the least severe line that is written"
+    )
     form: Literal["auto", "json", "console"] = Field(default="auto", description="auto: console on a terminal")
 
 
@@ -207,7 +239,7 @@ class WorkerSettings(Contract):
     gate_tolerance: float = Field(
         default=1.0, gt=0, description="candidate's error may be this factor of the champion's"
     )
-    min_rows: int = Field(default=500, ge=10)
+    min_rows: int = Field(default=500, ge=10, description="a span with fewer rows is not trained on")
     schedule_s: float | None = Field(default=None, gt=0, description="ask for a retraining this often; null: never")
 
 
@@ -226,7 +258,9 @@ class Settings(Contract):
     """The whole configuration."""
 
     version: Literal[1] = 1
-    transport: Literal["kafka", "files"] = "kafka"
+    transport: Literal["kafka", "files"] = Field(
+        default="kafka", description="where records come from and messages go: Apache Kafka, or files of JSON lines"
+    )
     delivery: Literal["at_least_once", "exactly_once"] = Field(
         default="at_least_once",
         description="exactly_once: outputs, state and offsets in one transaction, for readers that read_committed",

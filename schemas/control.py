@@ -20,8 +20,8 @@ class DriftFigure(Contract):
     """One signal that moved: its last block mean against the reference blocks."""
 
     signal: str = Field(description="'score' or a sensor's name")
-    block_mean: float
-    reference_mean: float
+    block_mean: float = Field(description="mean over the latest block")
+    reference_mean: float = Field(description="mean of block means on normal data")
     z: float = Field(description="distance in standard deviations of reference block means; signed")
 
 
@@ -30,13 +30,13 @@ class RetrainRequest(Contract):
 
     type: Literal["retrain_request"] = "retrain_request"
     version: Literal[1] = 1
-    id: str
-    model: str
+    id: str = Field(description="of the request; the same cause gives the same id")
+    model: str = Field(description="the model's name")
     model_version: str | None = Field(description="the version complained of; null: whatever is current")
-    trigger: Trigger
+    trigger: Trigger = Field(description="who asks")
     at: Moment = Field(description="event time for drift, clock time for a schedule or a person")
-    reason: str
-    figures: tuple[DriftFigure, ...] = ()
+    reason: str = Field(description="why, in words")
+    figures: tuple[DriftFigure, ...] = Field(default=(), description="the signals that moved, where drift asks")
 
 
 class ModelPublished(Contract):
@@ -44,11 +44,11 @@ class ModelPublished(Contract):
 
     type: Literal["model_published"] = "model_published"
     version: Literal[1] = 1
-    id: str
-    model: str
-    model_version: str
-    manifest_sha256: str = Field(pattern="^[0-9a-f]{64}$")
-    at: Moment
+    id: str = Field(description="of the message")
+    model: str = Field(description="the model's name")
+    model_version: str = Field(description="the version to take up")
+    manifest_sha256: str = Field(pattern="^[0-9a-f]{64}$", description="SHA-256 of the bundle's manifest.json")
+    at: Moment = Field(description="clock time of the announcement")
     answers: str | None = Field(default=None, description="id of the retrain request")
 
 
@@ -57,12 +57,12 @@ class ModelRejected(Contract):
 
     type: Literal["model_rejected"] = "model_rejected"
     version: Literal[1] = 1
-    id: str
-    model: str
+    id: str = Field(description="of the message")
+    model: str = Field(description="the model's name")
     model_version: str | None = Field(description="the candidate that was kept; null when none could be made")
-    at: Moment
-    answers: str | None = None
-    reason: str
+    at: Moment = Field(description="clock time of the decision")
+    answers: str | None = Field(default=None, description="id of the retrain request")
+    reason: str = Field(description="why it is not used, in words")
 
 
 class MarkKind(StrEnum):
@@ -79,12 +79,12 @@ class IncidentMark(Contract):
 
     type: Literal["incident_mark"] = "incident_mark"
     version: Literal[1] = 1
-    id: str
-    incident: str
-    mark: MarkKind
-    at: Moment
+    id: str = Field(description="of the message")
+    incident: str = Field(description="id of the incident")
+    mark: MarkKind = Field(description="what the person says")
+    at: Moment = Field(description="clock time of the mark")
     until: Moment | None = Field(default=None, description="end of shelving")
-    by: str = ""
+    by: str = Field(default="", description="who said so")
 
 
 Control = Annotated[RetrainRequest | ModelPublished | ModelRejected | IncidentMark, Field(discriminator="type")]

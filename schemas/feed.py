@@ -12,9 +12,9 @@ class RecordView(Contract):
     """One row of a feed after decoding, whatever its form on the wire. A missing sensor is null."""
 
     version: Literal[1] = 1
-    asset: str = Field(min_length=1)
+    asset: str = Field(min_length=1, description="the asset's name")
     timestamp_s: float = Field(description="event time, seconds since 1970-01-01 UTC")
-    values: dict[str, float | None]
+    values: dict[str, float | None] = Field(description="sensor -> value; null: missing")
 
 
 class RowFlag(IntFlag):
@@ -38,14 +38,14 @@ class Scores(Contract):
     """
 
     version: Literal[1] = 1
-    asset: str
-    model: str | None
-    model_version: str | None
-    topic: str
-    partition: int
-    threshold: float | None
-    offsets: tuple[int, ...]
-    times_s: tuple[float, ...]
+    asset: str = Field(description="the asset's name")
+    model: str | None = Field(description="model that scored; null: none watches the asset")
+    model_version: str | None = Field(description="version of its bundle")
+    topic: str = Field(description="the input topic, or file")
+    partition: int = Field(description="its partition")
+    threshold: float | None = Field(description="of the bundle; scores above it are anomalous")
+    offsets: tuple[int, ...] = Field(description="of the records")
+    times_s: tuple[float, ...] = Field(description="event times, seconds since 1970-01-01 UTC")
     scores: tuple[float | None, ...] = Field(description="null where the row was not scored; flags say why")
     flags: tuple[int, ...] = Field(description="bits of RowFlag")
 
@@ -74,10 +74,10 @@ class DeadLetter(Contract):
     """
 
     version: Literal[1] = 1
-    topic: str
-    partition: int
-    offset: int
-    reason: Reason
+    topic: str = Field(description="the input topic")
+    partition: int = Field(description="its partition")
+    offset: int = Field(description="of the record")
+    reason: Reason = Field(description="why it could not be read")
     detail: str = Field(max_length=300, description="what was wrong, without the payload")
 
 
@@ -85,6 +85,6 @@ class DeadLetterLine(Contract):
     """A dead letter in a file: its coordinates, and the original key and value in base64 (null: there was none)."""
 
     version: Literal[1] = 1
-    dead_letter: DeadLetter
-    key: str | None
-    value: str | None
+    dead_letter: DeadLetter = Field(description="its coordinates and the reason")
+    key: str | None = Field(description="the original key, base64")
+    value: str | None = Field(description="the original value, base64")

@@ -22,10 +22,12 @@ from schemas.manifest import ComponentName, ThresholdMethod
 class SensorSettings(Contract):
     """What is known of a sensor beyond its data."""
 
-    unit: str = ""
-    low: float | None = None
-    high: float | None = None
-    log1p: bool = False
+    unit: str = Field(default="", description="engineering unit, shown in alerts")
+    low: float | None = Field(default=None, description="lowest plausible value, engineering units; null: no limit")
+    high: float | None = Field(default=None, description="highest plausible value, engineering units; null: no limit")
+    log1p: bool = Field(
+        default=False, description="the network sees sign(x) log(1 + |x|): for values over several powers of ten"
+    )
     scaling: Literal["standard", "minmax", "robust"] | None = Field(default=None, description="null: the model's")
     difference: bool = Field(
         default=False, description="the network sees the change from row to row: for levels that wander"
@@ -69,7 +71,7 @@ class Threshold(Contract):
     method: ThresholdMethod = Field(
         default="percentile",
         description="mad: by the median, for histories with faults in them; pot: peaks over threshold, for a wanted "
-        "risk; alarm_rate: for as many alarms as you can bear (docs/choosing-a-model.md)",
+        "risk; alarm_rate: for as many alarms as you can bear (docs/how-to/choose-a-model.md)",
     )
     percentile: float = Field(
         default=99.9, gt=0, le=100, description="of held-out scores; of a short history this is about their largest"
@@ -137,17 +139,22 @@ class Training(Contract):
 
     renamed: ClassVar[Mapping[str, str]] = {"parts": "components"}
 
-    family: FamilyName = Field(default="dense", description="docs/families.md says what each is for")
+    family: FamilyName = Field(default="dense", description="docs/explanation/families.md says what each is for")
     sensors: dict[str, SensorSettings] | None = Field(default=None, description="null: every numeric column")
     window: int = Field(default=10, ge=1, le=4096, description="rows; 1 is the plain tabular autoencoder")
-    stride: int = Field(default=1, ge=1)
+    stride: int = Field(default=1, ge=1, description="rows between scored windows")
     period_s: float | None = Field(default=None, gt=0, description="null: the median step of the data")
     max_gap_s: float | None = Field(default=None, gt=0, description="null: 10 periods")
-    fill_limit: float = Field(default=0.25, ge=0, le=1)
+    fill_limit: float = Field(
+        default=0.25, ge=0, le=1, description="largest share of missing cells in a window that is scored"
+    )
     imputation: Literal["mean", "median", "knn"] = Field(
         default="mean", description="knn: from the most similar rows of the history, by the sensors that are there"
     )
-    scaling: Literal["standard", "minmax", "robust"] = "standard"
+    scaling: Literal["standard", "minmax", "robust"] = Field(
+        default="standard",
+        description="of all sensors: by mean and standard deviation, minimum and maximum, or median and quartiles",
+    )
     hidden: tuple[PositiveInt, ...] = Field(
         default=(64,), min_length=1, description="widths of the encoder's hidden layers (channels for conv)"
     )
@@ -162,16 +169,18 @@ class Training(Contract):
         description="null: the square root of the sensors, at least 2; "
         "for sparse and winner_take_all the last of `hidden`",
     )
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    l2: float = Field(default=1e-5, ge=0)
+    dropout: float = Field(
+        default=0.0, ge=0, lt=1, description="share of units that are left out in a step of training"
+    )
+    l2: float = Field(default=1e-5, ge=0, description="weight decay")
     l1: float = Field(default=0.0, ge=0, description="weight of the sum of all weights' absolute values")
     loss: Literal["mse", "mae", "huber", "bce"] = Field(
         default="mse", description="mae also scores by absolute residuals; bce (cross-entropy) needs scaling: minmax"
     )
-    epochs: int = Field(default=60, ge=1)
+    epochs: int = Field(default=60, ge=1, description="most passes over the history")
     patience: int = Field(default=8, ge=1, description="epochs without a better validation loss before stopping")
     batch: int = Field(default=512, ge=1, description="at most; an epoch has at least 8 steps")
-    learning_rate: float = Field(default=2e-3, gt=0)
+    learning_rate: float = Field(default=2e-3, gt=0, description="of the optimiser's first step")
     validation_share: float = Field(default=0.2, gt=0, lt=0.9, description="last part of the history, in time")
     folds: int = Field(default=3, ge=0, le=20, description="blocked folds for held-out scores; 0: the validation part")
     max_windows: int = Field(
@@ -179,7 +188,7 @@ class Training(Contract):
         ge=100,
         description="windows a network is fitted on; more are thinned evenly (neighbours share most of their rows)",
     )
-    seed: int = 0
+    seed: int = Field(default=0, description="of everything that is drawn; the same seed gives the same bundle")
     trim_percentile: float | None = Field(
         default=None,
         gt=0,
@@ -191,7 +200,7 @@ class Training(Contract):
         default="auto",
         description="auto: a sum whose components and smoothing are chosen on the history, with synthetic anomalies in "
         "it; sum: of `components`; mahalanobis: of the smoothed residual; last_row, window: the mean error "
-        "(docs/choosing-a-model.md)",
+        "(docs/how-to/choose-a-model.md)",
     )
     components: tuple[ComponentSettings, ...] = Field(default=(), description="of score: sum")
     vector_alpha: float = Field(default=0.35, gt=0, le=1, description="EWMA of the residual vector; 1: none")

@@ -9,8 +9,8 @@ class Axis(Contract):
     """The values that one key of a training may take: some choices, or a range."""
 
     choices: tuple[JsonValue, ...] | None = Field(default=None, min_length=1, description="or low and high")
-    low: float | None = None
-    high: float | None = None
+    low: float | None = Field(default=None, description="range: its lower end")
+    high: float | None = Field(default=None, description="range: its upper end")
     log: bool = Field(default=False, description="range: tried evenly on a logarithmic scale")
     whole: bool = Field(default=False, description="range: whole numbers only")
     points: int = Field(default=5, ge=2, le=100, description="range: how many values a grid takes from it")

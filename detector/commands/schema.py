@@ -9,9 +9,9 @@ import typer
 
 from detector.commands.options import JsonOption
 from detector.errors import WatchkeeperError
-from schemas import asyncapi
 from schemas.catalog import CATALOG, Entry
-from schemas.reference import settings_table
+from schemas.documents import asyncapi
+from schemas.documents.configuration import settings_table
 
 
 def schema(

@@ -1,4 +1,4 @@
-"""The rights that docs/security.md gives to each component, read from its own commands: document and tests agree."""
+"""The rights that docs/how-to/secure.md gives to each component, read from its own commands: they agree."""
 
 import re
 import shlex
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.support.secured import Right
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "security.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "how-to" / "secure.md"
 _KINDS = {"--topic": "topic", "--group": "group", "--transactional-id": "transactional-id"}
 
 

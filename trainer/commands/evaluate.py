@@ -72,7 +72,12 @@ def evaluate(
         bool, typer.Option("--report", help="Write OUT/report.html too: tables beside published figures, and pictures.")
     ] = False,
     jobs: Annotated[
-        int, typer.Option(min=1, help="Processes: series at a time, or of few series also their networks.")
+        int,
+        typer.Option(
+            min=1,
+            show_default="the processors there are",
+            help="Processes: series at a time, or of few series also their networks.",
+        ),
     ] = processors(),
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -86,7 +91,7 @@ def evaluate(
     F1, FAR (share of normal rows alarmed) and MAR (share of anomalous rows missed) are pooled over all test rows;
     AUC-ROC, AUC-PR and VUS-PR (Paparrizos et al. 2022, buffer of 100 rows) are means over series; NAB is the standard
     score of that benchmark by the alarms; events and alarms are counted as the daemon would raise them. What
-    says ORACLE had its threshold chosen on the labels. docs/evaluating-honestly.md says more.
+    says ORACLE had its threshold chosen on the labels. docs/explanation/evaluating-honestly.md says more.
     """
     training = _training(load_settings(config), model)
     tasks = _tasks(data, training, out, seeds, baselines, rows, protocol)

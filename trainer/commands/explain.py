@@ -39,7 +39,7 @@ def explain(
 
     The strongest alarm that the data give, with each sensor's contribution, measured against rebuilt; which sensors the
     score and the code hang on; the code beside the data in a plane, in clusters, and the correlation of its features.
-    Changes nothing but the files in OUT. docs/reading-the-report.md says how to read it.
+    Changes nothing but the files in OUT. docs/how-to/read-the-reports.md says how to read it.
     """
     settings = load_settings(config)
     scorer = _scorer(settings, model, version, bundle)

@@ -47,7 +47,12 @@ def train(
         ),
     ] = None,
     jobs: Annotated[
-        int, typer.Option(min=1, help="Networks fitted at a time, each in a process with its own copy of the history.")
+        int,
+        typer.Option(
+            min=1,
+            show_default="the processors there are",
+            help="Networks fitted at a time, each in a process with its own copy of the history.",
+        ),
     ] = processors(),
     config: ConfigOption = None,
     as_json: JsonOption = False,

@@ -1,7 +1,7 @@
 """What a broker that does not serve us means, in one line: the certificate, the login, or the right that is missing.
 
 kafka-python retries a refused connection until its time is up and then says only that; so the way is tried once more by
-hand, up to the login. All rights that each component needs stand in docs/security.md.
+hand, up to the login. All rights that each component needs stand in docs/how-to/secure.md.
 """
 
 import socket

@@ -307,7 +307,7 @@ class KafkaTransport:
             if time.monotonic() > deadline:
                 raise RetriableError(
                     f"a transaction on {place.topic}/{place.partition} does not end",
-                    "look for it with kafka-transactions.sh find-hanging; docs/operations.md says what then",
+                    "look for it with kafka-transactions.sh find-hanging; docs/how-to/choose-a-delivery.md goes on",
                 )
             if not said:
                 structlog.get_logger().info("waiting for an open transaction", partition=place.partition)

@@ -36,14 +36,16 @@ def test_all_prints_every_schema_by_name() -> None:
 
 
 def test_asyncapi_prints_the_committed_document() -> None:
-    """The command that the test of docs/asyncapi.json names as its remedy gives exactly that file."""
-    assert invoke(schema, "--asyncapi").out == (ROOT / "docs" / "asyncapi.json").read_text(encoding="utf-8")
+    """The command that the test of docs/reference/asyncapi.json names as its remedy gives exactly that file."""
+    assert invoke(schema, "--asyncapi").out == (ROOT / "docs" / "reference" / "asyncapi.json").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_the_configuration_reference_is_current() -> None:
-    """docs/configuration.md is what the models say today."""
-    committed = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
-    command = "watchkeeper schema settings --markdown > docs/configuration.md"
+    """docs/reference/configuration.md is what the models say today."""
+    committed = (ROOT / "docs" / "reference" / "configuration.md").read_text(encoding="utf-8")
+    command = "watchkeeper schema settings --markdown > docs/reference/configuration.md"
     assert invoke(schema, "settings", "--markdown").out == committed, f"run: {command}"
     assert invoke(schema, "alert", "--markdown").code == 1
 

@@ -145,7 +145,7 @@ def _row(result: Result, seconds: float | None = None) -> str:
 
 
 def table(results: list[Result]) -> list[str]:
-    """Markdown, as it stands in docs/fuzzing.md."""
+    """Markdown, as it stands in docs/evidence/fuzzing.md."""
     rows = [
         "| target | cases | cases/s | accepted | coverage: seeds | at the end | findings | slowest case |",
         "|---|--:|--:|--:|--:|--:|--:|--:|",

@@ -263,7 +263,7 @@ def _one(scene: Scene, rng: Random, row: Row, harm: Harm, files: tuple[str, ...]
 
 
 def table(rows: list[Row]) -> list[str]:
-    """Markdown, as it stands in docs/fuzzing.md: refused of cases, by harm and by what protects the bundle."""
+    """Markdown, as it stands in docs/evidence/fuzzing.md: refused of cases, by harm and by what protects the bundle."""
     kinds = (ANNOUNCED, SIGNED, HASHES, NOTHING)
     lines = [f"| harm | {' | '.join(kinds)} |", "|---|" + "--:|" * len(kinds)]
     for harm in dict.fromkeys(row.harm for row in rows):

@@ -9,10 +9,10 @@ import yaml
 
 from detector.config import load_settings
 from schemas.config import Settings
-from schemas.reference import settings_table
+from schemas.documents.configuration import settings_table
 
 ROWS = re.findall(r"^\| `([^`]+)` \| (.+?) \|", settings_table(), flags=re.MULTILINE)
-GOLDEN = Path(__file__).parents[1] / "golden" / "v1"
+GOLDEN = Path(__file__).parents[2] / "golden" / "v1"
 MAPPINGS = {
     "training": "training.NAME",
     "training.NAME.sensors": "training.NAME.sensors.NAME",

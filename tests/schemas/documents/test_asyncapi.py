@@ -9,11 +9,11 @@ from typing import Any
 import jsonschema
 import pytest
 
-from schemas import asyncapi
 from schemas.catalog import CATALOG
 from schemas.config import Topics
+from schemas.documents import asyncapi
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 GOLDEN = ROOT / "tests" / "golden" / "v1"
 DOCUMENT = asyncapi.build(VERSION)
@@ -45,9 +45,9 @@ def _payload_validator(schema: str, draft: type[Any]) -> Any:
 
 
 def test_the_committed_document_is_current() -> None:
-    """docs/asyncapi.json is what the models say today; `watchkeeper schema --asyncapi` writes it."""
-    committed = json.loads((ROOT / "docs" / "asyncapi.json").read_text(encoding="utf-8"))
-    assert committed == DOCUMENT, "run: watchkeeper schema --asyncapi > docs/asyncapi.json"
+    """docs/reference/asyncapi.json is what the models say today; `watchkeeper schema --asyncapi` writes it."""
+    committed = json.loads((ROOT / "docs" / "reference" / "asyncapi.json").read_text(encoding="utf-8"))
+    assert committed == DOCUMENT, "run: watchkeeper schema --asyncapi > docs/reference/asyncapi.json"
 
 
 def test_the_required_parts_are_there() -> None:

@@ -15,7 +15,7 @@ from schemas.feed import DeadLetter
 Document = dict[str, Any]
 
 # channel -> (what it carries, who does what: "receive" is the daemon reading)
-_CHANNELS = {
+CHANNELS = {
     "input": ("The feed. Field paths are configuration (`feed`); this is the default, flat form.", "receive"),
     "alerts": ("What happened to incidents. Drop duplicates by `id`: delivery is at least once.", "send"),
     "scores": ("Packed scores; off unless `scores.emit` asks for them.", "send"),
@@ -23,7 +23,7 @@ _CHANNELS = {
     "control": ("Retrain requests, announcements of models, people's marks on incidents.", "receive"),
     "state": ("Compacted checkpoints of the daemon's memory. Private to watchkeeper: do not read or write it.", "send"),
 }
-_MESSAGES = {
+MESSAGES = {
     "input": ("sensor_record",),
     "alerts": ("alert",),
     "scores": ("scores",),
@@ -54,8 +54,8 @@ def build(version: str) -> Document:
         },
         "defaultContentType": "application/json",
         "servers": {"kafka": {"host": Kafka().bootstrap_servers, "protocol": "kafka"}},
-        "channels": {name: _channel(name) for name in _CHANNELS},
-        "operations": {f"{action}_{name}": _operation(name, action) for name, (_, action) in _CHANNELS.items()},
+        "channels": {name: _channel(name) for name in CHANNELS},
+        "operations": {f"{action}_{name}": _operation(name, action) for name, (_, action) in CHANNELS.items()},
         "components": {"messages": _messages(), "schemas": _schemas()},
     }
 
@@ -63,8 +63,8 @@ def build(version: str) -> Document:
 def _channel(name: str) -> Document:
     return {
         "address": getattr(Topics(), name),
-        "description": _CHANNELS[name][0],
-        "messages": {message: {"$ref": f"#/components/messages/{message}"} for message in _MESSAGES[name]},
+        "description": CHANNELS[name][0],
+        "messages": {message: {"$ref": f"#/components/messages/{message}"} for message in MESSAGES[name]},
     }
 
 
@@ -72,12 +72,12 @@ def _operation(name: str, action: str) -> Document:
     return {
         "action": action,
         "channel": {"$ref": f"#/channels/{name}"},
-        "messages": [{"$ref": f"#/channels/{name}/messages/{message}"} for message in _MESSAGES[name]],
+        "messages": [{"$ref": f"#/channels/{name}/messages/{message}"} for message in MESSAGES[name]],
     }
 
 
 def _messages() -> Document:
-    found = {name: _message(name) for messages in _MESSAGES.values() for name in messages}
+    found = {name: _message(name) for messages in MESSAGES.values() for name in messages}
     found["alert"]["contentType"] = "application/cloudevents+json"
     for name in ("dead_letter", "checkpoint"):  # their bytes are not ours to describe
         found[name].pop("payload")
@@ -95,7 +95,7 @@ def _message(name: str) -> Document:
 
 
 def _schemas() -> Document:
-    names = [name for messages in _MESSAGES.values() for name in messages if name in CATALOG and name != "dead_letter"]
+    names = [name for messages in MESSAGES.values() for name in messages if name in CATALOG and name != "dead_letter"]
     models = [(CATALOG[name].model, "validation") for name in names]
     _, found = models_json_schema(models, ref_template="#/components/schemas/{model}")  # type: ignore[arg-type]
     return {**found["$defs"], "SensorRecord": _sensor_record()}

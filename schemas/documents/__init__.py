@@ -1,0 +1,1 @@
+"""What is written for people and programs from the contracts: pages of the reference and the AsyncAPI document."""
