@@ -12,7 +12,7 @@ from schemas.manifest import Choice, ComponentName, Scoring
 from schemas.training import Training
 from trainer.bundle.manifest import Calibrated, build_manifest
 from trainer.bundle.result import Example, Fitted
-from trainer.calibration.normal_scores import Normal, timing
+from trainer.calibration.normal_scores import HeldOutScores, timing
 from trainer.calibration.thresholds import calibrate_threshold
 from trainer.data.history import History
 from trainer.fitting.crew import Task, fit_members
@@ -27,12 +27,12 @@ from trainer.parallel.threads import one_thread
 from trainer.replay import splits
 from trainer.replay.prepare import Prepared, prepare
 from trainer.scoring import held_out
-from trainer.scoring.cases import rehearse
-from trainer.scoring.components import Evidence, standardised, standards
+from trainer.scoring.cases import synthetic_cases
+from trainer.scoring.components import HeldOutComponents, standardised, standards
 from trainer.scoring.covariance import drift_weights
-from trainer.scoring.selection import NAMES, Bench, Sum, choose, said_of
+from trainer.scoring.selection import SELECTABLE, Candidate, CandidateEvaluator, choose, describe_choice
 
-LEAST_WINDOWS = 50  # fewer cannot tell what is normal
+MIN_WINDOWS = 50  # fewer cannot tell what is normal
 PARITY_WINDOWS = 256
 EXAMPLES = 4
 
@@ -68,7 +68,7 @@ def _train(
     names = _names(training)
     split = splits.validation(prepared.replay, np.arange(len(prepared.replay)), training.validation_share)
     parts = splits.blocked(prepared.replay, training.folds) if training.folds > 1 else []
-    splits.check_sizes(prepared.replay, [split, *parts], LEAST_WINDOWS, history.source)
+    splits.check_sizes(prepared.replay, [split, *parts], MIN_WINDOWS, history.source)
     inner = [splits.validation(prepared.replay, part.rest, training.validation_share) for part in parts]
     final = scaling_of(prepared, split)
     tasks = [Task(f"fold {number + 1}", part, final) for number, part in enumerate(inner)]
@@ -85,7 +85,7 @@ def _train(
     chain = _chain(prepared, others or [member], member.scaling, held, sizes)
     times, row_s = prepared.replay.times[held.windows], training.stride * prepared.period_s
     delays = timing(training.threshold, prepared.period_s)
-    normal = Normal(chain.scores, held.slots, times, held.reset_before, row_s, delays)
+    normal = HeldOutScores(chain.scores, held.slots, times, held.reset_before, row_s, delays)
     calibration = calibrate_threshold(normal, training.threshold)
     calibrated = Calibrated(held, chain.scoring, chain.choice, calibration, normal)
 
@@ -129,7 +129,7 @@ def _names(training: Training) -> tuple[ComponentName, ...]:
     """The parts that members must be able to give; the residual always, since the graph says it whatever the score."""
     wanted = {"residual", *(component.name for component in training.components)}
     if training.score == "auto":
-        wanted |= {*NAMES} - ({"forecast"} if training.window < 2 else set())
+        wanted |= {*SELECTABLE} - ({"forecast"} if training.window < 2 else set())
     return tuple(name for name in get_args(ComponentName) if name in wanted)
 
 
@@ -148,11 +148,13 @@ def _chain(
         windows = held_out.window_scores(held.outputs, sizes["residual"].size / final.weight, training.loss)
         raw = errors if training.score == "mahalanobis" else windows
         return _Chain(*held_out.calibrate_chain(held, raw, weights, training))
-    bench = Bench(Evidence(held.slots, held.reset_before, held.block, standardised(held.outputs, sizes)), weights)
+    evaluator = CandidateEvaluator(
+        HeldOutComponents(held.slots, held.reset_before, held.block, standardised(held.outputs, sizes)), weights
+    )
     if training.score == "sum":
-        return _Chain(*bench.scoring(Sum(training.components, training.score_alpha)))
-    chosen, choice = choose(bench, training, rehearse(prepared, members, final, held, sizes))
-    return _Chain(*bench.scoring(chosen), choice, said_of(choice))
+        return _Chain(*evaluator.scoring(Candidate(training.components, training.score_alpha)))
+    chosen, choice = choose(evaluator, training, synthetic_cases(prepared, members, final, held, sizes))
+    return _Chain(*evaluator.scoring(chosen), choice, describe_choice(choice))
 
 
 def _held_out(prepared: Prepared, member: FoldModel, held: Ints, final: Scaling, block: int) -> held_out.HeldOut:

@@ -20,8 +20,8 @@ from detector.errors import ConfigError, DataError, WatchkeeperError
 from schemas.config import Limits
 from schemas.training import Training
 from trainer.bundle.result import Fitted
-from trainer.evaluation.evaluate import MODEL, said_of
-from trainer.evaluation.judge import Judged, judge
+from trainer.evaluation.evaluate import MODEL, method_scores
+from trainer.evaluation.judge import MethodResult, judge
 from trainer.evaluation.series import Series, read_series
 from trainer.metrics.rows import Counts
 from trainer.networks import FAMILIES, build
@@ -80,13 +80,13 @@ def _labelled(data: Path, most: int) -> list[Series]:
 def _measure(family: str, chosen: list[Series]) -> Row:
     # The network alone: what `auto` would choose may have other parts in it, or no network at all.
     training = Training.model_validate({"family": family, "score": "mahalanobis"})
-    judged: list[Judged] = []
+    judged: list[MethodResult] = []
     fit_s, speeds, sizes = [], [], []
     for each in chosen:
         begun = time.process_time()
         fitted = train(each.train, MODEL, training)
         fit_s.append(time.process_time() - begun)
-        judged.append(judge(each, said_of(each, fitted)))
+        judged.append(judge(each, method_scores(each, fitted)))
         speeds.append(_speed(each, fitted))
         sizes.append(len(fitted.graph) / 1024)
     network, _ = build(plan(training, len(chosen[0].train.sensors)))

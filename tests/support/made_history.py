@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from detector.core.arrays import Doubles, Floats, Ints
 from schemas.training import Threshold, Training
 from trainer.bundle.result import Fitted
-from trainer.calibration.normal_scores import Normal, timing
+from trainer.calibration.normal_scores import HeldOutScores, timing
 from trainer.data.history import AssetHistory, History
 from trainer.recipe import train
 
@@ -52,12 +52,12 @@ def write_series(folder: Path, name: str, *, labelled: bool = True, shift: bool 
     pq.write_table(pa.table(columns), folder / f"{name}.parquet")
 
 
-def normal_scores(scores: Doubles, slots: Ints | None = None, row_s: float = 1.0) -> Normal:
+def normal_scores(scores: Doubles, slots: Ints | None = None, row_s: float = 1.0) -> HeldOutScores:
     """Held-out scores of one asset, or of several, a row each `row_s`; the usual delays."""
     slots = np.zeros(len(scores), np.int64) if slots is None else slots
     begins = np.searchsorted(slots, slots)
     times = np.asarray(START + row_s * (np.arange(len(scores)) - begins), np.float64)
-    return Normal(scores, slots, times, begins == np.arange(len(scores)), row_s, timing(Threshold(), row_s))
+    return HeldOutScores(scores, slots, times, begins == np.arange(len(scores)), row_s, timing(Threshold(), row_s))
 
 
 def quick_training(**changes: object) -> Training:

@@ -9,7 +9,7 @@ import numpy as np
 
 from schemas.manifest import Calibration, Choice, FileEntry, Manifest, Scoring, Sensor, TrainingData
 from trainer.calibration.drift_reference import drift_reference, stuck_rows
-from trainer.calibration.normal_scores import Normal
+from trainer.calibration.normal_scores import HeldOutScores
 from trainer.fitting.fit import Curve
 from trainer.graph.export import TOLERANCE
 from trainer.networks.plan import plan
@@ -27,7 +27,7 @@ class Calibrated:
     scoring: Scoring
     choice: Choice | None  # how the score was chosen
     calibration: Calibration
-    normal: Normal  # the held-out scores
+    normal: HeldOutScores  # the held-out scores
 
 
 def build_manifest(

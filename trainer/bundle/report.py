@@ -11,7 +11,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from schemas.manifest import Manifest
 from trainer.bundle.result import Example, Fitted
-from trainer.calibration.normal_scores import alarms_said
+from trainer.calibration.normal_scores import describe_alarms
 from trainer.fitting.fit import Curve
 from trainer.reports.figures import BLACK, BLUE, GREY, ORANGE, RED, SKY, as_uri, draw, style
 from trainer.reports.page import Picture, render
@@ -54,7 +54,7 @@ def _facts(manifest: Manifest) -> Iterator[tuple[str, str]]:
     yield "Threshold", f"{calibration.threshold:.4g} ({calibration.method.replace('_', ' ')}: {parameters or 'as is'})"
     yield "Closes below", f"{calibration.lower_threshold:.4g}"
     yield "Delays", f"opens after {manifest.timing.on_delay_s:g} s, closes after {manifest.timing.off_delay_s:g} s"
-    yield "Calibrated on", f"{calibration.windows:,} held-out normal windows; {alarms_said(manifest.metrics)}"
+    yield "Calibrated on", f"{calibration.windows:,} held-out normal windows; {describe_alarms(manifest.metrics)}"
     yield "Trained on", f"{training.rows:,} rows of {len(training.assets)} assets, {training.source}"
     yield "History", f"{_time(training.start)} to {_time(training.end)}"
     yield "Fingerprint", training.fingerprint[:16]

@@ -9,10 +9,10 @@ from schemas.manifest import DriftReference, ReferenceSignal
 from trainer.data.history import AssetHistory
 
 BLOCKS = 50  # about so many blocks an asset: few enough that a block outlasts the feed's memory
-LEAST_BLOCK_WINDOWS = 10  # a block is at least so many windows long
-FEWEST_BLOCKS = 4  # fewer say nothing of how block means scatter
+MIN_BLOCK_WINDOWS = 10  # a block is at least so many windows long
+MIN_BLOCKS = 4  # fewer say nothing of how block means scatter
 STUCK_FACTOR = 3
-STUCK_LEAST = 30
+MIN_STUCK_ROWS = 30
 STUCK_SHARE = 0.05  # a run longer than this share of an asset's rows: standing still is normal for the sensor
 
 
@@ -21,13 +21,13 @@ def drift_reference(
 ) -> DriftReference | None:
     """Block means of normal rows, by asset and in time order. scores (row,), values (row, sensor), NaN = missing.
 
-    None where the history is too short to say how block means scatter.
+    None where the history is too nine_digits to say how block means scatter.
     """
     rows = np.bincount(slots)
-    block_rows = max(LEAST_BLOCK_WINDOWS * window, int(rows.max()) // BLOCKS)
+    block_rows = max(MIN_BLOCK_WINDOWS * window, int(rows.max()) // BLOCKS)
     signals = np.concatenate([scores[:, None], values], axis=1)
     means = _block_means(slots, signals, block_rows)
-    if len(means) < FEWEST_BLOCKS:
+    if len(means) < MIN_BLOCKS:
         return None
     return DriftReference(
         block_rows=block_rows,
@@ -41,7 +41,7 @@ def drift_reference(
 def _signal(name: str, means: Doubles, row_sd: float, block_rows: int) -> ReferenceSignal:
     """The spread of few block means is itself uncertain: its upper 95 % bound is taken, above that of white noise."""
     means = means[~np.isnan(means)]
-    if len(means) < FEWEST_BLOCKS:
+    if len(means) < MIN_BLOCKS:
         return ReferenceSignal(name=name, mean=0.0, block_sd=0.0)  # 0: the signal is not watched
     bound = 1 + 1.645 / math.sqrt(2 * (len(means) - 1))
     spread = max(float(means.std(ddof=1)) * bound, row_sd / math.sqrt(block_rows))
@@ -69,7 +69,7 @@ def stuck_rows(assets: tuple[AssetHistory, ...], column: int) -> int | None:
         if run > max(STUCK_SHARE * len(asset.times), 2):
             return None
         longest = max(longest, run)
-    return max(STUCK_FACTOR * longest, STUCK_LEAST)
+    return max(STUCK_FACTOR * longest, MIN_STUCK_ROWS)
 
 
 def _longest_run(values: Floats) -> int:

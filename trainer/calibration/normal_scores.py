@@ -8,7 +8,7 @@ import numpy as np
 from detector.core.arrays import Bools, Doubles, Ints
 from schemas.manifest import Timing
 from schemas.training import Threshold
-from trainer.metrics.events import raised, rules
+from trainer.metrics.events import alarm_rules, simulate_alarms
 
 # The threshold alone cannot meet an alarm budget (the 99th percentile of a score at 1 Hz is exceeded 864 times a day);
 # persistence does: a verdict must hold for some rows before anyone is called.
@@ -17,7 +17,7 @@ WEEK_S = 604_800.0
 
 
 @dataclass(frozen=True, slots=True)
-class Normal:
+class HeldOutScores:
     """Scores of held-out normal windows, by asset and in time order within one."""
 
     scores: Doubles  # (window,) higher is more anomalous
@@ -34,11 +34,12 @@ class Normal:
 
     def alarms(self, threshold: float, lower: float) -> int:
         """How many incidents the daemon would have opened on them, all assets together, with the bundle's delays."""
-        by = rules(threshold, lower, self.timing.on_delay_s, self.timing.off_delay_s)
+        by = alarm_rules(threshold, lower, self.timing.on_delay_s, self.timing.off_delay_s)
         cuts = np.flatnonzero(np.diff(self.slots)) + 1
         parts = (np.split(column, cuts) for column in (self.times, self.scores, self.reset_before))
         return sum(
-            len(raised(times, scores, by, reset_before)) for times, scores, reset_before in zip(*parts, strict=True)
+            len(simulate_alarms(times, scores, by, reset_before))
+            for times, scores, reset_before in zip(*parts, strict=True)
         )
 
 
@@ -50,7 +51,7 @@ def timing(settings: Threshold, period_s: float) -> Timing:
     )
 
 
-def alarms_said(metrics: Mapping[str, float]) -> str:
+def describe_alarms(metrics: Mapping[str, float]) -> str:
     """For people: how many alarms the held-out scores would have raised at the threshold, and in how long."""
     weeks = metrics["held_out_weeks"]
     units = (("weeks", 1.0), ("days", 7.0), ("hours", 168.0), ("minutes", 10_080.0))

@@ -18,15 +18,15 @@ import numpy as np
 
 from detector.core.arrays import Doubles
 
-LEAST_EXCESSES = 30  # fewer say little: of a short history the tail begins further down, ...
-MOST_SHARE = 0.5  # ... but it is no tail below the median
+MIN_EXCESSES = 30  # fewer say little: of a short history the tail begins further down, ...
+MAX_SHARE = 0.5  # ... but it is no tail below the median
 # These moments know no heavier tail, and a few excesses that look heavier put the threshold where nothing ever comes.
-HEAVIEST = 0.5
-STRAIGHT = 1e-6  # a shape below it is an exponential tail: the general formula would divide by it
+MAX_SHAPE = 0.5
+EXPONENTIAL = 1e-6  # a shape below it is an exponential tail: the general formula would divide by it
 
 
 @dataclass(frozen=True, slots=True)
-class Tail:
+class ParetoTail:
     """The distribution of scores above `begin`."""
 
     begin: float
@@ -40,29 +40,29 @@ class Tail:
         if self.share <= risk:
             return self.begin
         beyond = math.log(self.share / risk)
-        grown = beyond if abs(self.shape) < STRAIGHT else math.expm1(self.shape * beyond) / self.shape
+        grown = beyond if abs(self.shape) < EXPONENTIAL else math.expm1(self.shape * beyond) / self.shape
         return self.begin + self.scale * grown
 
 
-def fit_tail(scores: Doubles, percentile: float) -> Tail:
+def fit_pareto(scores: Doubles, percentile: float) -> ParetoTail:
     """Scores (window,), higher is more anomalous. percentile: where the tail begins, if enough lie above it.
 
     Scores of neighbours in time are alike, so excesses come in runs: a risk is a share of rows, not of events.
     """
-    share = max(1 - percentile / 100, min(LEAST_EXCESSES / len(scores), MOST_SHARE))
+    share = max(1 - percentile / 100, min(MIN_EXCESSES / len(scores), MAX_SHARE))
     begin = float(np.quantile(scores, 1 - share))
     excesses = np.sort(scores[scores > begin] - begin)
     shape, scale = _moments(excesses) if len(excesses) else (0.0, 0.0)
-    return Tail(begin, len(excesses), len(excesses) / len(scores), shape, scale)
+    return ParetoTail(begin, len(excesses), len(excesses) / len(scores), shape, scale)
 
 
 def _moments(excesses: Doubles) -> tuple[float, float]:
     """Shape and scale, of ascending excesses above 0."""
     mean, count = float(excesses.mean()), len(excesses)
     apart = 2 * float((np.arange(count) * excesses).sum()) / (count * max(count - 1, 1)) - mean
-    if apart <= STRAIGHT * mean:  # all alike, or only one: nothing is known but their size
+    if apart <= EXPONENTIAL * mean:  # all alike, or only one: nothing is known but their size
         return 0.0, mean
-    shape = min(2 - mean / apart, HEAVIEST)
+    shape = min(2 - mean / apart, MAX_SHAPE)
     scale = (1 - shape) * mean
     largest = float(excesses[-1])
     return (-scale / largest, scale) if shape < 0 and -scale / shape < largest else (shape, scale)

@@ -15,19 +15,21 @@ import numpy as np
 
 from schemas.manifest import Calibration, ThresholdMethod
 from schemas.training import Threshold
-from trainer.calibration.normal_scores import Normal
-from trainer.calibration.pareto import fit_tail
-from trainer.scoring.components import short
+from trainer.calibration.normal_scores import HeldOutScores
+from trainer.calibration.pareto import fit_pareto
+from trainer.scoring.components import nine_digits
 
-Found = tuple[float, dict[str, float]]  # the threshold without its margin, and what it came from
+FoundThreshold = tuple[float, dict[str, float]]  # the threshold without its margin, and what it came from
 
 SD_PER_MAD = 1.4826  # of a Gaussian
 SD_PER_MEAN_DEVIATION = 1.2533
-LEAST_THRESHOLD = 0.1  # of a history in which nothing ever happens; scores are in standard deviations
+MIN_THRESHOLD = 0.1  # of a history in which nothing ever happens; scores are in standard deviations
 STEP = 0.98  # from one threshold that is tried to the next
 # Below this quantile of normal scores a threshold is no limit: alarms run into each other, and are few again.
-LEAST_QUANTILE = 0.95
-NEARLY = 0.99  # of an alarm counts as one: the first rows of a history fill a window, and a week less an hour is a week
+MIN_QUANTILE = 0.95
+ALMOST_ONE = (
+    0.99  # of an alarm counts as one: the first rows of a history fill a window, and a week less an hour is a week
+)
 
 SKETCH = (
     *np.round(np.arange(0, 0.96, 0.05), 2),
@@ -47,37 +49,37 @@ SKETCH = (
 )  # quantiles that the manifest keeps, so that a threshold can be moved without retraining
 
 
-def calibrate_threshold(normal: Normal, settings: Threshold) -> Calibration:
+def calibrate_threshold(normal: HeldOutScores, settings: Threshold) -> Calibration:
     """The threshold by the configured rule, times the margin; and a sketch of the scores."""
     scores = normal.scores
     found, parameters = find_threshold(normal, settings)
-    threshold = max(found * settings.margin, LEAST_THRESHOLD)
+    threshold = max(found * settings.margin, MIN_THRESHOLD)
     return Calibration(
         method=settings.method,
-        parameters={name: short(value) for name, value in parameters.items()} | {"margin": settings.margin},
-        threshold=short(threshold),
-        lower_threshold=short(threshold * settings.hysteresis),
+        parameters={name: nine_digits(value) for name, value in parameters.items()} | {"margin": settings.margin},
+        threshold=nine_digits(threshold),
+        lower_threshold=nine_digits(threshold * settings.hysteresis),
         windows=len(scores),
-        quantiles={f"{q:g}": short(float(np.quantile(scores, q))) for q in SKETCH},
-        mean=short(float(scores.mean())),
-        sd=short(float(scores.std())),
+        quantiles={f"{q:g}": nine_digits(float(np.quantile(scores, q))) for q in SKETCH},
+        mean=nine_digits(float(scores.mean())),
+        sd=nine_digits(float(scores.std())),
     )
 
 
-def find_threshold(normal: Normal, settings: Threshold) -> Found:
+def find_threshold(normal: HeldOutScores, settings: Threshold) -> FoundThreshold:
     """The score above which rows are anomalous, before the margin. Finite, whatever the scores are."""
     return RULES[settings.method](normal, settings)
 
 
-def _percentile(normal: Normal, settings: Threshold) -> Found:
+def _percentile(normal: HeldOutScores, settings: Threshold) -> FoundThreshold:
     return float(np.percentile(normal.scores, settings.percentile)), {"percentile": settings.percentile}
 
 
-def _mean_sigma(normal: Normal, settings: Threshold) -> Found:
+def _mean_sigma(normal: HeldOutScores, settings: Threshold) -> FoundThreshold:
     return float(normal.scores.mean() + settings.k * normal.scores.std()), {"k": settings.k}
 
 
-def _mad(normal: Normal, settings: Threshold) -> Found:
+def _mad(normal: HeldOutScores, settings: Threshold) -> FoundThreshold:
     scores = normal.scores
     middle = float(np.median(scores))
     off = np.abs(scores - middle)
@@ -86,25 +88,27 @@ def _mad(normal: Normal, settings: Threshold) -> Found:
     return middle + settings.k * spread, {"k": settings.k, "median": middle, "spread": spread}
 
 
-def _peaks_over_threshold(normal: Normal, settings: Threshold) -> Found:
-    tail = fit_tail(normal.scores, settings.tail_percentile)
+def _peaks_over_threshold(normal: HeldOutScores, settings: Threshold) -> FoundThreshold:
+    tail = fit_pareto(normal.scores, settings.tail_percentile)
     said = {"risk": settings.risk, "begin": tail.begin, "excesses": float(tail.excesses)}
     return tail.quantile(settings.risk), said | {"shape": tail.shape, "scale": tail.scale}
 
 
-def _alarm_rate(normal: Normal, settings: Threshold) -> Found:
+def _alarm_rate(normal: HeldOutScores, settings: Threshold) -> FoundThreshold:
     scores = normal.scores
-    most = math.floor(settings.alarms_per_week * normal.weeks / NEARLY)
-    least = max(float(np.quantile(scores, LEAST_QUANTILE)), LEAST_THRESHOLD)
+    most = math.floor(settings.alarms_per_week * normal.weeks / ALMOST_ONE)
+    least = max(float(np.quantile(scores, MIN_QUANTILE)), MIN_THRESHOLD)
     # As the bundle will have it: rounded down, it would lie below the score that it was to clear.
-    threshold = short(float(scores.max()) * (1 + 1e-8))
-    while (lower := short(threshold * STEP)) > least and normal.alarms(lower, lower * settings.hysteresis) <= most:
+    threshold = nine_digits(float(scores.max()) * (1 + 1e-8))
+    while (lower := nine_digits(threshold * STEP)) > least and normal.alarms(
+        lower, lower * settings.hysteresis
+    ) <= most:
         threshold = lower
     said = {"alarms_per_week": settings.alarms_per_week, "weeks": normal.weeks, "most_alarms": float(most)}
     return threshold, said
 
 
-RULES: dict[ThresholdMethod, Callable[[Normal, Threshold], Found]] = {
+RULES: dict[ThresholdMethod, Callable[[HeldOutScores, Threshold], FoundThreshold]] = {
     "percentile": _percentile,
     "mean_sigma": _mean_sigma,
     "mad": _mad,

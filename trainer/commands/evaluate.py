@@ -16,8 +16,8 @@ from detector.config import load_settings
 from detector.errors import ConfigError, DataError
 from schemas.config import Settings
 from schemas.training import Training
-from trainer.evaluation.evaluate import Judgement, evaluate_series
-from trainer.evaluation.judge import Judged
+from trainer.evaluation.evaluate import SeriesResult, evaluate_series
+from trainer.evaluation.judge import MethodResult
 from trainer.evaluation.scoreboard import pooled, scoreboard
 from trainer.evaluation.series import read_series
 from trainer.evaluation.tsb_ad import MANIFEST, as_tsb_ad, train_rows
@@ -154,7 +154,7 @@ def _paths(data: Path) -> list[Path]:
     return paths
 
 
-def _judge_all(tasks: list[_Task], jobs: int) -> Iterator[Judgement]:
+def _judge_all(tasks: list[_Task], jobs: int) -> Iterator[SeriesResult]:
     """Results in the files' order, as they come."""
     # Of few series each training has several processes.
     work = partial(_judge, max(jobs // len(tasks), 1))
@@ -165,7 +165,7 @@ def _judge_all(tasks: list[_Task], jobs: int) -> Iterator[Judgement]:
         yield from _with_test_rows(tasks, judged)
 
 
-def _with_test_rows(tasks: list[_Task], results: Iterator[Judgement | None]) -> Iterator[Judgement]:
+def _with_test_rows(tasks: list[_Task], results: Iterator[SeriesResult | None]) -> Iterator[SeriesResult]:
     for task, result in zip(tasks, results, strict=True):
         if result is None:
             print(f"{task.path.stem}: no test rows, left out", file=sys.stderr)
@@ -173,7 +173,7 @@ def _with_test_rows(tasks: list[_Task], results: Iterator[Judgement | None]) -> 
             yield result
 
 
-def _judge(processes: int, task: _Task, _tell: Tell | None = None) -> Judgement | None:
+def _judge(processes: int, task: _Task, _tell: Tell | None = None) -> SeriesResult | None:
     """One series, in whichever process."""
     series = read_series(task.path)
     if series is None:
@@ -182,7 +182,7 @@ def _judge(processes: int, task: _Task, _tell: Tell | None = None) -> Judgement 
     return evaluate_series(chosen, task.training, task.out, task.seeds, processes, beside=task.beside)
 
 
-def _line(judged: Judged) -> str:
+def _line(judged: MethodResult) -> str:
     figures = pooled([judged])
     text = f"{judged.name:<28} rows {judged.rows:>6}"
     if judged.counts is not None:

@@ -15,7 +15,7 @@ from schemas.config import Settings
 from schemas.training import Training
 from trainer.bundle.publish import publish
 from trainer.bundle.result import Fitted
-from trainer.calibration.normal_scores import alarms_said
+from trainer.calibration.normal_scores import describe_alarms
 from trainer.data.history import History
 from trainer.data.sources import read_history
 from trainer.data.topic import parse_span, topic_history
@@ -143,7 +143,7 @@ def _tell(fitted: Fitted, path: str, config: Path | None, *, promoted: bool) -> 
     typer.echo(f"published {manifest.model} {manifest.model_version} to {path}")
     typer.echo(
         f"threshold {fitted.threshold:.4g}: {figures['held_out_above_threshold']:.2%} of {len(fitted.scores)} held-out "
-        f"scores lie above it; {alarms_said(figures)}"
+        f"scores lie above it; {describe_alarms(figures)}"
     )
     typer.echo(f"report: {path}/report.html")
     if promoted:

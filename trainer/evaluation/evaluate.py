@@ -13,9 +13,9 @@ from schemas.training import Training
 from trainer.bundle.result import Fitted
 from trainer.data.history import AssetHistory
 from trainer.evaluation.baselines import BASELINES, say
-from trainer.evaluation.judge import Judged, Said, judge
+from trainer.evaluation.judge import MethodResult, MethodScores, judge
 from trainer.evaluation.series import Series
-from trainer.metrics.events import rules
+from trainer.metrics.events import alarm_rules
 from trainer.parallel.threads import one_thread
 from trainer.recipe import train
 from trainer.replay.through_core import watched
@@ -27,16 +27,16 @@ CONTEXT_WINDOWS, CONTEXT_ROWS = 2, 100
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class SeriesResult:
     """All that was found of one series."""
 
-    ours: tuple[Judged, ...]  # one a seed
-    baselines: tuple[Judged, ...]  # one each, of the first seed
+    ours: tuple[MethodResult, ...]  # one a seed
+    baselines: tuple[MethodResult, ...]  # one each, of the first seed
 
 
 def evaluate_series(
     series: Series, training: Training, out: Path, seeds: int = 1, processes: int = 1, *, beside: bool
-) -> Judgement:
+) -> SeriesResult:
     """Trains on the train rows, scores the test rows, and writes NAME.parquet into `out`; beside: baselines too.
 
     processes: how many networks of a training may be fitted at a time.
@@ -45,21 +45,21 @@ def evaluate_series(
     with one_thread():
         ours = [_ours(series, training, out, number, processes) for number in range(seeds)]
         others = [judge(series, say(name, series, training)) for name in BASELINES] if beside else []
-    return Judgement(tuple(ours), tuple(others))
+    return SeriesResult(tuple(ours), tuple(others))
 
 
-def _ours(series: Series, training: Training, out: Path, number: int, processes: int) -> Judged:
+def _ours(series: Series, training: Training, out: Path, number: int, processes: int) -> MethodResult:
     seeded = training.model_copy(update={"seed": training.seed + number})
-    said = said_of(series, train(series.train, MODEL, seeded, processes=processes))
+    said = method_scores(series, train(series.train, MODEL, seeded, processes=processes))
     _write(series, said, out / f"seed-{seeded.seed}" if number else out)
     return judge(series, said)
 
 
-def said_of(series: Series, fitted: Fitted) -> Said:
+def method_scores(series: Series, fitted: Fitted) -> MethodScores:
     """The product's scores of the test rows, and what it makes an alarm of."""
     calibration, timing = fitted.manifest.calibration, fitted.manifest.timing
-    by = rules(calibration.threshold, calibration.lower_threshold, timing.on_delay_s, timing.off_delay_s)
-    return Said(OURS, score_series(series, fitted), by)
+    by = alarm_rules(calibration.threshold, calibration.lower_threshold, timing.on_delay_s, timing.off_delay_s)
+    return MethodScores(OURS, score_series(series, fitted), by)
 
 
 def score_series(series: Series, fitted: Fitted) -> Doubles:
@@ -75,7 +75,7 @@ def score_series(series: Series, fitted: Fitted) -> Doubles:
     return _carried(scores)[-len(series.times) :]
 
 
-def _write(series: Series, said: Said, out: Path) -> None:
+def _write(series: Series, said: MethodScores, out: Path) -> None:
     verdicts = pa.array((said.scores > said.rules.threshold).astype(np.int8))
     table = {"timestamp": series.stamps, "score": pa.array(said.scores), "pred": verdicts}
     out.mkdir(parents=True, exist_ok=True)

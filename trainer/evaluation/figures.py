@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from detector.core.arrays import Doubles
-from trainer.evaluation.judge import Judged
+from trainer.evaluation.judge import MethodResult
 from trainer.metrics.events import DAY_S, spans
 from trainer.reports.figures import BLACK, BLUE, GREY, ORANGE, RED, SKY, as_uri, draw
 from trainer.reports.page import Picture
@@ -27,7 +27,7 @@ class Mark:
     spread: float = 0.0  # standard deviation over seeds
 
 
-def course(judged: Judged) -> Picture:
+def course(judged: MethodResult) -> Picture:
     """Score over threshold along a series, with a bar for labelled events and one for alarms."""
     place, unit = _axis(judged)
     figure, (axes,) = draw(5.2, 2.4)
@@ -75,7 +75,7 @@ def scale(marks: Sequence[Mark], figure_name: str) -> Picture:
     return Picture(as_uri(figure), f"{len(ordered)} methods by {figure_name}; the best: {best}")
 
 
-def _axis(judged: Judged) -> tuple[Doubles, str]:
+def _axis(judged: MethodResult) -> tuple[Doubles, str]:
     """Where each row lies, and the unit: time since the first where there are times of day, else row numbers."""
     if judged.days is None:
         return np.arange(judged.rows, dtype=np.float64), "test row"
@@ -102,7 +102,7 @@ def _bars(axes: Axes, place: Doubles, runs: Sequence[tuple[int, int]], height: f
         )  # fmt: skip
 
 
-def _words(judged: Judged) -> str:
+def _words(judged: MethodResult) -> str:
     text = f"{judged.name}: {judged.rows:,} test rows, alarms {len(judged.alarms)}"
     if judged.events is None or judged.counts is None:
         return text

@@ -7,7 +7,7 @@ import numpy as np
 from detector.core.alarms.incidents import Rules
 from detector.core.arrays import Bools, Doubles
 from trainer.evaluation.series import Series
-from trainer.metrics.events import DAY_S, Alarm, EventCounts, match, raised
+from trainer.metrics.events import DAY_S, Alarm, EventCounts, match, simulate_alarms
 from trainer.metrics.rows import Counts, area_under_pr, area_under_roc, count
 from trainer.metrics.vus import volume_under_pr
 
@@ -16,7 +16,7 @@ OLDEST_S = 1e8  # a time before 1973 is no time of day: the series counts rows
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class MethodScores:
     """What a method says of a series' test rows."""
 
     method: str
@@ -25,7 +25,7 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class MethodResult:
     """A method's scores held against the labels; figures are None where there are none to hold them against."""
 
     name: str  # of the series
@@ -54,17 +54,17 @@ class Judged:
         return 0 if self.labels is None else int(self.labels.sum())
 
 
-def judge(series: Series, said: Said) -> Judged:
+def judge(series: Series, said: MethodScores) -> MethodResult:
     """Scores, threshold and alarms against the labels, where there are any."""
     scores, labels, threshold = said.scores, series.labels, said.rules.threshold
-    alarms = tuple(raised(series.times, scores, said.rules))
+    alarms = tuple(simulate_alarms(series.times, scores, said.rules))
     days = float(np.ptp(series.times)) / DAY_S if len(scores) and series.times[0] >= OLDEST_S else None
     bare = (series.name, said.method, scores, threshold, series.times, labels, alarms, days)
     if labels is None:
-        return Judged(*bare)
-    return Judged(
+        return MethodResult(*bare)
+    return MethodResult(
         *bare,
-        raised_at=tuple(tuple(raised(series.times, scores, _times(said.rules, factor))) for factor in FACTORS),
+        raised_at=tuple(tuple(simulate_alarms(series.times, scores, _times(said.rules, factor))) for factor in FACTORS),
         counts=count(labels, scores > threshold),
         roc=area_under_roc(labels, scores),
         area=area_under_pr(labels, scores),

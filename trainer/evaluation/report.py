@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from schemas.training import Training
-from trainer.evaluation.evaluate import OURS, Judgement
+from trainer.evaluation.evaluate import OURS, SeriesResult
 from trainer.evaluation.figures import Mark, course, scale
 from trainer.evaluation.published import Published, published
 from trainer.evaluation.scoreboard import HEADLINE
@@ -57,7 +57,7 @@ class Beside:
     picture: Picture
 
 
-def write_evaluation(board: dict[str, Any], found: Sequence[Judgement], training: Training, title: str) -> bytes:
+def write_evaluation(board: dict[str, Any], found: Sequence[SeriesResult], training: Training, title: str) -> bytes:
     """The page, UTF-8 HTML. board: what metrics.json holds; found: the same series, for the pictures."""
     methods = {OURS: board["pooled"], **{name: one["pooled"] for name, one in board.get("baselines", {}).items()}}
     used = [name for name in COLUMNS if any(figures.get(name) is not None for figures in methods.values())]

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.evaluation.baselines import CHAIN
-from trainer.evaluation.evaluate import OURS, Judgement
-from trainer.evaluation.judge import FACTORS, Judged
+from trainer.evaluation.evaluate import OURS, SeriesResult
+from trainer.evaluation.judge import FACTORS, MethodResult
 from trainer.metrics.events import Alarm, EventCounts
 from trainer.metrics.nab import nab_score, worth
 from trainer.metrics.rows import Counts
@@ -17,7 +17,7 @@ Figures = dict[str, float | None]
 HEADLINE = "VUS-PR"
 
 
-def scoreboard(found: Sequence[Judgement], protocol: str) -> dict[str, Any]:
+def scoreboard(found: Sequence[SeriesResult], protocol: str) -> dict[str, Any]:
     """Everything that is printed, drawn and written.
 
     pooled: means over seeds; spread: their standard deviations, where there are several; seeds: each one's own.
@@ -34,7 +34,7 @@ def scoreboard(found: Sequence[Judgement], protocol: str) -> dict[str, Any]:
     return board
 
 
-def pooled(judged: Sequence[Judged]) -> Figures:
+def pooled(judged: Sequence[MethodResult]) -> Figures:
     """One method's figures over all series: rates of summed counts, means of areas, medians of delays."""
     labelled = [each for each in judged if each.counts is not None]
     figures: Figures = {"series": len(judged), "rows": sum(each.rows for each in judged)}
@@ -51,14 +51,14 @@ def pooled(judged: Sequence[Judged]) -> Figures:
     return figures
 
 
-def _single(judged: Judged) -> Figures:
+def _single(judged: MethodResult) -> Figures:
     figures = pooled([judged])
     for name in ("series", "NAB ORACLE", "NAB by row"):
         figures.pop(name, None)
     return {"anomalous": judged.anomalous, "threshold": judged.threshold, **figures}
 
 
-def _beside(found: Sequence[Judgement], place: int) -> dict[str, Any]:
+def _beside(found: Sequence[SeriesResult], place: int) -> dict[str, Any]:
     judged = [each.baselines[place] for each in found]
     return {"pooled": pooled(judged), "series": {each.name: _single(each) for each in judged}}
 
@@ -73,7 +73,7 @@ def _rates(counts: Counts) -> Figures:
     }
 
 
-def _nab(labelled: Sequence[Judged]) -> Figures:
+def _nab(labelled: Sequence[MethodResult]) -> Figures:
     """By the rows in which alarms were told: at thresholds fixed beforehand, and at the best multiple of them all."""
     known = [worth(each.labels) for each in labelled if each.labels is not None]
 

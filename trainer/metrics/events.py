@@ -69,7 +69,7 @@ class EventCounts:
         return Delay(round(rows), float(np.median([delay.seconds for delay in self.delays])))
 
 
-def rules(threshold: float, lower: float, on_delay_s: float, off_delay_s: float) -> Rules:
+def alarm_rules(threshold: float, lower: float, on_delay_s: float, off_delay_s: float) -> Rules:
     """The incident machine's rules; severities play no part here."""
     alarms = Alarms()
     return Rules(
@@ -77,7 +77,7 @@ def rules(threshold: float, lower: float, on_delay_s: float, off_delay_s: float)
     )
 
 
-def raised(times: Doubles, scores: Doubles, by: Rules, reset_before: Bools | None = None) -> list[Alarm]:
+def simulate_alarms(times: Doubles, scores: Doubles, by: Rules, reset_before: Bools | None = None) -> list[Alarm]:
     """The alarms of one asset's rows in order, (row,) each; times in seconds.
 
     reset_before: rows before which some are missing: as in the daemon, a gap ends what was not yet an alarm.

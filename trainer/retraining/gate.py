@@ -11,8 +11,8 @@ from trainer.replay.windows import replay
 
 CHUNKS = 8  # the span is cut into so many parts, each of which gives its last rows to the gate
 JUDGED = 4  # the gate judges on the latest of them
-LEAST_WINDOWS = 50
-MOST_WINDOWS = 20_000
+MIN_WINDOWS = 50
+MAX_WINDOWS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def judge(candidate: OnnxScorer, champion: OnnxScorer, gate: History, tolerance:
     """Compares both on the gate's rows. Raises DataError where the gate holds no full window."""
     ours, count = _error(candidate, gate)
     theirs, _ = _error(champion, gate)
-    return Verdict(ours, theirs, count, count >= LEAST_WINDOWS and ours <= tolerance * theirs)
+    return Verdict(ours, theirs, count, count >= MIN_WINDOWS and ours <= tolerance * theirs)
 
 
 def _error(scorer: OnnxScorer, gate: History) -> tuple[float, int]:
@@ -67,7 +67,7 @@ def _error(scorer: OnnxScorer, gate: History) -> tuple[float, int]:
     rows = gate.select([sensor.name for sensor in manifest.sensors])
     shape = WindowShape(manifest.window, len(manifest.sensors), 1, manifest.max_gap_s, manifest.fill_limit)
     played = replay(rows, shape)
-    chosen = np.unique(np.linspace(0, len(played) - 1, min(len(played), MOST_WINDOWS)).astype(np.int64))
+    chosen = np.unique(np.linspace(0, len(played) - 1, min(len(played), MAX_WINDOWS)).astype(np.int64))
     values = np.concatenate([asset.values for asset in rows.assets]).astype(np.float64)
     spread = np.nanvar(values, axis=0)
     spread[~(spread > 0)] = 1.0

@@ -8,32 +8,32 @@ from trainer.fitting.members import FoldModel, FoldOutputs, joined, outputs_of
 from trainer.graph.parts import Standard
 from trainer.graph.preprocess import Scaling
 from trainer.replay.prepare import Prepared
-from trainer.scoring.components import Evidence, standardised
+from trainer.scoring.components import HeldOutComponents, standardised
 from trainer.scoring.held_out import HeldOut
-from trainer.scoring.injection import KINDS, Usual, spoil
-from trainer.scoring.selection import Spoiled
+from trainer.scoring.injection import KINDS, NormalRows, inject
+from trainer.scoring.selection import SyntheticCase
 
 # So many windows tell two scores apart, and more only take longer: of a long history some stretches are taken.
-WINDOWS = 4000
-STRETCH = 400
-# They are spoiled several times, each time otherwise: how the draws scatter tells a lead from luck.
-ENOUGH = 8000
-LEAST_TIMES, MOST_TIMES = 2, 6
+MAX_WINDOWS = 4000
+MIN_STRETCH = 400
+# They are injected several times, each time otherwise: how the draws scatter tells a lead from luck.
+ENOUGH_WINDOWS = 8000
+MIN_DRAWS, MAX_DRAWS = 2, 6
 
 
-def rehearse(
+def synthetic_cases(
     prepared: Prepared,
     members: list[FoldModel],
     final: Scaling,
     held: HeldOut,
     standards: dict[ComponentName, Standard],
-) -> list[Spoiled]:
+) -> list[SyntheticCase]:
     """All kinds of anomaly in the same stretches. members: by held-out block, or one for all."""
     values = np.concatenate([asset.values for asset in prepared.history.assets])
-    usual, stretches = Usual.of(values), _stretches(held)
+    usual, stretches = NormalRows.of(values), _stretches(held)
     if not len(usual.live):
         return []
-    times = int(np.clip(ENOUGH // sum(map(len, stretches)), LEAST_TIMES, MOST_TIMES))
+    times = int(np.clip(ENOUGH_WINDOWS // sum(map(len, stretches)), MIN_DRAWS, MAX_DRAWS))
     cases = []
     for time in range(times):
         for number, kind in enumerate(KINDS):
@@ -41,7 +41,7 @@ def rehearse(
             made = [_windows(prepared, values, held.windows[stretch], kind, usual, rng) for stretch in stretches]
             marks = np.concatenate([one for _, one in made])
             outputs = _outputs(prepared, members, final, held, stretches, [windows for windows, _ in made])
-            cases.append(Spoiled(kind, _evidence(held, stretches, standardised(outputs, standards)), marks))
+            cases.append(SyntheticCase(kind, _components(held, stretches, standardised(outputs, standards)), marks))
     return cases
 
 
@@ -49,20 +49,20 @@ def _stretches(held: HeldOut) -> list[Ints]:
     """Places among the held-out windows: stretches of one block and one asset without a gap, the last of each."""
     begins = held.reset_before | (np.diff(held.block, prepend=held.block[0]) != 0)
     runs = np.split(np.arange(len(held.windows)), np.flatnonzero(begins[1:]) + 1)
-    length = max(WINDOWS // len(runs), STRETCH)
-    step = max(len(runs) * length // WINDOWS, 1)
+    length = max(MAX_WINDOWS // len(runs), MIN_STRETCH)
+    step = max(len(runs) * length // MAX_WINDOWS, 1)
     return [run[-length:] for run in runs[::step]]
 
 
 def _windows(
-    prepared: Prepared, values: Floats, numbers: Ints, kind: str, usual: Usual, rng: np.random.Generator
+    prepared: Prepared, values: Floats, numbers: Ints, kind: str, usual: NormalRows, rng: np.random.Generator
 ) -> tuple[Floats, Bytes]:
-    """Spoiled windows (window, row, sensor), and what each one's last row is."""
+    """SyntheticCase windows (window, row, sensor), and what each one's last row is."""
     lasts = prepared.replay.rows[numbers]
     before = prepared.training.window - 1
     begin = int(lasts[0]) - before
-    spoiled, marks = spoil(values[begin : int(lasts[-1]) + 1], kind, usual, before + 1, rng)
-    return spoiled[(lasts - begin)[:, None] + np.arange(-before, 1)], marks[lasts - begin]
+    injected, marks = inject(values[begin : int(lasts[-1]) + 1], kind, usual, before + 1, rng)
+    return injected[(lasts - begin)[:, None] + np.arange(-before, 1)], marks[lasts - begin]
 
 
 def _outputs(
@@ -77,8 +77,8 @@ def _outputs(
     return joined(outputs)
 
 
-def _evidence(held: HeldOut, stretches: list[Ints], vectors: dict[ComponentName, Floats]) -> Evidence:
+def _components(held: HeldOut, stretches: list[Ints], vectors: dict[ComponentName, Floats]) -> HeldOutComponents:
     chosen = np.concatenate(stretches)
     reset_before = np.zeros(len(chosen), bool)
     reset_before[np.cumsum([0, *map(len, stretches[:-1])])] = True
-    return Evidence(held.slots[chosen], reset_before, held.block[chosen], vectors)
+    return HeldOutComponents(held.slots[chosen], reset_before, held.block[chosen], vectors)

@@ -18,13 +18,13 @@ from trainer.graph.parts import DISTANCES, ERROR_LIMIT, Standard
 from trainer.networks.interface import LEAST_SD
 from trainer.scoring.covariance import shrunk_covariance
 
-USUAL = 0.95  # the quantile of held-out windows that a part is divided by
-LEAST_SCALE = 1e-3  # of a part that is always 0
+SCALE_QUANTILE = 0.95  # the quantile of held-out windows that a part is divided by
+MIN_SCALE = 1e-3  # of a part that is always 0
 Form = tuple[Doubles, Doubles]  # center and precision; both empty for a part that is a distance already
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class HeldOutComponents:
     """Held-out windows by asset and in time order within one."""
 
     slots: Ints  # (window,)
@@ -32,7 +32,7 @@ class Evidence:
     block: Ints  # (window,) held-out block
     vectors: dict[ComponentName, Floats]  # (window, sensor) or (window, 1)
 
-    def smoothed(self, name: ComponentName, alpha: float) -> Doubles:
+    def smoothed_vectors(self, name: ComponentName, alpha: float) -> Doubles:
         """The EWMA of a part's vector, through the detector's own chain."""
         raw = self.vectors[name]
         width = raw.shape[1]
@@ -40,14 +40,14 @@ class Evidence:
         component = ScoreComponent(name=name, width=width, vector_alpha=alpha, center=zeros, precision=ones, scale=1.0)
         return advance(Scoring(method="sum", components=(component,)), self.slots, raw, self.reset_before)[1]
 
-    def levels(self, distances: Doubles, alpha: float) -> Doubles:
+    def smoothed_scores(self, distances: Doubles, alpha: float) -> Doubles:
         """The EWMA of a score (window,)."""
         raw = np.asarray(distances[:, None], np.float32)
         return advance(Scoring(method="graph", score_alpha=alpha), self.slots, raw, self.reset_before)[0]
 
 
 @dataclass(frozen=True, slots=True)
-class Gauge:
+class CalibratedComponent:
     """What a part is judged by: for each held-out block the statistics of the other blocks, and those of all."""
 
     name: ComponentName
@@ -57,9 +57,9 @@ class Gauge:
     scale: float
     usual: Doubles  # (window,) held-out distances / scale
 
-    def measure(self, evidence: Evidence) -> Doubles:
+    def measure(self, components: HeldOutComponents) -> Doubles:
         """Distances / scale of windows (window,), each block by the others' statistics."""
-        return _by_block(evidence, evidence.smoothed(self.name, self.alpha), self.others) / self.scale
+        return _by_block(components, components.smoothed_vectors(self.name, self.alpha), self.others) / self.scale
 
     def component(self) -> ScoreComponent:
         """As the bundle has it."""
@@ -68,9 +68,9 @@ class Gauge:
             name=self.name,
             width=len(center) or 1,
             vector_alpha=self.alpha,
-            center=tuple(map(short, center.tolist())),
-            precision=tuple(tuple(map(short, row)) for row in precision.tolist()),
-            scale=short(self.scale),
+            center=tuple(map(nine_digits, center.tolist())),
+            precision=tuple(tuple(map(nine_digits, row)) for row in precision.tolist()),
+            scale=nine_digits(self.scale),
         )
 
 
@@ -107,33 +107,35 @@ def standardised(outputs: FoldOutputs, by: dict[ComponentName, Standard]) -> dic
     return vectors
 
 
-def gauge(evidence: Evidence, name: ComponentName, alpha: float, weights: Doubles) -> Gauge:
+def calibrate_component(
+    components: HeldOutComponents, name: ComponentName, alpha: float, weights: Doubles
+) -> CalibratedComponent:
     """Judges a part on held-out windows. weights: (sensor,) of the sensors, for parts that have one column each."""
-    vectors = evidence.smoothed(name, alpha)
-    blocks = np.unique(evidence.block).tolist()
+    vectors = components.smoothed_vectors(name, alpha)
+    blocks = np.unique(components.block).tolist()
     if name in DISTANCES:
         nothing = np.empty(0), np.empty((0, 0))
         return _scaled(name, alpha, dict.fromkeys(blocks, nothing), nothing, vectors[:, 0])
-    known = {block: _statistics(vectors[evidence.block != block], alpha) for block in blocks}
+    known = {block: _statistics(vectors[components.block != block], alpha) for block in blocks}
     known[-1] = _statistics(vectors, alpha)
     forms: dict[int, list[Form]] = {block: [] for block in known}
-    for kind in (joint,) if name == "values" else (joint, apart):
+    for kind in (joint_precision,) if name == "values" else (joint_precision, separate_precision):
         said = {block: (center, kind(covariance, weights)) for block, (center, covariance) in known.items()}
-        usual = _usual(_by_block(evidence, vectors, said))
+        usual = _usual(_by_block(components, vectors, said))
         for block, (center, precision) in said.items():
             forms[block].append((center, precision / usual**2))
     added = {block: (found[0][0], np.sum([form for _, form in found], axis=0)) for block, found in forms.items()}
     whole = added.pop(-1)
-    return _scaled(name, alpha, added, whole, _by_block(evidence, vectors, added))
+    return _scaled(name, alpha, added, whole, _by_block(components, vectors, added))
 
 
-def joint(covariance: Doubles, weights: Doubles) -> Doubles:
+def joint_precision(covariance: Doubles, weights: Doubles) -> Doubles:
     """The precision of the Mahalanobis distance."""
     precision = np.linalg.inv(covariance)
     return np.asarray(weights[:, None] * (precision + precision.T) / 2 * weights)
 
 
-def apart(covariance: Doubles, weights: Doubles) -> Doubles:
+def separate_precision(covariance: Doubles, weights: Doubles) -> Doubles:
     """The precision of each sensor alone."""
     return np.diag(weights**2 / np.diag(covariance))
 
@@ -145,20 +147,22 @@ def _statistics(vectors: Doubles, alpha: float) -> Form:
     return vectors.mean(axis=0), shrunk_covariance(vectors, alpha / (2 - alpha))
 
 
-def _scaled(name: ComponentName, alpha: float, others: dict[int, Form], whole: Form, distances: Doubles) -> Gauge:
+def _scaled(
+    name: ComponentName, alpha: float, others: dict[int, Form], whole: Form, distances: Doubles
+) -> CalibratedComponent:
     scale = _usual(distances)
-    return Gauge(name, alpha, others, whole, scale, distances / scale)
+    return CalibratedComponent(name, alpha, others, whole, scale, distances / scale)
 
 
 def _usual(distances: Doubles) -> float:
-    return max(float(np.quantile(distances, USUAL)), LEAST_SCALE)
+    return max(float(np.quantile(distances, SCALE_QUANTILE)), MIN_SCALE)
 
 
-def _by_block(evidence: Evidence, vectors: Doubles, forms: dict[int, Form]) -> Doubles:
+def _by_block(components: HeldOutComponents, vectors: Doubles, forms: dict[int, Form]) -> Doubles:
     """Distances (window,) of smoothed vectors, each block's by its own form."""
     distances = np.empty(len(vectors))
-    for block in np.unique(evidence.block).tolist():
-        mine = evidence.block == block
+    for block in np.unique(components.block).tolist():
+        mine = components.block == block
         center, precision = forms[block]
         if not len(center):
             distances[mine] = vectors[mine, 0]
@@ -168,6 +172,6 @@ def _by_block(evidence: Evidence, vectors: Doubles, forms: dict[int, Form]) -> D
     return distances
 
 
-def short(value: float) -> float:
+def nine_digits(value: float) -> float:
     """Nine significant digits: more than float32 holds, and a manifest that can be read."""
     return float(f"{value:.9g}")

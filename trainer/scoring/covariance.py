@@ -11,7 +11,7 @@ import numpy as np
 from detector.core.arrays import Doubles
 
 QUIET = 0.05  # an autocorrelation below it counts as none
-LONGEST = 20_000  # rows looked at for it
+MAX_ROWS = 20_000  # rows looked at for it
 
 
 def shrunk_covariance(vectors: Doubles, least_variance: float) -> Doubles:
@@ -39,7 +39,7 @@ def _intensity(standard: Doubles, correlation: Doubles) -> float:
 
 def independent_rows(vectors: Doubles) -> float:
     """How many independent rows say as much about a mean as these autocorrelated ones; the median over sensors."""
-    rows = vectors[:LONGEST]
+    rows = vectors[:MAX_ROWS]
     count = len(rows)
     centred = np.ascontiguousarray((rows - rows.mean(axis=0)).T)
     length = 1 << (2 * count - 1).bit_length()  # a length with large prime factors takes five times as long

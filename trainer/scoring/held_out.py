@@ -15,7 +15,7 @@ from schemas.training import Training
 from trainer.fitting.members import FoldOutputs, joined
 from trainer.graph.parts import ERROR_LIMIT, Standard
 from trainer.networks.losses import squares
-from trainer.scoring.components import advance, joint, short
+from trainer.scoring.components import advance, joint_precision, nine_digits
 from trainer.scoring.covariance import shrunk_covariance
 
 
@@ -74,7 +74,7 @@ def _scatter(vectors: Doubles, weights: Doubles, training: Training) -> Scoring:
     # Even white noise of unit variance keeps this variance after the EWMA: below it a sensor would only look
     # predictable because the history is short.
     least = training.vector_alpha / (2 - training.vector_alpha)
-    precision = joint(shrunk_covariance(vectors, least), weights)
+    precision = joint_precision(shrunk_covariance(vectors, least), weights)
     return _scoring(vectors.mean(axis=0), precision, training)
 
 
@@ -82,8 +82,8 @@ def _scoring(center: Doubles, precision: Doubles, training: Training) -> Scoring
     return Scoring(
         method="mahalanobis",
         vector_alpha=training.vector_alpha,
-        center=tuple(short(v) for v in center.tolist()),
-        precision=tuple(tuple(short(v) for v in row) for row in precision.tolist()),
+        center=tuple(nine_digits(v) for v in center.tolist()),
+        precision=tuple(tuple(nine_digits(v) for v in row) for row in precision.tolist()),
         score_alpha=training.score_alpha,
     )
 

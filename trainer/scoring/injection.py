@@ -15,15 +15,15 @@ from detector.core.arrays import Bytes, Doubles, Floats, Ints
 
 # What has no physical scale is drawn evenly on a logarithmic one.
 SIZES = 0.5, 6.0  # of a sensor's standard deviation
-SHORTEST = 5  # rows; what passes sooner is no alarm (the on-delay)
-LONGEST = 200  # rows, and ...
-PART = 8  # ... at most so much of the rows
+MIN_ROWS = 5  # rows; what passes sooner is no alarm (the on-delay)
+MAX_ROWS = 200  # rows, and ...
+MAX_SHARE_OF_ROWS = 8  # ... at most so much of the rows
 SPIKES = 0.2  # share of the rows of an event
 NORMAL, ANOMALOUS, AFTER = 0, 1, 2
 
 
 @dataclass(frozen=True, slots=True)
-class Usual:
+class NormalRows:
     """What is known of the rows that anomalies are put into."""
 
     values: Floats  # (row, sensor) of the history, NaN = missing
@@ -31,50 +31,50 @@ class Usual:
     live: Ints  # sensors that move
 
     @classmethod
-    def of(cls, values: Floats) -> "Usual":
+    def of(cls, values: Floats) -> "NormalRows":
         """values: (row, sensor), NaN = missing."""
         sd = np.nanstd(values.astype(np.float64), axis=0)
         largest = np.nanmax(np.abs(values), axis=0)
         return cls(values, sd, np.flatnonzero(sd > 1e-6 * np.maximum(largest, 1e-6)))
 
 
-def spoil(values: Floats, kind: str, usual: Usual, window: int, rng: np.random.Generator) -> tuple[Floats, Bytes]:
+def inject(values: Floats, kind: str, usual: NormalRows, window: int, rng: np.random.Generator) -> tuple[Floats, Bytes]:
     """Rows (row, sensor) with events of one kind, and what each row is: NORMAL, ANOMALOUS or AFTER.
 
     AFTER are the rows just after an event, of which a window still has some in it: they are judged by nobody.
     """
     rows = len(values)
-    spoiled, marks = values.copy(), np.zeros(rows, np.int8)
-    longest = max(min(LONGEST, len(usual.values) // PART), 4 * SHORTEST)
+    injected, marks = values.copy(), np.zeros(rows, np.int8)
+    longest = max(min(MAX_ROWS, len(usual.values) // MAX_SHARE_OF_ROWS), 4 * MIN_ROWS)
     begin = int(rng.integers(window, window + 20))
-    while begin < rows - SHORTEST:
-        length = min(int(_between(rng, SHORTEST, longest)), rows - begin)
+    while begin < rows - MIN_ROWS:
+        length = min(int(_between(rng, MIN_ROWS, longest)), rows - begin)
         event = slice(begin, begin + length)
-        spoiled[event] = KINDS[kind](values[event], usual, rng)
+        injected[event] = KINDS[kind](values[event], usual, rng)
         marks[event] = ANOMALOUS
         marks[begin + length : begin + length + window] = AFTER
         begin += length + window + int(rng.integers(max(5, length), max(10, 2 * length) + 10))
-    return spoiled, marks
+    return injected, marks
 
 
 def _between(rng: np.random.Generator, low: float, high: float) -> float:
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
-def _some(usual: Usual, rng: np.random.Generator) -> Ints:
+def _some(usual: NormalRows, rng: np.random.Generator) -> Ints:
     """One sensor, or up to half of them."""
     count = int(_between(rng, 1, max(2, len(usual.live) / 2 + 1)))
     return rng.choice(usual.live, min(count, len(usual.live)), replace=False)
 
 
-def _step(usual: Usual, rng: np.random.Generator) -> Doubles:
+def _step(usual: NormalRows, rng: np.random.Generator) -> Doubles:
     """How far each sensor is moved, (sensor,), engineering units."""
     size = _between(rng, *SIZES)
     if rng.random() < 0.5:
         one, other = usual.values[rng.integers(0, len(usual.values), 2)]
         together = np.zeros(len(usual.sd))
-        apart = np.nan_to_num((one - other).astype(np.float64))
-        together[usual.live] = apart[usual.live] / usual.sd[usual.live]
+        separate_precision = np.nan_to_num((one - other).astype(np.float64))
+        together[usual.live] = separate_precision[usual.live] / usual.sd[usual.live]
         farthest = np.abs(together).max(initial=0.0)
         return np.asarray(size * usual.sd * together / (farthest or 1.0))
     moved, sensors = np.zeros(len(usual.sd)), _some(usual, rng)
@@ -83,29 +83,29 @@ def _step(usual: Usual, rng: np.random.Generator) -> Doubles:
     return moved
 
 
-def _spike(rows: Floats, usual: Usual, rng: np.random.Generator) -> Doubles:
+def _spike(rows: Floats, usual: NormalRows, rng: np.random.Generator) -> Doubles:
     return np.asarray(rows + 1.5 * _step(usual, rng) * (rng.random((len(rows), 1)) < SPIKES))
 
 
-def _shift(rows: Floats, usual: Usual, rng: np.random.Generator) -> Doubles:
+def _shift(rows: Floats, usual: NormalRows, rng: np.random.Generator) -> Doubles:
     return np.asarray(rows + _step(usual, rng))
 
 
-def _drift(rows: Floats, usual: Usual, rng: np.random.Generator) -> Doubles:
+def _drift(rows: Floats, usual: NormalRows, rng: np.random.Generator) -> Doubles:
     return np.asarray(rows + _step(usual, rng) * np.linspace(0, 1, len(rows))[:, None])
 
 
-def _noise(rows: Floats, usual: Usual, rng: np.random.Generator) -> Doubles:
+def _noise(rows: Floats, usual: NormalRows, rng: np.random.Generator) -> Doubles:
     return np.asarray(rows + rng.normal(size=rows.shape) * np.abs(_step(usual, rng)))
 
 
-def _flatline(rows: Floats, usual: Usual, rng: np.random.Generator) -> Doubles:
+def _flatline(rows: Floats, usual: NormalRows, rng: np.random.Generator) -> Doubles:
     still, sensors = rows.astype(np.float64), _some(usual, rng)
     still[:, sensors] = still[0, sensors]
     return still
 
 
-def _break(rows: Floats, usual: Usual, rng: np.random.Generator) -> Doubles:
+def _break(rows: Floats, usual: NormalRows, rng: np.random.Generator) -> Doubles:
     elsewhere = int(rng.integers(0, max(1, len(usual.values) - len(rows))))
     broken, sensors = rows.astype(np.float64), _some(usual, rng)
     other = usual.values[elsewhere : elsewhere + len(rows)]
@@ -113,7 +113,7 @@ def _break(rows: Floats, usual: Usual, rng: np.random.Generator) -> Doubles:
     return broken
 
 
-KINDS: dict[str, Callable[[Floats, Usual, np.random.Generator], Doubles]] = {
+KINDS: dict[str, Callable[[Floats, NormalRows, np.random.Generator], Doubles]] = {
     "spikes": _spike,
     "level shift": _shift,
     "slow drift": _drift,

@@ -21,10 +21,10 @@ from trainer.graph.graph import compare
 from trainer.metrics.rows import area_under_roc
 from trainer.parallel.progress import Silent
 from trainer.parallel.threads import one_thread
-from trainer.recipe import LEAST_WINDOWS
+from trainer.recipe import MIN_WINDOWS
 from trainer.replay import splits
 from trainer.replay.prepare import Prepared, prepare
-from trainer.scoring.injection import KINDS, SHORTEST, Usual
+from trainer.scoring.injection import KINDS, MIN_ROWS, NormalRows
 
 MOST_WINDOWS = 2000  # held-out windows of a fold that are judged
 KIND = [kind for kind in KINDS if kind != "spikes"]  # of which few reach the last row
@@ -48,7 +48,7 @@ def judge(history: History, training: Training, after: Fold) -> Judged:
     with one_thread():
         prepared = prepare(history, training)
         parts = splits.blocked(prepared.replay, max(training.folds, LEAST_FOLDS))
-        splits.check_sizes(prepared.replay, parts, LEAST_WINDOWS, history.source)
+        splits.check_sizes(prepared.replay, parts, MIN_WINDOWS, history.source)
         seen: list[Judged] = []
         for number, part in enumerate(parts):
             seen.append(_judge_fold(prepared, part, number))
@@ -64,7 +64,7 @@ def _judge_fold(prepared: Prepared, part: splits.Part, number: int) -> Judged:
     # Sizes of normal residuals come from the part that only ended the fit: the judged windows stay unseen.
     known = prepared.replay.windows(splits.thinned(inner.held, MOST_WINDOWS))
     sizes = np.maximum(np.sqrt((_residuals(member, known) ** 2).mean(axis=0)), 1e-3)
-    spoiled = spoil(windows, Usual.of(known[:, -1]), np.random.default_rng(training.seed + number))
+    spoiled = spoil(windows, NormalRows.of(known[:, -1]), np.random.default_rng(training.seed + number))
     both = np.concatenate([_residuals(member, windows), _residuals(member, spoiled)]) / sizes
     labels = np.arange(len(both)) >= len(windows)
     area = area_under_roc(labels, (both.astype(np.float64) ** 2).mean(axis=1))
@@ -79,11 +79,11 @@ def _residuals(member: FoldModel, windows: Floats) -> Floats:
     return np.asarray(found.residual[:, -1].numpy())
 
 
-def spoil(windows: Floats, usual: Usual, rng: np.random.Generator) -> Floats:
+def spoil(windows: Floats, usual: NormalRows, rng: np.random.Generator) -> Floats:
     """Each window with an anomaly that has lasted to its last row, as long and as large whatever the window is."""
     rows, spoiled = windows.shape[1], windows.copy()
     for number, window in enumerate(windows):
-        length = int(rng.integers(SHORTEST, LONGEST + 1))
+        length = int(rng.integers(MIN_ROWS, LONGEST + 1))
         before = np.repeat(window[:1], max(length - rows, 0), axis=0)  # what came before a short window is not known
         whole = np.concatenate([before, window])
         whole[-length:] = KINDS[KIND[number % len(KIND)]](whole[-length:], usual, rng)

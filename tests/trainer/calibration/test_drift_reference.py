@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from trainer.calibration.drift_reference import STUCK_LEAST, drift_reference, stuck_rows
+from trainer.calibration.drift_reference import MIN_STUCK_ROWS, drift_reference, stuck_rows
 from trainer.data.history import AssetHistory
 
 
@@ -41,10 +41,10 @@ def made(values: list[float]) -> tuple[AssetHistory, ...]:
 def test_stuck_limit_follows_the_longest_run() -> None:
     """Three times the longest run of equal values, at least 30; none where standing still is normal."""
     lively = np.random.default_rng(0).normal(size=1000)
-    assert stuck_rows(made(list(lively)), 0) == STUCK_LEAST
+    assert stuck_rows(made(list(lively)), 0) == MIN_STUCK_ROWS
     lively[100:120] = 5.0
     assert stuck_rows(made(list(lively)), 0) == 60
     lively[100:400] = 5.0
     assert stuck_rows(made(list(lively)), 0) is None
     lively[:] = np.nan
-    assert stuck_rows(made(list(lively)), 0) == STUCK_LEAST
+    assert stuck_rows(made(list(lively)), 0) == MIN_STUCK_ROWS

@@ -17,9 +17,9 @@ from detector.errors import ConfigError
 from schemas.manifest import ThresholdMethod
 from schemas.training import Threshold
 from tests.support.made_history import made_history, normal_scores, quick_training
-from trainer.calibration.normal_scores import alarms_said
-from trainer.calibration.pareto import HEAVIEST, LEAST_EXCESSES, fit_tail
-from trainer.calibration.thresholds import LEAST_THRESHOLD, RULES, STEP, calibrate_threshold, find_threshold
+from trainer.calibration.normal_scores import describe_alarms
+from trainer.calibration.pareto import MAX_SHAPE, MIN_EXCESSES, fit_pareto
+from trainer.calibration.thresholds import MIN_THRESHOLD, RULES, STEP, calibrate_threshold, find_threshold
 from trainer.recipe import train
 
 SHAPES = {
@@ -71,24 +71,24 @@ def test_the_tail_is_what_was_drawn() -> None:
     for shape in (-0.3, 0.0, 0.3):
         uniform = rng.uniform(size=200_000)
         scores = 3.0 + 2.0 * (-np.log(uniform) if shape == 0 else (uniform**-shape - 1) / shape)
-        tail = fit_tail(scores, 50.0)
+        tail = fit_pareto(scores, 50.0)
         assert tail.shape == pytest.approx(shape, abs=0.03)
         # A tail of a tail is one of the same shape, and wider by as much as it begins further out.
         assert tail.scale == pytest.approx(2.0 + shape * (tail.begin - 3.0), rel=0.05)
     for seed in range(20):
         scores = np.random.default_rng(seed).uniform(size=100)
-        tail = fit_tail(scores, 98.0)
+        tail = fit_pareto(scores, 98.0)
         assert tail.shape < 0
         assert tail.begin - tail.scale / tail.shape >= scores.max() - 1e-9
-    assert fit_tail(rng.standard_cauchy(5000), 98.0).shape == HEAVIEST
+    assert fit_pareto(rng.standard_cauchy(5000), 98.0).shape == MAX_SHAPE
 
 
 def test_a_short_history_has_a_tail_that_begins_further_down() -> None:
     """So many excesses as are needed, but never from below the median."""
     scores = np.random.default_rng(0).exponential(size=300)
-    assert fit_tail(scores, 98.0).excesses == LEAST_EXCESSES
-    assert fit_tail(scores[:20], 98.0).begin == pytest.approx(np.median(scores[:20]))
-    assert fit_tail(np.tile(scores, 100), 98.0).share == pytest.approx(0.02, abs=0.005)
+    assert fit_pareto(scores, 98.0).excesses == MIN_EXCESSES
+    assert fit_pareto(scores[:20], 98.0).begin == pytest.approx(np.median(scores[:20]))
+    assert fit_pareto(np.tile(scores, 100), 98.0).share == pytest.approx(0.02, abs=0.005)
 
 
 def test_mad_is_mean_sigma_of_a_gaussian() -> None:
@@ -147,9 +147,9 @@ def test_alarm_rate_is_the_last_that_keeps_the_promise(per_week: float, between:
 
 def test_alarms_are_counted_as_the_daemon_raises_them() -> None:
     """A burst shorter than the on-delay calls nobody, so it does not lift the threshold; two assets have two weeks."""
-    short = normal_scores(with_bursts(1, [50.0] * 5, rows=4), row_s=MINUTE_S)
+    nine_digits = normal_scores(with_bursts(1, [50.0] * 5, rows=4), row_s=MINUTE_S)
     settings = Threshold(method="alarm_rate", alarms_per_week=0.0)
-    assert find_threshold(short, settings)[0] < 2.0
+    assert find_threshold(nine_digits, settings)[0] < 2.0
     scores = np.r_[with_bursts(1, (5.0, 4.0, 3.0)), with_bursts(1, (2.0,))]
     both = normal_scores(scores, np.repeat([0, 1], WEEK_ROWS), MINUTE_S)
     threshold, said = find_threshold(both, Threshold(method="alarm_rate", alarms_per_week=1.0))
@@ -162,7 +162,10 @@ def test_alarms_are_counted_as_the_daemon_raises_them() -> None:
 )
 def test_a_span_is_said_in_the_unit_that_suits_it(weeks: float, said: str) -> None:
     """From weeks down to minutes."""
-    assert alarms_said({"held_out_weeks": weeks, "held_out_alarms": 3}) == f"alarms they would have raised in {said}: 3"
+    assert (
+        describe_alarms({"held_out_weeks": weeks, "held_out_alarms": 3})
+        == f"alarms they would have raised in {said}: 3"
+    )
 
 
 def test_alarms_that_run_into_each_other_are_not_few() -> None:
@@ -221,9 +224,9 @@ def test_more_alarms_never_lift_the_threshold(scores: Doubles, few: float, more:
 def test_scores_that_tell_nothing_give_a_sound_threshold(method: str, scores: Doubles) -> None:
     """Above 0, and not below the usual score."""
     found = calibrate_threshold(normal_scores(scores), Threshold.model_validate({"method": method}))
-    assert found.threshold >= max(LEAST_THRESHOLD, float(np.median(scores)))
+    assert found.threshold >= max(MIN_THRESHOLD, float(np.median(scores)))
     assert found.lower_threshold == pytest.approx(0.8 * found.threshold)
-    assert found.threshold <= 1.25 * max(20 * float(scores.max()), LEAST_THRESHOLD)
+    assert found.threshold <= 1.25 * max(20 * float(scores.max()), MIN_THRESHOLD)
 
 
 @given(scores=SCORES, small=st.floats(1e-9, 0.01), factor=st.floats(1.0, 1e3), begin=st.floats(50.0, 98.9))

@@ -10,12 +10,12 @@ import pytest
 from schemas.training import Training
 from tests.trainer.evaluation.test_baselines import made_series
 from trainer.evaluation.baselines import BASELINES, say
-from trainer.evaluation.evaluate import OURS, Judgement
-from trainer.evaluation.judge import Judged, Said, judge
+from trainer.evaluation.evaluate import OURS, SeriesResult
+from trainer.evaluation.judge import MethodResult, MethodScores, judge
 from trainer.evaluation.published import published
 from trainer.evaluation.report import COLUMNS, shown, write_evaluation
 from trainer.evaluation.scoreboard import scoreboard
-from trainer.metrics.events import rules
+from trainer.metrics.events import alarm_rules
 
 
 class Tables(HTMLParser):
@@ -54,17 +54,17 @@ class Tables(HTMLParser):
             self.tables[self._table][-1][-1] += data
 
 
-def judgement(name: str, seeds: int = 2) -> Judgement:
+def judgement(name: str, seeds: int = 2) -> SeriesResult:
     """A series of that name, judged; the product's scores are made up."""
     series = made_series()
     series = type(series)(name, series.train, series.times, series.values, series.labels, series.stamps)
     assert series.labels is not None
-    ours: list[Judged] = []
+    ours: list[MethodResult] = []
     for seed in range(seeds):
         scores = np.random.default_rng(seed).random(300) + 0.7 * series.labels
-        ours.append(judge(series, Said(OURS, scores, rules(1.0, 0.8, 2.0, 5.0))))
+        ours.append(judge(series, MethodScores(OURS, scores, alarm_rules(1.0, 0.8, 2.0, 5.0))))
     beside = [judge(series, say(method, series, Training())) for method in list(BASELINES)[:2]]
-    return Judgement(tuple(ours), tuple(beside))
+    return SeriesResult(tuple(ours), tuple(beside))
 
 
 def page_of(names: list[str], protocol: str = "split") -> tuple[dict[str, object], Tables, bytes]:

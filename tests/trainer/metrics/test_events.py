@@ -10,26 +10,26 @@ from schemas.alert import AlertKind, AlertState
 from schemas.config import Drift, Settings, WatchRule
 from tests.support.made_history import SENSORS, START, fitted_model, made_values
 from trainer.data.history import AssetHistory, History
-from trainer.evaluation.evaluate import said_of
+from trainer.evaluation.evaluate import method_scores
 from trainer.evaluation.series import Series
-from trainer.metrics.events import Alarm, Delay, EventCounts, match, raised, rules
+from trainer.metrics.events import Alarm, Delay, EventCounts, alarm_rules, match, simulate_alarms
 
 
 def test_an_alarm_waits_for_the_on_delay_and_outlives_a_dip() -> None:
     """It is told after 2 s above, a dip between the thresholds keeps it, and it ends where it began to close."""
     scores = np.array([0, 2, 0, 2, 2, 2, 0.9, 2, 0, 0, 0, 0, 2, 2, 2], float)
-    by = rules(threshold=1.0, lower=0.8, on_delay_s=2.0, off_delay_s=3.0)
-    assert raised(np.arange(15.0), scores, by) == [Alarm(5, 7), Alarm(14, 14)]
+    by = alarm_rules(threshold=1.0, lower=0.8, on_delay_s=2.0, off_delay_s=3.0)
+    assert simulate_alarms(np.arange(15.0), scores, by) == [Alarm(5, 7), Alarm(14, 14)]
 
 
 def test_a_gap_ends_what_was_not_yet_an_alarm() -> None:
     """Two rows above with rows missing between them are no lasting excess; an alarm outlives the gap."""
     scores = np.array([2, 2, 2, 2, 2, 2, 2, 0, 0], float)
     times = np.array([0, 1, 100, 101, 102, 103, 200, 201, 300], float)
-    by = rules(threshold=1.0, lower=0.8, on_delay_s=3.0, off_delay_s=3.0)
+    by = alarm_rules(threshold=1.0, lower=0.8, on_delay_s=3.0, off_delay_s=3.0)
     reset_before = np.diff(times, prepend=0.0) > 10
-    assert raised(times, scores, by, reset_before) == [Alarm(5, 6)]
-    assert raised(times, scores, by) == [Alarm(2, 6)]
+    assert simulate_alarms(times, scores, by, reset_before) == [Alarm(5, 6)]
+    assert simulate_alarms(times, scores, by) == [Alarm(2, 6)]
 
 
 def test_alarms_against_events() -> None:
@@ -54,8 +54,8 @@ def test_alarms_are_the_daemons() -> None:
     fitted = fitted_model("dense")
     history = History(SENSORS, (AssetHistory("pump-1", times[:300], values[:300]),), "made up")
     series = Series("pump-1", history, times[300:], values[300:], None, np.arange(600))  # type: ignore[arg-type]
-    said = said_of(series, fitted)
-    alarms = raised(series.times, said.scores, said.rules)
+    said = method_scores(series, fitted)
+    alarms = simulate_alarms(series.times, said.scores, said.rules)
     settings = Settings(watch=(WatchRule(model="pumps"),), drift=Drift(enabled=False), transport="files")
     watch = Watch(settings, {"pumps": OnnxScorer(fitted.manifest, fitted.graph)}, by_feed=True, topic="t")
     rows = Rows("t", np.zeros(900, np.int64), np.arange(900), ["pump-1"] * 900, times, values, SENSORS)

@@ -7,7 +7,7 @@ import pytest
 
 from schemas.training import Threshold, Training
 from tests.support.made_history import normal_scores
-from trainer.calibration.thresholds import LEAST_THRESHOLD, calibrate_threshold
+from trainer.calibration.thresholds import MIN_THRESHOLD, calibrate_threshold
 from trainer.fitting.members import FoldOutputs
 from trainer.scoring.covariance import drift_weights, independent_rows, shrunk_covariance
 from trainer.scoring.held_out import HeldOut, calibrate_chain, join
@@ -43,7 +43,7 @@ def test_sketch_moves_the_threshold_without_retraining() -> None:
 
 def test_scores_of_nothing_still_give_a_threshold() -> None:
     """A history in which nothing ever happens gives a positive threshold."""
-    assert calibrate_threshold(normal_scores(np.zeros(100)), Threshold()).threshold == LEAST_THRESHOLD
+    assert calibrate_threshold(normal_scores(np.zeros(100)), Threshold()).threshold == MIN_THRESHOLD
 
 
 def held_out(rows: int, sensors: int) -> HeldOut:

@@ -7,7 +7,7 @@ from schemas.training import ComponentSettings, Training
 from tests.support.made_history import fitted_model, made_history, made_values, quick_training
 from trainer.bundle.report import write_report
 from trainer.recipe import train
-from trainer.scoring.injection import AFTER, ANOMALOUS, KINDS, NORMAL, Usual, spoil
+from trainer.scoring.injection import AFTER, ANOMALOUS, KINDS, NORMAL, NormalRows, inject
 from trainer.scoring.selection import beats, candidates
 
 
@@ -15,11 +15,11 @@ from trainer.scoring.selection import beats, candidates
 def test_only_marked_rows_are_spoiled(kind: str) -> None:
     """Rows outside events stay as they are, events change something, and the same seed makes the same ones."""
     values = made_values(900, 0)
-    spoiled, marks = spoil(values, kind, Usual.of(values), 8, np.random.default_rng(3))
-    again, _ = spoil(values, kind, Usual.of(values), 8, np.random.default_rng(3))
-    np.testing.assert_array_equal(spoiled, again)
-    np.testing.assert_array_equal(spoiled[marks != ANOMALOUS], values[marks != ANOMALOUS])
-    assert (spoiled[marks == ANOMALOUS] != values[marks == ANOMALOUS]).any()
+    injected, marks = inject(values, kind, NormalRows.of(values), 8, np.random.default_rng(3))
+    again, _ = inject(values, kind, NormalRows.of(values), 8, np.random.default_rng(3))
+    np.testing.assert_array_equal(injected, again)
+    np.testing.assert_array_equal(injected[marks != ANOMALOUS], values[marks != ANOMALOUS])
+    assert (injected[marks == ANOMALOUS] != values[marks == ANOMALOUS]).any()
     assert {NORMAL, ANOMALOUS, AFTER} == set(marks.tolist())
 
 

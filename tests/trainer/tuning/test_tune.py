@@ -19,7 +19,7 @@ from tests.support.invoke import Ran, invoke
 from tests.support.made_history import SENSORS, START, made_history, made_values, quick_training
 from tests.support.processes import gone
 from trainer.commands.tune import tune
-from trainer.scoring.injection import Usual
+from trainer.scoring.injection import NormalRows
 from trainer.tuning.objective import LONGEST, judge, spoil
 
 QUICK = {"family": "linear", "folds": 2, "window": 4}
@@ -142,7 +142,7 @@ def test_a_spoiled_window_is_spoiled_to_its_end(rows: int) -> None:
     """Nearly every window's last row is changed, however long the window; what came before the anomaly is not."""
     random = np.random.default_rng(0)
     windows = random.normal(size=(300, rows, 3)).astype(np.float32)
-    spoiled = spoil(windows, Usual.of(windows[:, -1]), random)
+    spoiled = spoil(windows, NormalRows.of(windows[:, -1]), random)
     changed = spoiled != windows
     assert changed[:, -1].any(axis=1).mean() > 0.9 if rows > 1 else changed.any(axis=(1, 2)).mean() > 0.75
     assert not changed[:, :-LONGEST].any()

@@ -10,19 +10,19 @@ import numpy as np
 
 from detector.core.arrays import Doubles
 from schemas.training import Training
-from trainer.calibration.normal_scores import Normal, timing
+from trainer.calibration.normal_scores import HeldOutScores, timing
 from trainer.calibration.thresholds import calibrate_threshold
 from trainer.data.history import median_step
 from trainer.evaluation.baselines.chain import chain
 from trainer.evaluation.baselines.forest import forest
+from trainer.evaluation.baselines.interface import Baseline, Score
 from trainer.evaluation.baselines.kmeans import kmeans
 from trainer.evaluation.baselines.pca import pca
 from trainer.evaluation.baselines.persistence import persistence
-from trainer.evaluation.baselines.seam import Baseline, Score
 from trainer.evaluation.baselines.zscore import zscore
-from trainer.evaluation.judge import Said
+from trainer.evaluation.judge import MethodScores
 from trainer.evaluation.series import Series
-from trainer.metrics.events import rules
+from trainer.metrics.events import alarm_rules
 
 CHAIN = "chain without a model"
 BASELINES: dict[str, Baseline] = {
@@ -38,7 +38,7 @@ BLOCKS = 3  # of the train rows
 CLIP = 20.0  # standard deviations: beyond it a value says no more than "far out"
 
 
-def say(name: str, series: Series, training: Training) -> Said:
+def say(name: str, series: Series, training: Training) -> MethodScores:
     """What the baseline of that name says of a series' test rows."""
     known = series.train.assets[0].values.astype(np.float64)
     blocks = np.array_split(known, BLOCKS)
@@ -50,13 +50,13 @@ def say(name: str, series: Series, training: Training) -> Said:
     scores, times = np.concatenate(held), series.train.assets[0].times
     delays = timing(training.threshold, period)
     nothing = np.zeros(len(scores), np.int64)
-    normal = Normal(scores, nothing, times, nothing.astype(bool), period, delays)
+    normal = HeldOutScores(scores, nothing, times, nothing.astype(bool), period, delays)
     calibration = calibrate_threshold(normal, training.threshold)
     score = _fit(BASELINES[name], [known], training.seed)
     before = known if series.follows else known[:0]
     scores = score(np.concatenate([before, series.values.astype(np.float64)]))[len(before) :]
-    by = rules(calibration.threshold, calibration.lower_threshold, delays.on_delay_s, delays.off_delay_s)
-    return Said(name, scores, by)
+    by = alarm_rules(calibration.threshold, calibration.lower_threshold, delays.on_delay_s, delays.off_delay_s)
+    return MethodScores(name, scores, by)
 
 
 def _fit(baseline: Baseline, known: Sequence[Doubles], seed: int) -> Score:

@@ -7,7 +7,7 @@ import numpy as np
 
 from detector.core.arrays import Doubles
 from schemas.manifest import Scoring
-from trainer.evaluation.baselines.seam import Score
+from trainer.evaluation.baselines.interface import Score
 from trainer.scoring.components import advance
 from trainer.scoring.covariance import drift_weights, shrunk_covariance
 

@@ -4,14 +4,14 @@ import numpy as np
 from sklearn.decomposition import PCA
 
 from detector.core.arrays import Doubles
-from trainer.evaluation.baselines.seam import Score, lagged, lessons
+from trainer.evaluation.baselines.interface import Score, lagged, training_windows
 
 VARIANCE = 0.95
 
 
 def pca(known: list[Doubles], seed: int) -> Score:
     """Fits the subspace; the score is the residual's length."""
-    fitted = PCA(VARIANCE, svd_solver="full", random_state=seed).fit(lessons(known))
+    fitted = PCA(VARIANCE, svd_solver="full", random_state=seed).fit(training_windows(known))
 
     def score(rows: Doubles) -> Doubles:
         windows = lagged(rows)

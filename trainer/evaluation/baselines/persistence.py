@@ -3,16 +3,16 @@
 import numpy as np
 
 from detector.core.arrays import Doubles
-from trainer.evaluation.baselines.seam import Score
+from trainer.evaluation.baselines.interface import Score
 
-LEAST_SD = 1e-3
+MIN_SD = 1e-3
 
 
 def persistence(known: list[Doubles], seed: int) -> Score:
     """Learns the usual size of each sensor's steps; the score is the root mean square over sensors."""
     del seed
     steps = np.concatenate([np.diff(rows, axis=0) for rows in known])
-    size = np.maximum(np.sqrt((steps**2).mean(axis=0)), LEAST_SD)
+    size = np.maximum(np.sqrt((steps**2).mean(axis=0)), MIN_SD)
 
     def score(rows: Doubles) -> Doubles:
         steps = np.diff(rows, axis=0, prepend=rows[:1]) / size

@@ -3,11 +3,11 @@
 import numpy as np
 
 from detector.core.arrays import Doubles
-from trainer.evaluation.baselines.seam import Score
+from trainer.evaluation.baselines.interface import Score
 
 ROWS = 50  # before the one that is judged
-LEAST_SD = 0.1  # of a standardised sensor: one that stood still for a while is no ground for an alarm by itself
-MOST_Z = 50.0
+MIN_SD = 0.1  # of a standardised sensor: one that stood still for a while is no ground for an alarm by itself
+MAX_Z = 50.0
 
 
 def zscore(known: list[Doubles], seed: int) -> Score:
@@ -24,6 +24,6 @@ def _score(rows: Doubles) -> Doubles:
     count = np.maximum(end - begin, 1)[:, None]
     mean = (total[end] - total[begin]) / count
     variance = np.maximum((squares[end] - squares[begin]) / count - mean**2, 0.0)
-    far = np.abs(rows - mean) / np.maximum(np.sqrt(variance), LEAST_SD)
+    far = np.abs(rows - mean) / np.maximum(np.sqrt(variance), MIN_SD)
     far[: min(ROWS, len(far))] = 0.0  # too few rows before them to say
-    return np.asarray(np.minimum(far, MOST_Z).max(axis=1))
+    return np.asarray(np.minimum(far, MAX_Z).max(axis=1))

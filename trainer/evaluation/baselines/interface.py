@@ -10,7 +10,7 @@ from detector.core.arrays import Doubles
 Score = Callable[[Doubles], Doubles]  # (row, sensor) in order -> (row,), higher is more anomalous; causal
 
 LAGS = 10  # rows that baselines over windows see at once, as many as the default network
-MOST = 10_000  # windows fitted on; more are thinned evenly
+MAX_WINDOWS = 10_000  # windows fitted on; more are thinned evenly
 
 
 class Baseline(Protocol):
@@ -28,7 +28,7 @@ def lagged(rows: Doubles) -> Doubles:
     return np.ascontiguousarray(windows.reshape(len(rows), -1))
 
 
-def lessons(known: list[Doubles]) -> Doubles:
+def training_windows(known: list[Doubles]) -> Doubles:
     """What baselines over windows are fitted on, (window, LAGS * sensor)."""
     windows = np.concatenate([lagged(rows) for rows in known])
-    return windows[:: -(-len(windows) // MOST)]
+    return windows[:: -(-len(windows) // MAX_WINDOWS)]
