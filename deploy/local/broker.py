@@ -1,11 +1,11 @@
-"""A real Apache Kafka on this machine, for the demo, the tests and the benchmark: one node, no container.
+"""A real Apache Kafka on this machine, for the demo, the tests and the benchmarks: one node, no container.
 
 Needs a JDK 17 and Maven; the jars (45 MB) are fetched from Maven Central once, into `.kafka/libs` of the repository.
 
     with Broker() as broker:
         print(broker.bootstrap)
 
-By hand, until Ctrl-C: python -m deploy.local.broker
+By hand, until Ctrl-C or beside a command: python -m deploy.local
 """
 
 import random
@@ -13,7 +13,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 import uuid
@@ -26,7 +25,7 @@ from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
 from deploy.local.jars import fetch_libs, require_java
-from detector.errors import BrokerError, WatchkeeperError
+from detector.errors import BrokerError
 
 HERE = Path(__file__).resolve().parent
 START_S = 90.0  # a cold JVM on a busy two-core machine has taken 30
@@ -228,22 +227,4 @@ def _text(path: Path) -> str:
 
 def _last_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1][:200] if lines else "it said nothing"
-
-
-def main() -> None:
-    """Runs a broker until Ctrl-C or SIGTERM."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        with Broker() as broker:
-            print(f"Kafka answers at {broker.bootstrap}; its log is {broker.log}.")
-            print("Ctrl-C stops it and removes its data.", flush=True)
-            signal.pause()
-    except KeyboardInterrupt:
-        print("stopped")
-    except WatchkeeperError as error:
-        sys.exit(f"broker: {error}")
-
-
-if __name__ == "__main__":
-    main()
+    return lines[-1][:200] if lines else "it printed nothing"
