@@ -14,6 +14,7 @@ from schemas.training import Training
 from schemas.tuning import Axis
 
 MODEL_NAME = r"^[a-z0-9][a-z0-9._-]{0,62}$"
+TRANSACTIONAL = ("kafka",)  # transports that can deliver exactly once
 
 
 class TimestampForm(StrEnum):
@@ -291,6 +292,6 @@ class Settings(Contract):
             raise ValueError("alarms.critical_factor must not be below alarms.major_factor")
         if self.kafka.sasl_mechanism and not self.kafka.sasl_username:
             raise ValueError("kafka.sasl_username is missing although kafka.sasl_mechanism is set")
-        if self.delivery == "exactly_once" and self.transport == "files":
-            raise ValueError("delivery: exactly_once needs transport: kafka")
+        if self.delivery == "exactly_once" and self.transport not in TRANSACTIONAL:
+            raise ValueError(f"delivery: exactly_once needs transport: {' or '.join(TRANSACTIONAL)}")
         return self

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from detector.commands.options import ConfigOption
 from detector.config import load_settings
 from detector.errors import WatchkeeperError, one_line
-from detector.transports.reader import read_topic
+from detector.transports.registry import transport_of
 from schemas.alert import Alert, AlertKind, AlertState, Evidence, Severity
 
 _RANK = {severity: rank for rank, severity in enumerate(Severity)}
@@ -84,7 +84,7 @@ def alerts(
     settings = load_settings(config)
     paint = _painter()
     shown = 0
-    for alert in _readable(read_topic(settings, settings.topics.alerts, follow)):
+    for alert in _readable(transport_of(settings).read_topic(settings, settings.topics.alerts, follow)):
         if wanted.takes(alert):
             shown += 1
             print(alert.model_dump_json() if as_json else line(alert, paint), flush=True)

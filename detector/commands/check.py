@@ -9,7 +9,8 @@ import typer
 
 from detector.commands.options import ConfigOption, JsonOption
 from detector.config import load_settings
-from detector.daemon.preflight import CheckResult, Status, run_checks
+from detector.daemon.preflight import run_checks
+from detector.transports.package import CheckResult, Status
 
 
 def check(

@@ -4,6 +4,7 @@ from detector.commands.options import ConfigOption
 from detector.config import load_settings
 from detector.daemon.lifecycle import run_daemon
 from detector.daemon.logs import configure_logs, write_line
+from detector.transports.registry import transport_of
 
 
 def run(config: ConfigOption = None) -> None:
@@ -19,9 +20,6 @@ def run(config: ConfigOption = None) -> None:
     """
     settings = load_settings(config)
     configure_logs(settings.logging)
-    if settings.transport == "files":
-        where = f"{settings.files.directory / settings.topics.input}.jsonl"
-    else:
-        where = f"topic {settings.topics.input} at {settings.kafka.bootstrap_servers}"
+    where = transport_of(settings).locate(settings, settings.topics.input)
     write_line(f"watching {where}; alerts go to {settings.topics.alerts}; stop with Ctrl-C")
     run_daemon(settings, config)

@@ -21,9 +21,8 @@ from detector.daemon.metrics import Metrics
 from detector.daemon.swaps import load_current
 from detector.daemon.systemd import Notifier
 from detector.errors import BrokerError, ConfigError, PartitionsLost, RetriableError
-from detector.transports.files import FileTransport
 from detector.transports.interface import Transport
-from detector.transports.kafka.transport import KafkaTransport
+from detector.transports.registry import transport_of
 from schemas.config import Settings
 
 # What a running daemon cannot change: it would be another daemon.
@@ -54,7 +53,7 @@ class Signals:
 
 def make_transport(settings: Settings) -> Transport:
     """The transport that the configuration names."""
-    return FileTransport(settings) if settings.transport == "files" else KafkaTransport(settings)
+    return transport_of(settings).open_transport(settings)
 
 
 def run_daemon(

@@ -16,6 +16,7 @@ from detector.errors import BadInputLimit, DataError, PartitionsLost, RetriableE
 from detector.transports.control import parse_control
 from detector.transports.interface import Message, Polled, Stream, Transport
 from detector.transports.messages import outcome_messages
+from detector.transports.registry import transport_of
 from schemas.config import Settings
 from schemas.control import ModelPublished
 
@@ -212,7 +213,7 @@ class Loop:
 def feed_clock(settings: Settings) -> bool:
     """Whether silence is measured against the feed's own time."""
     clock = settings.alarms.silence_clock
-    return clock == "feed" or (clock == "auto" and settings.transport == "files")
+    return (transport_of(settings).clock if clock == "auto" else clock) == "feed"
 
 
 def _merge(outcome: Outcome, last: Outcome) -> None:

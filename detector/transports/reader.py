@@ -1,97 +1,125 @@
-"""Reading a topic, or its file, from the beginning for a person: no consumer group, nothing committed."""
+"""The one reader of JSON lines: files that are whole, files that grow, standard input."""
 
-import time
-from collections.abc import Iterator
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
-from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError
+from detector.errors import DataError
 
-from detector.errors import BrokerError, ConfigError, DataError
-from detector.transports.kafka.admin import absent
-from detector.transports.kafka.connection import PATIENCE_S, client_options
-from detector.transports.kafka.diagnosis import missing_acl, unreachable
-from schemas.config import Settings
-
-_FILE_WAIT_S = 0.2  # a person does not see the difference, a disk does
-_POLL_MS = 500
+PARTITION = 0  # files have one
+_LONGEST_LINE = 64 << 20  # bytes; past this a line is cut: it is not a record
+_LINES_AT_ONCE = 1000
 
 
-def read_topic(settings: Settings, topic: str, follow: bool) -> Iterator[bytes]:
-    """Messages of one of our topics in the order it holds them, as bytes.
+@dataclass(frozen=True, slots=True)
+class LineRecord:
+    """One line as a record; the offset is the line's number, from 0."""
 
-    follow: waits for more at the end, for ever; else it ends where the topic ended when it was opened. Raises
-    BrokerError, ConfigError or DataError before the first message when there is nothing to read from.
-    """
-    if settings.transport == "kafka":
-        return _read_kafka(settings, topic, follow)
-    if topic == "-":
-        raise ConfigError("this topic goes to standard output ('-'), where nobody can read it back", "name a file")
-    return _read_file(settings.files.directory / f"{topic}.jsonl", follow)
-
-
-def _read_file(path: Path, follow: bool) -> Iterator[bytes]:
-    if not follow and not path.exists():
-        raise DataError(f"there is no file {path}", "start the daemon first, or wait for it with --follow")
-    position, rest = 0, b""
-    while True:
-        size = path.stat().st_size if path.exists() else 0
-        if size < position:  # somebody began the file anew
-            position, rest = 0, b""
-        data = _from(path, position) if size > position else b""
-        position += len(data)
-        *lines, rest = (rest + data).split(b"\n")
-        yield from filter(None, lines)
-        if not follow and not data:
-            return
-        if not data:
-            time.sleep(_FILE_WAIT_S)
+    topic: str
+    offset: int
+    value: bytes
+    partition: int = PARTITION
+    timestamp: int | None = None
+    key: bytes | None = None
+    headers: tuple[tuple[str, bytes | None], ...] = ()
 
 
-def _from(path: Path, position: int, most: int = 1 << 20) -> bytes:
-    try:
-        with path.open("rb") as file:
-            file.seek(position)
-            return file.read(most)
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({type(error).__name__})", "check its rights") from None
+def line_records(topic: str, first: int, lines: Sequence[bytes]) -> list[LineRecord]:
+    """Lines as records; a blank line is not a record, but it keeps its number. first: the first line's number."""
+    return [LineRecord(topic, number, line) for number, line in enumerate(lines, first) if line]
 
 
-def _read_kafka(settings: Settings, topic: str, follow: bool) -> Iterator[bytes]:
-    consumer = _consumer(settings)
-    try:
-        partitions = _partitions(consumer, settings, topic)
-        consumer.assign(partitions)
-        consumer.seek_to_beginning(*partitions)
-        ends = consumer.end_offsets(partitions)
-        while follow or any(consumer.position(partition) < ends[partition] for partition in partitions):
-            for records in consumer.poll(timeout_ms=_POLL_MS).values():
-                yield from (record.value for record in records if record.value is not None)
-    except KafkaError as error:
-        raise missing_acl(f"reading {topic}", error) or BrokerError(
-            f"reading {topic} from {settings.kafka.bootstrap_servers} failed ({type(error).__name__})",
-            "run: watchkeeper check",
-        ) from None
-    finally:
-        consumer.close(autocommit=False)
+def read_records(path: Path, topic: str, first: int, chunk: int) -> Iterator[list[LineRecord]]:
+    """All lines of a file as records, in chunks. first: the first line's number. Raises OSError."""
+    with path.open("rb") as file:
+        reader = LineReader(file)
+        while lines := reader.read(chunk) or reader.finish():
+            if records := line_records(topic, first, lines):
+                yield records
+            first += len(lines)
 
 
-def _consumer(settings: Settings) -> KafkaConsumer:
-    try:
-        return KafkaConsumer(
-            **client_options(settings.kafka),
-            group_id=None,
-            enable_auto_commit=False,
-            isolation_level="read_committed",
-            allow_auto_create_topics=False,
-            bootstrap_timeout_ms=int(PATIENCE_S * 1000),
-        )
-    except KafkaError:
-        raise unreachable(settings.kafka, PATIENCE_S) from None
+class LineReader:
+    """Reads whole lines from a file or standard input as they come; half a line waits for its end."""
+
+    def __init__(self, source: IO[bytes]) -> None:
+        self._source = source
+        self._rest = b""
+        self.ended = False  # the last read came to the end of what there is
+
+    def read(self, most: int) -> list[bytes]:
+        """Up to `most` lines without their newlines."""
+        lines: list[bytes] = []
+        self.ended = False
+        while len(lines) < most:
+            line = self._source.readline(_LONGEST_LINE)
+            if not line:
+                self.ended = True
+                break
+            self._rest += line
+            if self._rest.endswith(b"\n") or len(self._rest) >= _LONGEST_LINE:
+                lines.append(self._rest.rstrip(b"\r\n"))
+                self._rest = b""
+        return lines
+
+    def finish(self) -> list[bytes]:
+        """What stands after the last newline, of a file that nobody writes any more."""
+        rest, self._rest = self._rest, b""
+        return [rest] if rest else []
+
+    def close(self) -> None:
+        """Closes a file; standard input stays open."""
+        if self._source is not sys.stdin.buffer:
+            self._source.close()
 
 
-def _partitions(consumer: KafkaConsumer, settings: Settings, topic: str) -> list[TopicPartition]:
-    numbers = consumer.partitions_for_topic(topic)
-    if not numbers:
-        raise absent(settings.kafka, {topic: "Read"})
-    return [TopicPartition(topic, number) for number in sorted(numbers)]
+class FileFollower:
+    """Lines of a file that another process writes: it may not be there yet, and it may begin anew."""
+
+    def __init__(self, path: Path, *, at_end: bool = False) -> None:
+        """at_end: passes over what the file holds now. Raises DataError."""
+        self._path = path
+        self._file: IO[bytes] | None = None
+        self._reader: LineReader | None = None
+        if at_end and path.exists():
+            self._open().seek(0, os.SEEK_END)
+
+    def read(self, most: int = _LINES_AT_ONCE) -> list[bytes]:
+        """Up to `most` whole lines that came since the last call; never blocks for more. Raises DataError."""
+        try:
+            if self._is_new():
+                self._open()
+            return [] if self._reader is None else self._reader.read(most)
+        except OSError as error:
+            raise self._unreadable(error) from None
+
+    def close(self) -> None:
+        """Closes the file."""
+        if self._file is not None:
+            self._file.close()
+
+    def _is_new(self) -> bool:
+        """Whether there is a file that is not the one in hand, or that somebody emptied."""
+        try:
+            there = self._path.stat()
+        except FileNotFoundError:
+            return False
+        if self._file is None:
+            return True
+        ours = os.fstat(self._file.fileno())
+        return not os.path.samestat(there, ours) or there.st_size < self._file.tell()
+
+    def _open(self) -> IO[bytes]:
+        self.close()
+        try:
+            self._file = self._path.open("rb")
+        except OSError as error:
+            raise self._unreadable(error) from None
+        self._reader = LineReader(self._file)
+        return self._file
+
+    def _unreadable(self, error: OSError) -> DataError:
+        return DataError(f"{self._path} cannot be read ({type(error).__name__})", "check its rights")

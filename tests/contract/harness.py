@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from detector.transports.files import FileTransport
+from detector.transports.files.transport import FileTransport
 from detector.transports.interface import Stream, Transport
 from detector.transports.kafka.admin import Admin
 from detector.transports.kafka.topics import plan

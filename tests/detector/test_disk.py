@@ -10,7 +10,7 @@ from detector import disk
 from detector.bundles.loading import load_bundle
 from detector.bundles.store import CURRENT, MANIFEST, MODEL, Store
 from detector.errors import BundleError, DataError
-from detector.transports.files import FileTransport
+from detector.transports.files.transport import FileTransport
 from schemas.config import Files, Settings
 from tests.support.tiny_bundle import tiny
 

@@ -11,6 +11,7 @@ from detector.commands.chosen import chosen_model
 from detector.commands.options import ConfigOption, JsonOption
 from detector.config import load_settings
 from detector.errors import ConfigError
+from detector.transports.registry import transport_of
 from schemas.config import Settings
 from schemas.training import Training
 from trainer.bundle.publish import publish
@@ -107,8 +108,9 @@ def _history(settings: Settings, training: Training, data: list[Path] | None, sp
         return read_history(data, settings.feed, sensors, training.period_s)
     if span is None:
         raise ConfigError("neither --data nor --span is given", "say what to train on: --data FILE, or --span ..")
-    if settings.transport != "kafka":
-        raise ConfigError("--span reads a Kafka topic, but transport is 'files'", "give the file with --data")
+    if not transport_of(settings).record_times:
+        problem = f"--span needs the times of a topic's records, and transport: {settings.transport} has none"
+        raise ConfigError(problem, "give the file with --data")
     return topic_history(settings, parse_span(span), sensors, training.period_s)
 
 

@@ -7,6 +7,7 @@ import typer
 from detector.commands.options import ConfigOption
 from detector.config import load_settings
 from detector.daemon.logs import configure_logs
+from detector.transports.registry import transport_of
 from trainer.parallel.threads import one_thread
 from trainer.retraining.worker import run_worker
 
@@ -25,8 +26,8 @@ def worker(config: ConfigOption = None) -> None:
     settings = load_settings(config)
     configure_logs(settings.logging)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    where = settings.kafka.bootstrap_servers if settings.transport == "kafka" else str(settings.files.directory)
-    typer.echo(f"waiting for retrain requests on {settings.topics.control} at {where}; stop with Ctrl-C", err=True)
+    where = transport_of(settings).locate(settings, settings.topics.control)
+    typer.echo(f"waiting for retrain requests on {where}; stop with Ctrl-C", err=True)
     try:
         with one_thread():  # what judges a candidate, too
             run_worker(settings)

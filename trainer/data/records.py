@@ -1,8 +1,6 @@
 """Raw records as history: lines of a file or records of a topic, read by the detector's own decoder."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ from numpy.typing import NDArray
 from detector.core.ingest.json import FROM_KEY, Decoded, Decoder, Rejected
 from detector.core.ingest.rows import Record
 from detector.errors import DataError
+from detector.transports.reader import LineRecord, read_records
 from schemas.config import Feed
 from trainer.data.history import History, from_columns
 from trainer.data.long_rows import LongCells, long_history
@@ -23,27 +22,10 @@ LOOK_AHEAD = 2_000  # records looked at to find out which sensors there are
 MOST_BAD = 0.5  # a source of which more cannot be read is the wrong source, or is described wrongly
 
 
-@dataclass(frozen=True, slots=True)
-class FileRecord:
-    """One line as a record: the offset is the line's number, from 0."""
-
-    topic: str
-    partition: int
-    offset: int
-    value: bytes | None
-    timestamp: int | None = None
-    key: bytes | None = None
-    headers: Sequence[tuple[str, bytes | None]] = field(default=())
-
-
-def line_records(path: Path, topic: str, chunk: int = CHUNK) -> Iterator[list[Record]]:
-    """The lines of a file, in chunks. Raises DataError where it cannot be read."""
+def line_records(path: Path, topic: str, chunk: int = CHUNK) -> Iterator[list[LineRecord]]:
+    """The lines of a file as records, in chunks; blank lines are none. Raises DataError where it cannot be read."""
     try:
-        with path.open("rb") as file:
-            numbered = enumerate(line.rstrip(b"\r\n") for line in file)
-            records = (FileRecord(topic, 0, number, line) for number, line in numbered)
-            while part := list(islice(records, chunk)):
-                yield list(part)
+        yield from read_records(path, topic, 0, chunk)
     except FileNotFoundError:
         raise DataError(f"there is no file {path}", "check --data") from None
     except OSError as error:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.errors import WatchkeeperError
-from detector.transports.reader import read_topic
+from detector.transports.registry import transport_of
 from schemas.config import Settings
 from schemas.feed import RowFlag
 
@@ -25,7 +25,7 @@ class Follower:
 
     def _read(self, settings: Settings, topic: str) -> None:
         try:
-            for message in read_topic(settings, topic, follow=True):
+            for message in transport_of(settings).read_topic(settings, topic, follow=True):
                 self._messages.put(message)
         except WatchkeeperError as error:
             self._messages.put(error)

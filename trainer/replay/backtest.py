@@ -1,8 +1,6 @@
 """Files through the daemon's own core: what it would have said, with the same scores, alerts and ids."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from detector.core.ingest.rows import Record, Rows
+from detector.core.ingest.rows import Rows
 from detector.core.watch import Outcome, ScoreBlock, Watch
-from detector.transports.files import PARTITION, LineRecord
+from detector.transports.reader import PARTITION, read_records
 from schemas.alert import Alert
 from schemas.config import Settings
 from trainer.data.history import History
@@ -74,7 +72,7 @@ def run_file(watch: Watch, path: Path, told: Told, scores: ScoreFile) -> NDArray
     """One file; gives the labels of its rows where it has them. Offsets go on from the file before."""
     feed, begin = watch.settings.feed, told.records
     if path.suffix in LINES:
-        for records in line_polls(path, watch.topic, begin):
+        for records in read_records(path, watch.topic, begin, POLL):
             _take(watch.process(records, _clock(told)), told, scores)
         _take(watch.finish(_clock(told)), told, scores)
         return None
@@ -87,15 +85,6 @@ def run_file(watch: Watch, path: Path, told: Told, scores: ScoreFile) -> NDArray
     for first in range(0, len(rows.times), POLL):
         _take(watch.process_rows(_poll(watch, rows, first, begin), _clock(told)), told, scores)
     return labels
-
-
-def line_polls(path: Path, topic: str, begin: int) -> Iterator[list[Record]]:
-    """The lines of a file as a transport gives them; empty lines count, but are no records."""
-    with path.open("rb") as file:
-        lines = enumerate((line.rstrip(b"\r\n") for line in file), begin)
-        records = (LineRecord(topic, number, line) for number, line in lines if line)
-        while part := list(islice(records, POLL)):
-            yield list(part)
 
 
 def _poll(watch: Watch, rows: TableRows, first: int, begin: int) -> Rows:

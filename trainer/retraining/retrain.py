@@ -10,14 +10,15 @@ from detector.bundles.loading import OnnxScorer, load_bundle, load_manifest
 from detector.bundles.store import Store
 from detector.core.watch import match
 from detector.errors import DataError
-from detector.transports.reader import read_topic
+from detector.transports.package import Span
+from detector.transports.registry import transport_of
 from schemas.config import Settings
 from schemas.control import ModelPublished, ModelRejected, RetrainRequest
 from schemas.training import Training
 from trainer.bundle.publish import publish
 from trainer.data.history import History, gather
 from trainer.data.sources import read_history
-from trainer.data.topic import TopicSpan, topic_history
+from trainer.data.topic import topic_history
 from trainer.parallel.progress import Progressing
 from trainer.recipe import train
 from trainer.retraining import gate
@@ -98,11 +99,8 @@ def write_down(settings: Settings, request: RetrainRequest, decision: Decision) 
 
 
 def _read(settings: Settings, sensors: tuple[str, ...] | None, training: Training, begin: float) -> History:
-    if settings.transport == "files":
-        path = settings.files.directory / f"{settings.topics.input}.jsonl"
-        return read_history([path], settings.feed, sensors, training.period_s)
     # Record times are the broker's: at or after the event, so nothing of the span lies before this offset.
-    return topic_history(settings, TopicSpan(begin_ms=int(begin * 1000)), sensors, training.period_s)
+    return topic_history(settings, Span(begin_ms=int(begin * 1000)), sensors, training.period_s)
 
 
 def _sensors(training: Training, champion: OnnxScorer | None) -> tuple[str, ...] | None:
@@ -122,7 +120,7 @@ def _of_model(settings: Settings, model: str, history: History) -> History:
 def _stream(settings: Settings, topic: str) -> Iterable[bytes]:
     """What a stream holds now; nothing where its file was never written."""
     try:
-        yield from read_topic(settings, topic, follow=False)
+        yield from transport_of(settings).read_topic(settings, topic, follow=False)
     except DataError:
         return
 

@@ -11,11 +11,11 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 from detector.errors import BrokerError, DataError
-from detector.transports.kafka.connection import client_options
+from detector.transports.kafka.clients import Clients, explained
+from detector.transports.kafka.connection import PATIENCE_S
 from schemas.config import Settings
 from trainer.simulate.plant import Block
 from trainer.simulate.sensors import NAMES
@@ -110,12 +110,8 @@ def produce(
 ) -> None:
     """Sends to the input topic, keyed by asset. Blocks until all is delivered; raises BrokerError."""
     topic, servers = settings.topics.input, settings.kafka.bootstrap_servers
-    try:
-        producer = KafkaProducer(**client_options(settings.kafka), acks="all", linger_ms=5, max_block_ms=30_000)
-    except KafkaError as error:
-        raise BrokerError(
-            f"no broker answers at {servers} ({type(error).__name__})", "start it, or correct kafka.bootstrap_servers"
-        ) from None
+    with explained(settings.kafka, PATIENCE_S):
+        producer = Clients(settings, "simulate").producer(patience_s=PATIENCE_S, create_topics=True)
     try:
         waiting = []
         for batch in _batches(blocks, names, pace.batch):
@@ -130,7 +126,7 @@ def produce(
     except KafkaError as error:
         raise BrokerError(
             f"records were not delivered to {topic} at {servers} ({type(error).__name__})",
-            "run 'watchkeeper topics' to create the topic, and check the broker",
+            "run 'watchkeeper topics --create', and check the broker",
         ) from None
     finally:
         producer.close(timeout=10)

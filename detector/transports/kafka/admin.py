@@ -6,16 +6,14 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import GroupAuthorizationFailedError, KafkaError, TopicAuthorizationFailedError
 
 from detector.errors import BrokerError
-from detector.transports.kafka.connection import PATIENCE_S, client_options
-from detector.transports.kafka.diagnosis import grant, unreachable, who
+from detector.transports.kafka.clients import admin_client, explained
+from detector.transports.kafka.connection import PATIENCE_S
+from detector.transports.kafka.diagnosis import grant, who
 from schemas.config import Kafka
-
-REQUEST_MS = 15_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +44,8 @@ class Admin:
     def __init__(self, kafka: Kafka, wait_s: float) -> None:
         # Without a handler Python prints the client's own warnings; what went wrong is said by the errors raised here.
         logging.getLogger("kafka").addHandler(logging.NullHandler())
-        options = client_options(kafka) | {"request_timeout_ms": REQUEST_MS, "bootstrap_timeout_ms": int(wait_s * 1000)}
-        try:
-            self._client = KafkaAdminClient(client_id="watchkeeper-admin", **options)
-        except KafkaError:
-            raise unreachable(kafka, wait_s) from None
+        with explained(kafka, wait_s):
+            self._client = admin_client(kafka, wait_s)
 
     def __enter__(self) -> Self:
         return self

@@ -1,53 +1,36 @@
-"""How each kafka-python client is made: the group's consumer, readers without a group, the producer."""
+"""Makes every kafka-python client of detector and trainer: group members, readers, producers, admin."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import structlog
-from kafka import KafkaConsumer, KafkaProducer
-from kafka.errors import (
-    AuthorizationError,
-    CommitFailedError,
-    FencedInstanceIdError,
-    IllegalGenerationError,
-    KafkaConfigurationError,
-    KafkaError,
-    KafkaTimeoutError,
-    MessageSizeTooLargeError,
-    RebalanceInProgressError,
-    RecordListTooLargeError,
-    SaslAuthenticationFailedError,
-    UnknownMemberIdError,
-    UnsupportedVersionError,
-)
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka.errors import KafkaError, KafkaTimeoutError
 
-from detector.errors import BrokerError, PartitionsLost, RetriableError
 from detector.transports.kafka.connection import client_options
-from detector.transports.kafka.diagnosis import missing_acl, unreachable
+from detector.transports.kafka.diagnosis import translate_error, unreachable
 from detector.transports.kafka.membership import ForgetfulStickyAssignor
-from schemas.config import Settings
+from schemas.config import Kafka, Settings
 
-LOST_PARTITION = (CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError)
 _SAY_WAITING_S = 5.0
-# Trying again changes nothing: a person must act.
-_FINAL = (
-    AuthorizationError,
-    FencedInstanceIdError,
-    KafkaConfigurationError,
-    MessageSizeTooLargeError,
-    RecordListTooLargeError,
-    SaslAuthenticationFailedError,
-    UnsupportedVersionError,
-)
+_BOOTSTRAP_S = 30.0
+_ADMIN_REQUEST_MS = 15_000
+_LONGEST_TRAINING_MS = 6 * 3_600_000  # until then the group believes that a worker is alive
 
 
 class Clients:
-    """Makes clients for one configuration. Making one blocks until a broker answers."""
+    """Makes clients for one configuration. Making one blocks until a broker answers.
 
-    def __init__(self, settings: Settings) -> None:
+    component: what the broker's logs and quotas call us, after `watchkeeper-`.
+    """
+
+    def __init__(self, settings: Settings, component: str) -> None:
         self._settings = settings
         kafka = settings.kafka
         self._options: dict[str, Any] = client_options(kafka) | {
+            "client_id": f"watchkeeper-{component}",
             "metadata_max_age_ms": 60_000,
             "reconnect_backoff_max_ms": 1000,  # the client's default waits 30 s after a broker came back
             "request_timeout_ms": int(kafka.request_timeout_s * 1000),
@@ -72,11 +55,14 @@ class Clients:
             except KafkaError as error:
                 raise translate_error("connecting", error) from error
 
-    def reader(self, patience_s: float = 30.0, *, committed: bool = True) -> KafkaConsumer:
+    def reader(
+        self, patience_s: float = _BOOTSTRAP_S, *, committed: bool = True, poll_records: int = 500
+    ) -> KafkaConsumer:
         """Blocks up to `patience_s` for a broker. committed False: reads what transactions may still take back."""
         return KafkaConsumer(
             **self._options,
             bootstrap_timeout_ms=max(int(patience_s * 1000), 1),
+            max_poll_records=poll_records,
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
@@ -84,8 +70,8 @@ class Clients:
             isolation_level="read_committed" if committed else "read_uncommitted",
         )
 
-    def consumer(self, assignor: ForgetfulStickyAssignor) -> KafkaConsumer:
-        """The group's member. It never resets an offset by itself: a jump would be silent."""
+    def member(self, assignor: ForgetfulStickyAssignor) -> KafkaConsumer:
+        """The daemons' group's member. It never resets an offset by itself: a jump would be silent."""
         limits, kafka = self._settings.limits, self._settings.kafka
         session_ms = int(kafka.session_timeout_s * 1000)
         return KafkaConsumer(
@@ -104,8 +90,27 @@ class Clients:
             max_poll_interval_ms=int(kafka.max_poll_interval_s * 1000),
         )
 
-    def producer(self, transactional_id: str | None) -> KafkaProducer:
-        """Idempotent; with a transactional id it must be initialised before its first transaction."""
+    def worker(self) -> KafkaConsumer:
+        """The workers' group's member, which may be away for a training. Blocks up to limits.broker_wait_s."""
+        return KafkaConsumer(
+            **self._options,
+            bootstrap_timeout_ms=int(self._settings.limits.broker_wait_s * 1000),
+            group_id=f"{self._settings.kafka.group}-worker",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            max_poll_records=1,
+            max_poll_interval_ms=_LONGEST_TRAINING_MS,
+            allow_auto_create_topics=False,
+            isolation_level="read_committed",
+        )
+
+    def producer(
+        self, transactional_id: str | None = None, *, patience_s: float = _BOOTSTRAP_S, create_topics: bool = False
+    ) -> KafkaProducer:
+        """Idempotent; with a transactional id it must be initialised before its first transaction.
+
+        create_topics: a broker that makes topics when they are named may do so.
+        """
         limits = self._settings.limits
         timeout_ms = int(limits.delivery_timeout_s * 1000)
         options = self._options | {
@@ -119,29 +124,30 @@ class Clients:
             options["transaction_timeout_ms"] = int(self._settings.kafka.transaction_timeout_s * 1000)
         return KafkaProducer(
             **options,
+            bootstrap_timeout_ms=int(patience_s * 1000),
             acks="all",
             enable_idempotence=True,
             linger_ms=2,  # 0 costs ten times as much a message
             batch_size=131_072,
             max_request_size=64 << 20,  # a dead letter is as large as its record: the topic's limit counts, not ours
-            allow_auto_create_topics=False,
+            allow_auto_create_topics=create_topics,
         )
 
 
-def translate_error(doing: str, error: BaseException, operation: str = "Read") -> BrokerError:
-    """What a client's error is for us: something to begin again after, or for a person to mend.
+def admin_client(kafka: Kafka, wait_s: float) -> KafkaAdminClient:
+    """For looking at topics and making them. Waits up to `wait_s` for a broker."""
+    return KafkaAdminClient(
+        **client_options(kafka),
+        client_id="watchkeeper-admin",
+        request_timeout_ms=_ADMIN_REQUEST_MS,
+        bootstrap_timeout_ms=int(wait_s * 1000),
+    )
 
-    operation: what was asked of a topic, `Read` or `Write`; it names the right that is missing.
-    """
-    # "A previous request has failed with errors" carries the error that says why.
-    error = next((part for part in error.args if isinstance(part, KafkaError)), error)
-    problem = f"{doing} failed ({type(error).__name__}: {str(error)[:160]})"
-    if isinstance(error, FencedInstanceIdError):
-        return BrokerError(problem, "another daemon runs with the same kafka.instance: give each its own, or stop one")
-    if isinstance(error, _FINAL):
-        return missing_acl(doing, error, operation) or BrokerError(
-            problem, "check it with 'watchkeeper check'; nothing that was not confirmed is committed"
-        )
-    if isinstance(error, LOST_PARTITION):
-        return PartitionsLost(problem, "this mends itself: another member goes on from the last checkpoint")
-    return RetriableError(problem, "check the broker with 'watchkeeper check'; nothing unconfirmed is committed")
+
+@contextmanager
+def explained(kafka: Kafka, wait_s: float) -> Iterator[None]:
+    """Around making a client for a person's command: where none can be made, BrokerError says why. Blocks."""
+    try:
+        yield
+    except KafkaError:
+        raise unreachable(kafka, wait_s) from None

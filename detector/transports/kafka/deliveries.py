@@ -17,7 +17,8 @@ from kafka.structs import ConsumerGroupMetadata
 
 from detector.errors import RetriableError
 from detector.transports.interface import Message
-from detector.transports.kafka.clients import Clients, translate_error
+from detector.transports.kafka.clients import Clients
+from detector.transports.kafka.diagnosis import translate_error
 from schemas.config import Settings
 
 _CLOSE_S = 2.0

@@ -1,4 +1,4 @@
-"""What a broker that does not serve us means, in one line: the certificate, the login, or the right that is missing.
+"""What a client's error means, in one line: something passing, or the certificate, login or right that is missing.
 
 kafka-python retries a refused connection until its time is up and then says only that; so the way is tried once more by
 hand, up to the login. All rights that each component needs stand in docs/how-to/secure.md.
@@ -9,16 +9,39 @@ import ssl
 from collections.abc import Iterable
 
 from kafka.errors import (
+    AuthorizationError,
+    CommitFailedError,
+    FencedInstanceIdError,
     GroupAuthorizationFailedError,
+    IllegalGenerationError,
+    KafkaConfigurationError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    RebalanceInProgressError,
+    RecordListTooLargeError,
+    SaslAuthenticationFailedError,
     TopicAuthorizationFailedError,
     TransactionalIdAuthorizationFailedError,
+    UnknownMemberIdError,
+    UnsupportedVersionError,
 )
 
-from detector.errors import BrokerError
+from detector.errors import BrokerError, PartitionsLost, RetriableError
 from detector.transports.kafka.connection import servers, tls_context
 from schemas.config import Kafka
 
+LOST_PARTITION = (CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError)
 _CONNECT_S = 3.0
+# Trying again changes nothing: a person must act.
+_FINAL = (
+    AuthorizationError,
+    FencedInstanceIdError,
+    KafkaConfigurationError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+    SaslAuthenticationFailedError,
+    UnsupportedVersionError,
+)
 _KINDS = {
     TopicAuthorizationFailedError: "topic",
     GroupAuthorizationFailedError: "group",
@@ -36,6 +59,25 @@ def unreachable(kafka: Kafka, wait_s: float) -> BrokerError:
         f"no broker answers at {kafka.bootstrap_servers} within {wait_s:.0f} s",
         "start it, or correct kafka.bootstrap_servers",
     )
+
+
+def translate_error(doing: str, error: BaseException, operation: str = "Read") -> BrokerError:
+    """What a client's error is for us: something to begin again after, or for a person to mend.
+
+    operation: what was asked of a topic, `Read` or `Write`; it names the right that is missing.
+    """
+    # "A previous request has failed with errors" carries the error that says why.
+    error = next((part for part in error.args if isinstance(part, KafkaError)), error)
+    problem = f"{doing} failed ({type(error).__name__}: {str(error)[:160]})"
+    if isinstance(error, FencedInstanceIdError):
+        return BrokerError(problem, "another daemon runs with the same kafka.instance: give each its own, or stop one")
+    if isinstance(error, _FINAL):
+        return missing_acl(doing, error, operation) or BrokerError(
+            problem, "check it with 'watchkeeper check'; nothing that was not confirmed is committed"
+        )
+    if isinstance(error, LOST_PARTITION):
+        return PartitionsLost(problem, "this mends itself: another member goes on from the last checkpoint")
+    return RetriableError(problem, "check the broker with 'watchkeeper check'; nothing unconfirmed is committed")
 
 
 def missing_acl(doing: str, error: BaseException, operation: str = "Read") -> BrokerError | None:

@@ -1,10 +1,10 @@
 """Which topics a configuration needs, with which settings, and how those that exist differ from them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from detector.transports.interface import Stream
-from detector.transports.kafka.admin import TopicFacts, TopicOrder
+from detector.transports.kafka.admin import Admin, TopicFacts, TopicOrder
+from detector.transports.package import Mismatch, TopicReport
 from schemas.config import Settings
 
 DEFAULT_PARTITIONS = 4
@@ -33,13 +33,16 @@ RIGHTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Mismatch:
-    """How an existing topic differs. fatal: the daemon would lose state or records by it."""
-
-    problem: str
-    remedy: str
-    fatal: bool
+def admin(
+    settings: Settings, *, create: bool, partitions: int | None, replication: int, wait_s: float
+) -> list[TopicReport]:
+    """The topics as they are or would be; with `create` those that are missing are made. Raises BrokerError."""
+    with Admin(settings.kafka, wait_s) as client:
+        found = client.describe(names(settings).values())
+        orders = plan(settings, found, partitions, replication)
+        if create:
+            client.create(order for order in orders.values() if order.name not in found)
+    return [_report(stream, order, found, settings, create) for stream, order in orders.items()]
 
 
 def names(settings: Settings) -> dict[Stream, str]:
@@ -87,6 +90,19 @@ def mismatches(
         problem = f"{facts.leaderless} of {facts.partitions} partitions have no leader"
         found_here.append(Mismatch(problem, "bring their brokers back", fatal=True))
     return found_here
+
+
+def _report(
+    stream: Stream, order: TopicOrder, found: Mapping[str, TopicFacts], settings: Settings, create: bool
+) -> TopicReport:
+    facts = found.get(order.name)
+    if facts is None:
+        return TopicReport(stream, order.name, create, create, order.partitions, order.settings)
+    shown = {key: facts.settings[key] for key in order.settings if key in facts.settings}
+    wrong = mismatches(stream, facts, found, settings)
+    return TopicReport(
+        stream, order.name, exists=True, created=False, partitions=facts.partitions, settings=shown, mismatches=wrong
+    )
 
 
 def _state_mismatches(facts: TopicFacts, feed: TopicFacts | None) -> list[Mismatch]:

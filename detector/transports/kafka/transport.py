@@ -24,8 +24,9 @@ from kafka.structs import ConsumerGroupMetadata
 
 from detector.errors import BrokerError, DataError, RetriableError
 from detector.transports.interface import ControlRecord, Message, Polled
-from detector.transports.kafka.clients import LOST_PARTITION, Clients, translate_error
+from detector.transports.kafka.clients import Clients
 from detector.transports.kafka.deliveries import Deliveries
+from detector.transports.kafka.diagnosis import LOST_PARTITION, translate_error
 from detector.transports.kafka.membership import ForgetfulStickyAssignor, Rebalance, RebalanceRecorder
 from detector.transports.kafka.rights import demand_rights
 from schemas.config import Settings
@@ -42,7 +43,7 @@ class KafkaTransport:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._topics = settings.topics
-        clients = Clients(settings)
+        clients = Clients(settings, "daemon")
         self._next: dict[int, int] = {}  # resumed partition -> offset of the next record
         self._unmarked: dict[
             TopicPartition, OffsetAndMetadata
@@ -56,7 +57,7 @@ class KafkaTransport:
         self._deliveries = Deliveries(settings, clients)
         self._control = clients.reader()
         assignor = ForgetfulStickyAssignor()
-        self._consumer: KafkaConsumer = clients.consumer(assignor)
+        self._consumer: KafkaConsumer = clients.member(assignor)
         self._recorder = RebalanceRecorder(lambda: int(self._consumer.group_metadata().generation_id), assignor)
         self._member: ConsumerGroupMetadata = self._consumer.group_metadata()
         self._consumer.subscribe([self._topics.input], listener=self._recorder)

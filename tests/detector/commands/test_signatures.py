@@ -10,7 +10,8 @@ from detector.bundles.loading import load_bundle
 from detector.bundles.store import MODEL, Store
 from detector.commands.models import app
 from detector.config import load_settings
-from detector.daemon.preflight import Status, run_checks
+from detector.daemon.preflight import run_checks
+from detector.transports.package import Status
 from tests.support.invoke import Ran, invoke
 from tests.support.tiny_bundle import tiny
 

@@ -18,7 +18,7 @@ from detector.daemon.metrics import Metrics
 from detector.daemon.systemd import Notifier
 from detector.errors import BadInputLimit, BrokerError, DataError, PartitionsLost, RetriableError
 from detector.transports.interface import ControlRecord, Message, Polled, Stream
-from detector.transports.kafka.clients import translate_error
+from detector.transports.kafka.diagnosis import translate_error
 from schemas.config import Drift, Limits, Settings, WatchRule
 from schemas.control import ModelPublished
 from tests.support.plant import FakeRecord

@@ -13,7 +13,7 @@ import msgspec
 
 from detector.commands.alerts import Filter, _readable, line
 from detector.errors import DataError
-from detector.transports.files import FileTransport
+from detector.transports.files.transport import FileTransport
 from detector.transports.messages import HEADER_PREFIX, read_dead_letter
 from schemas.alert import Severity
 from schemas.config import Files, Settings, Topics

@@ -12,11 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from detector.errors import ConfigError, DataError
+from detector.transports.package import Span
 from schemas.config import Feed
 from trainer.data.history import History, asset_history, gather, median_step
 from trainer.data.sources import read_history
 from trainer.data.tables import table_rows
-from trainer.data.topic import TopicSpan, parse_span
+from trainer.data.topic import parse_span
 
 TIMES = [1_760_000_000.0 + n for n in range(6)]
 FLOW = [1.0, 2.0, None, 4.0, 5.0, 6.0]
@@ -197,9 +198,9 @@ def test_fingerprint_follows_the_data() -> None:
 
 def test_spans_of_a_topic() -> None:
     """Two offsets or two times, either side open; anything else says how to write it."""
-    assert parse_span("10..20") == TopicSpan(begin_offset=10, end_offset=20)
-    assert parse_span("..") == TopicSpan()
-    assert parse_span("2026-01-01..") == TopicSpan(begin_ms=1_767_225_600_000)
+    assert parse_span("10..20") == Span(begin_offset=10, end_offset=20)
+    assert parse_span("..") == Span()
+    assert parse_span("2026-01-01..") == Span(begin_ms=1_767_225_600_000)
     for text in ("yesterday..", "5"):
         with pytest.raises(ConfigError):
             parse_span(text)

@@ -5,9 +5,10 @@ import json
 import pytest
 
 from detector.errors import BrokerError, DataError
+from detector.transports.package import Span
 from schemas.config import Kafka, Limits, Settings, Topics
 from tests.support.kafka_client import Cluster, Message
-from trainer.data.topic import TopicSpan, parse_span, topic_history
+from trainer.data.topic import parse_span, topic_history
 
 START = 1_760_000_000
 ROWS = 40
@@ -32,7 +33,7 @@ def feed(cluster: Cluster) -> Settings:
 
 def test_the_whole_topic(feed: Settings) -> None:
     """Every readable record of every partition; the bad one is told."""
-    history = topic_history(feed, TopicSpan(), None, None)
+    history = topic_history(feed, Span(), None, None)
     assert history.sensors == ("flow", "heat")
     assert [asset.name for asset in history.assets] == ["pump-0", "pump-1"]
     assert history.assets[0].values[:, 0].tolist() == list(range(ROWS))
@@ -47,23 +48,23 @@ def test_a_span_by_offset(feed: Settings) -> None:
 
 def test_a_span_by_time(feed: Settings) -> None:
     """From the first record at or after the begin to the last one before the end."""
-    history = topic_history(feed, TopicSpan(begin_ms=(START + 10) * 1000, end_ms=(START + 20) * 1000), None, None)
+    history = topic_history(feed, Span(begin_ms=(START + 10) * 1000, end_ms=(START + 20) * 1000), None, None)
     assert history.assets[0].times.tolist() == [START + n for n in range(10, 20)]
-    later = topic_history(feed, TopicSpan(begin_ms=(START + 30) * 1000), None, None)
+    later = topic_history(feed, Span(begin_ms=(START + 30) * 1000), None, None)
     assert later.assets[0].times.tolist() == [START + n for n in range(30, ROWS)]
 
 
 def test_an_empty_span_and_a_missing_topic(feed: Settings) -> None:
     """Both are one line: the span that holds nothing, the topic that is not there."""
     with pytest.raises(DataError, match="is empty"):
-        topic_history(feed, TopicSpan(begin_ms=(START + 9999) * 1000), None, None)
+        topic_history(feed, Span(begin_ms=(START + 9999) * 1000), None, None)
     gone = feed.model_copy(update={"topics": Topics(input="nowhere")})
     with pytest.raises(DataError, match="no topic 'nowhere'"):
-        topic_history(gone, TopicSpan(), None, None)
+        topic_history(gone, Span(), None, None)
 
 
 def test_a_broker_that_is_away() -> None:
     """Ends when limits.broker_wait_s says, with the address and what to check."""
     away = Settings(kafka=Kafka(bootstrap_servers="127.0.0.1:1"), limits=Limits(broker_wait_s=0.5))
     with pytest.raises(BrokerError, match=r"127\.0\.0\.1:1"):
-        topic_history(away, TopicSpan(), None, None)
+        topic_history(away, Span(), None, None)

@@ -5,39 +5,24 @@ A run over a file ends at its end; with `files.follow` it waits for more lines, 
 
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 import msgspec
 
-from detector.disk import refuse_open_to_others
+from detector import disk
 from detector.errors import ConfigError, DataError
+from detector.transports.files.topics import path_of
 from detector.transports.interface import ControlRecord, Message, Polled, Stream
 from detector.transports.messages import dead_letter_line
+from detector.transports.reader import PARTITION, FileFollower, LineReader, LineRecord, line_records
 from schemas.config import Settings
 
-PARTITION = 0
 STATE_FILE_VERSION = 1
 _EOF_WAIT_S = 0.02
 _LOOK_BACK = 65_536
-_LONGEST_LINE = 64 << 20  # past this a line is cut: it is no record
-
-
-@dataclass(frozen=True, slots=True)
-class LineRecord:
-    """One line as a record."""
-
-    topic: str
-    offset: int
-    value: bytes
-    partition: int = PARTITION
-    timestamp: int | None = None
-    key: bytes | None = None
-    headers: tuple[tuple[str, bytes | None], ...] = ()
 
 
 class _StateFile(msgspec.Struct):
@@ -46,55 +31,21 @@ class _StateFile(msgspec.Struct):
     entries: dict[str, bytes]
 
 
-class Lines:
-    """Reads whole lines from a file or standard input, as they come."""
-
-    def __init__(self, source: IO[bytes]) -> None:
-        self._source = source
-        self._rest = b""
-        self.ended = False
-
-    def read(self, most: int) -> list[bytes]:
-        """Up to `most` lines without their newlines; a last line without one counts once `finish` was called."""
-        lines: list[bytes] = []
-        while len(lines) < most:
-            line = self._source.readline(_LONGEST_LINE)
-            if not line:
-                self.ended = True
-                break
-            self._rest += line
-            if self._rest.endswith(b"\n") or len(self._rest) >= _LONGEST_LINE:
-                lines.append(self._rest.rstrip(b"\r\n"))
-                self._rest = b""
-        return lines
-
-    def finish(self) -> list[bytes]:
-        """What stands after the last newline."""
-        rest, self._rest = self._rest, b""
-        return [rest] if rest else []
-
-    def close(self) -> None:
-        """Closes a file; standard input stays open."""
-        if self._source is not sys.stdin.buffer:
-            self._source.close()
-
-
 class FileTransport:
     """Implements Transport over files. Names in settings.topics are files NAME.jsonl in settings.files.directory."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._follow = settings.files.follow
-        self._input = Lines(_open_input(settings))
+        self._input = LineReader(_open_input(settings))
         self._outputs: dict[Stream, IO[bytes]] = {}
         self._state_path = settings.files.directory / f"{settings.topics.state}.msgpack"
         self._entries: dict[bytes, bytes] = {}
         self._line = 0
         self._skip_to = 0
         self._announced = False
-        self._control_path = _path(settings, settings.topics.control)
-        self._control_at = self._control_path.stat().st_size if self._control_path.exists() else 0
-        self._control_rest = b""
+        self._control_path = path_of(settings, settings.topics.control)
+        self._control = FileFollower(self._control_path, at_end=True)
 
     @property
     def topic(self) -> str:
@@ -123,7 +74,7 @@ class FileTransport:
         del partition
         if not self._state_path.exists():
             return {}
-        refuse_open_to_others(self._state_path, DataError)
+        disk.refuse_open_to_others(self._state_path, DataError)
         try:
             state = msgspec.msgpack.decode(self._state_path.read_bytes(), type=_StateFile)
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -172,26 +123,24 @@ class FileTransport:
                 os.fsync(file.fileno())
         entries = {key.decode(): value for key, value in self._entries.items()}
         data = msgspec.msgpack.encode(_StateFile(STATE_FILE_VERSION, offsets[PARTITION], entries))
-        _replace(self._state_path, data)
+        try:
+            disk.replace(self._state_path, data, mode=0o600)
+        except OSError as error:
+            problem = f"the state file {self._state_path} cannot be written ({error.strerror})"
+            raise DataError(problem, "free some space") from None
 
     def recover(self) -> None:
         """Never asked for: a disk confirms, or the daemon ends and goes on from the state file."""
 
     def control(self) -> list[ControlRecord]:
         """Lines that were appended to the control file."""
-        if not self._control_path.exists():
-            return []
-        with self._control_path.open("rb") as file:
-            file.seek(self._control_at)
-            data = file.read(1 << 20)
-        self._control_at += len(data)
-        *lines, self._control_rest = (self._control_rest + data).split(b"\n")
-        return [ControlRecord(line, str(self._control_path)) for line in lines if line]
+        return [ControlRecord(line, str(self._control_path)) for line in self._control.read() if line]
 
     def close(self, timeout_s: float) -> None:
         """Closes the files."""
         self.flush(timeout_s)
         self._input.close()
+        self._control.close()
         for file in self._outputs.values():
             if file is not sys.stdout.buffer:
                 file.close()
@@ -200,29 +149,14 @@ class FileTransport:
         begin = self._line
         self._line += len(lines)
         skipped = min(max(self._skip_to - begin, 0), len(lines))
-        return [LineRecord(self.topic, begin + i, lines[i]) for i in range(skipped, len(lines)) if lines[i]]
-
-
-def append_line(settings: Settings, stream: Stream, line: bytes) -> None:
-    """Appends one line to a stream's file in one write, for another process that follows it."""
-    path = _path(settings, getattr(settings.topics, stream.value))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab") as file:
-            file.write(line + b"\n")
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be written ({type(error).__name__})", "check files.directory") from None
-
-
-def _path(settings: Settings, name: str) -> Path:
-    return settings.files.directory / f"{name}.jsonl"
+        return line_records(self.topic, begin + skipped, lines[skipped:])
 
 
 def _open_input(settings: Settings) -> IO[bytes]:
     name = settings.topics.input
     if name == "-":
         return sys.stdin.buffer
-    path = _path(settings, name)
+    path = path_of(settings, name)
     deadline = time.monotonic() + (settings.limits.broker_wait_s if settings.files.follow else 0.0)
     while not path.exists() and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -267,7 +201,7 @@ def _open_output(settings: Settings, stream: Stream) -> IO[bytes]:
     name = getattr(settings.topics, stream.value)
     if name == "-":
         return sys.stdout.buffer
-    path = _path(settings, name)
+    path = path_of(settings, name)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if stream is not Stream.CONTROL:  # others append there
@@ -275,16 +209,3 @@ def _open_output(settings: Settings, stream: Stream) -> IO[bytes]:
         return path.open("ab", buffering=0)
     except OSError as error:
         raise ConfigError(f"{path} cannot be written ({type(error).__name__})", "check files.directory") from None
-
-
-def _replace(path: Path, data: bytes) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except OSError as error:
-        Path(temporary).unlink(missing_ok=True)
-        raise DataError(f"the state file {path} cannot be written ({error.strerror})", "free some space") from None
