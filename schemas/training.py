@@ -22,6 +22,8 @@ from schemas.manifest import ComponentName, ThresholdMethod
 class SensorSettings(Contract):
     """What is known of a sensor beyond its data."""
 
+    renamed: ClassVar[Mapping[str, str]] = {"min_deviation": "deadband"}
+
     unit: str = Field(default="", description="engineering unit, shown in alerts")
     low: float | None = Field(default=None, description="lowest plausible value, engineering units; null: no limit")
     high: float | None = Field(default=None, description="highest plausible value, engineering units; null: no limit")
@@ -35,7 +37,7 @@ class SensorSettings(Contract):
     direction: Literal["both", "high", "low"] = Field(
         default="both", description="high: only more than expected counts; low: only less"
     )
-    min_deviation: float = Field(
+    deadband: float = Field(
         default=0.0, ge=0, description="engineering units; a deviation counts by what it goes beyond this"
     )
     weight: float = Field(default=1.0, ge=0.01, le=100, description="of the sensor's deviation in the score")
@@ -50,7 +52,7 @@ class SensorSettings(Contract):
     def _is_a_number_or_a_state(self) -> "SensorSettings":
         if self.categories is None:
             return self
-        if self.log1p or self.difference or self.min_deviation or self.direction != "both" or self.scaling:
+        if self.log1p or self.difference or self.deadband or self.direction != "both" or self.scaling:
             raise ValueError(
                 "a sensor with categories is no quantity: leave out log1p, scaling, difference and the like"
             )
@@ -60,8 +62,8 @@ class SensorSettings(Contract):
 
     @model_validator(mode="after")
     def _has_one_unit(self) -> "SensorSettings":
-        if self.log1p and self.min_deviation:
-            raise ValueError("min_deviation is in engineering units, and log1p has none: leave one of them out")
+        if self.log1p and self.deadband:
+            raise ValueError("deadband is in engineering units, and log1p has none: leave one of them out")
         return self
 
 

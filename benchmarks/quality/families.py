@@ -25,7 +25,7 @@ from trainer.evaluation.judge import MethodResult, judge
 from trainer.evaluation.series import Series, read_series
 from trainer.metrics.rows import Counts
 from trainer.networks import FAMILIES, build
-from trainer.networks.plan import plan
+from trainer.networks.config import network_config
 from trainer.recipe import train
 
 SKAB = Path(__file__).resolve().parents[3] / "shared" / "data" / "skab"
@@ -89,7 +89,7 @@ def _measure(family: str, chosen: list[Series]) -> Row:
         judged.append(judge(each, method_scores(each, fitted)))
         speeds.append(_speed(each, fitted))
         sizes.append(len(fitted.graph) / 1024)
-    network, _ = build(plan(training, len(chosen[0].train.sensors)))
+    network, _ = build(network_config(training, len(chosen[0].train.sensors)))
     total = sum((one.counts for one in judged if one.counts is not None), Counts(0, 0, 0, 0))
     return Row(
         family=family,

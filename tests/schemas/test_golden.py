@@ -14,15 +14,14 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from schemas.base import Contract
 from schemas.catalog import CATALOG, Entry
 from schemas.control import CONTROL
 from schemas.training import Training
+from tests.support.old_keys import OLD_KEYS
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 FILES = sorted(GOLDEN.glob("v*/*.json"))
 ENTRIES = list(CATALOG.values())
-RENAMED = {old: new for contract in Contract.__subclasses__() for old, new in contract.renamed.items()}
 
 
 def _document(path: Path) -> dict[str, Any]:
@@ -45,7 +44,7 @@ def _holds(written: Any, read: Any, path: str = "") -> None:
     if isinstance(written, dict):
         assert isinstance(read, dict), path
         for key, value in written.items():
-            name = key if key in read else RENAMED.get(key, key)
+            name = key if key in read else OLD_KEYS.get(key, key)
             assert name in read, f"{path}.{key} was lost"
             _holds(value, read[name], f"{path}.{key}")
     elif isinstance(written, list):

@@ -166,10 +166,10 @@ def test_log_and_scalings_are_in_the_graph() -> None:
 
 
 def test_directions_changes_and_neighbours_are_in_the_graph() -> None:
-    """What is said of a sensor holds in the bundle: only its direction counts, only beyond its least deviation, and
+    """What is said of a sensor holds in the bundle: only its direction counts, only beyond its deadband, and
     holes filled from neighbours are no anomaly. Training itself holds onnxruntime to torch on holes and shifts.
     """
-    sensors = {"flow": {"direction": "high"}, "pressure": {"min_deviation": 4.0}, "power": {"difference": True},
+    sensors = {"flow": {"direction": "high"}, "pressure": {"deadband": 4.0}, "power": {"difference": True},
                "heat": {"direction": "low", "weight": 4.0}}  # fmt: skip
     training = quick_training(
         window=4, family="linear", imputation="knn", score="mahalanobis", folds=2, sensors=sensors

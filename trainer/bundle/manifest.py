@@ -12,7 +12,7 @@ from trainer.calibration.drift_reference import drift_reference, stuck_rows
 from trainer.calibration.normal_scores import HeldOutScores
 from trainer.fitting.fit import Curve
 from trainer.graph.export import TOLERANCE
-from trainer.networks.plan import plan
+from trainer.networks.config import network_config
 from trainer.replay.prepare import Prepared
 from trainer.scoring.held_out import HeldOut
 
@@ -51,7 +51,7 @@ def build_manifest(
         period_s=period,
         max_gap_s=prepared.shape.max_gap_s,
         fill_limit=training.fill_limit,
-        latent=plan(training, len(names)).latent,
+        latent=network_config(training, len(names)).latent,
         scoring=calibrated.scoring,
         choice=calibrated.choice,
         calibration=calibrated.calibration,

@@ -9,14 +9,14 @@ from torch import Tensor, nn
 
 from schemas.training import Training
 from trainer.networks import build
-from trainer.networks.coded import Columns
-from trainer.networks.interface import Lesson, Network, Solvable, rebuilding
-from trainer.networks.losses import measure
-from trainer.networks.plan import Plan, plan
+from trainer.networks.categorical import OneHotColumns
+from trainer.networks.config import NetworkConfig, network_config
+from trainer.networks.interface import Batch, Network, Solvable, reconstruction_loss
+from trainer.networks.losses import loss_function
 
 BETTER = 1e-4  # a validation loss counts as better when it is lower by this share
-LEAST_STEPS = 8  # an epoch over a few hundred windows still takes so many steps ...
-LEAST_BATCH = 16  # ... but no batch gets smaller than this
+MIN_STEPS = 8  # an epoch over a few hundred windows still takes so many steps ...
+MIN_BATCH = 16  # ... but no batch gets smaller than this
 HIDDEN_SHARE = 0.1  # of the sensors of a training window are hidden, so that the network learns to do without
 
 
@@ -34,10 +34,10 @@ class Curve:
 class Scaled:
     """Windows as the network sees them."""
 
-    values: Tensor  # (window, row, sensor) scaled, filled where missing: what is to be given
-    shown: Tensor  # (window, row, sensor) the same as far as the network may see it
+    values: Tensor  # (window, row, sensor) scaled, filled where missing: the targets
+    shown: Tensor  # (window, row, sensor) the inputs: the same, limited to what training held
     present: Tensor  # (window, row, sensor) bool
-    fill: Tensor  # (sensor,) what a missing cell is shown as
+    fill: Tensor  # (sensor,) the input of a missing cell
     owner: Tensor | None = None  # (column,) whose column it is, where a sensor has several: they are hidden together
     # What is so of most histories, and then need not be copied out for every minibatch.
     _whole: bool = field(init=False)  # nothing is missing
@@ -51,51 +51,53 @@ class Scaled:
     def __len__(self) -> int:
         return len(self.values)
 
-    def lesson(self, chosen: Tensor | slice) -> Lesson:
-        """Some of the windows, shown as they are."""
-        given = self.shown[chosen]
-        wanted = given if self._plain else self.values[chosen]
-        return Lesson(given, wanted, None if self._whole else self.present[chosen], self.fill)
+    def batch(self, chosen: Tensor | slice) -> Batch:
+        """Some of the windows as a minibatch."""
+        inputs = self.shown[chosen]
+        targets = inputs if self._plain else self.values[chosen]
+        return Batch(inputs, targets, None if self._whole else self.present[chosen], self.fill)
 
     def at(self, chosen: Tensor) -> "Scaled":
         """Some of the windows."""
         return replace(self, values=self.values[chosen], shown=self.shown[chosen], present=self.present[chosen])
 
     def ahead(self) -> "Scaled":
-        """The forecaster's task: shown all rows but the last, it is to give the last."""
+        """The forecaster's windows: all rows but the last are its inputs, the last is its target."""
         return Scaled(self.values[:, -1:], self.shown[:, :-1], self.present[:, -1:], self.fill)
 
-    def through(self, columns: Columns) -> "Scaled":
+    def through(self, columns: OneHotColumns) -> "Scaled":
         """The same with categorical sensors as columns of their own."""
-        if not columns.coded.any():
+        if not columns.categorical.any():
             return self
         values, shown, fill = columns.expand(self.values), columns.expand(self.shown), columns.expand(self.fill)
         return Scaled(values, shown, columns.repeat(self.present), fill, columns.owner)
 
 
 Epoch = Callable[[int, float, float], None]  # epoch, training loss, validation loss
-Make = Callable[[Plan], tuple[nn.Module, nn.Module]]  # a new network and its objective
+Make = Callable[[NetworkConfig], tuple[nn.Module, nn.Module]]  # a new network and its objective
 
 
 def fit(
-    name: str, data: Scaled, validation: Scaled, training: Training, told: Epoch, make: Make = build
+    name: str, data: Scaled, validation: Scaled, training: Training, on_epoch: Epoch, make: Make = build
 ) -> tuple[nn.Module, Curve]:
     """Fits a new network. Blocks; KeyboardInterrupt passes."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(training.seed)
-        network, objective = make(plan(training, data.values.shape[2]))
+        network, objective = make(network_config(training, data.values.shape[2]))
         if isinstance(network, Solvable):
             network.solve(data.shown)
-            curve = _solved(name, network, data, validation, training, told)
+            curve = _solved(name, network, data, validation, training, on_epoch)
         else:
-            curve = _descend(name, network, objective, data, validation, training, told)
+            curve = _descend(name, network, objective, data, validation, training, on_epoch)
     network.eval()
     return network, curve
 
 
-def _solved(name: str, network: nn.Module, data: Scaled, validation: Scaled, training: Training, told: Epoch) -> Curve:
+def _solved(
+    name: str, network: nn.Module, data: Scaled, validation: Scaled, training: Training, on_epoch: Epoch
+) -> Curve:
     losses = loss_over(network, data, training), loss_over(network, validation, training)
-    told(0, *losses)
+    on_epoch(0, *losses)
     return Curve(name, losses[:1], losses[1:], 0)
 
 
@@ -106,25 +108,25 @@ def _descend(
     data: Scaled,
     validation: Scaled,
     training: Training,
-    told: Epoch,
+    on_epoch: Epoch,
 ) -> Curve:
-    learnt = [*network.parameters(), *objective.parameters()]
-    optimiser = torch.optim.Adam(learnt, lr=training.learning_rate, weight_decay=training.l2, fused=True)
+    parameters = [*network.parameters(), *objective.parameters()]
+    optimiser = torch.optim.Adam(parameters, lr=training.learning_rate, weight_decay=training.l2, fused=True)
     best, best_epoch = float("inf"), 0
     weights = copy.deepcopy(network.state_dict())
     losses: list[float] = []
-    judged: list[float] = []
+    validated: list[float] = []
     for epoch in range(training.epochs):
         losses.append(_epoch(network, objective, optimiser, data, training))
-        judged.append(loss_over(network, validation, training))
-        told(epoch, losses[-1], judged[-1])
-        if judged[-1] < best * (1 - BETTER):
-            best, best_epoch = judged[-1], epoch
+        validated.append(loss_over(network, validation, training))
+        on_epoch(epoch, losses[-1], validated[-1])
+        if validated[-1] < best * (1 - BETTER):
+            best, best_epoch = validated[-1], epoch
             weights = copy.deepcopy(network.state_dict())
         elif epoch - best_epoch >= training.patience:
             break
     network.load_state_dict(weights)
-    return Curve(name, tuple(losses), tuple(judged), best_epoch)
+    return Curve(name, tuple(losses), tuple(validated), best_epoch)
 
 
 def _epoch(
@@ -135,13 +137,13 @@ def _epoch(
     training: Training,
 ) -> float:
     network.train()
-    size = min(training.batch, max(LEAST_BATCH, len(data) // LEAST_STEPS))
-    total, wrong = 0.0, measure(training.loss)
+    size = min(training.batch, max(MIN_BATCH, len(data) // MIN_STEPS))
+    total, loss_fn = 0.0, loss_function(training.loss)
     for chosen in torch.split(torch.randperm(len(data)), size):
-        lesson = data.lesson(chosen)
+        batch = data.batch(chosen)
         hide = torch.rand(len(chosen), 1, len(data.fill)) < HIDDEN_SHARE
         hide = hide if data.owner is None else hide[..., data.owner]
-        loss = objective(network, replace(lesson, given=torch.where(hide, data.fill, lesson.given)), wrong)
+        loss = objective(network, replace(batch, inputs=torch.where(hide, data.fill, batch.inputs)), loss_fn)
         if training.l1:
             loss = loss + training.l1 * _absolute(network)
         optimiser.zero_grad(set_to_none=True)
@@ -158,24 +160,24 @@ def _absolute(network: nn.Module) -> Tensor:
 
 @torch.no_grad()
 def ordinary(network: nn.Module, data: Scaled, percentile: float, size: int = 4096) -> Tensor:
-    """The windows that are rebuilt best, (window,) bool: error at or below a percentile of all."""
+    """The windows that are reconstructed best, (window,) bool: error at or below a percentile of all."""
     trusted: Network = network  # type: ignore[assignment]
-    errors = []
+    means = []
     for begin in range(0, len(data), size):
-        lesson = data.lesson(slice(begin, begin + size))
-        wrong = trusted.decode(trusted.encode(lesson.given)) - lesson.wanted
-        errors.append(lesson.means(wrong.square()))
-    error = torch.cat(errors)
+        batch = data.batch(slice(begin, begin + size))
+        errors = trusted.decode(trusted.encode(batch.inputs)) - batch.targets
+        means.append(batch.means(errors.square()))
+    error = torch.cat(means)
     return error <= torch.quantile(error, percentile / 100)
 
 
 @torch.no_grad()
 def loss_over(network: nn.Module, data: Scaled, training: Training, size: int = 4096) -> float:
-    """The mean loss over present cells of all windows, without hiding, dropout and what else an objective asks."""
+    """The mean loss over present cells of all windows, without hiding, dropout and the other terms of an objective."""
     network.eval()
     trusted: Network = network  # type: ignore[assignment]
-    total, wrong = 0.0, measure(training.loss)
+    total, loss_fn = 0.0, loss_function(training.loss)
     for begin in range(0, len(data), size):
-        lesson = data.lesson(slice(begin, begin + size))
-        total += float(rebuilding(trusted, lesson.given, lesson, wrong)) * len(lesson.given)
+        batch = data.batch(slice(begin, begin + size))
+        total += float(reconstruction_loss(trusted, batch.inputs, batch, loss_fn)) * len(batch.inputs)
     return total / len(data)

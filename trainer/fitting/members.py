@@ -18,7 +18,7 @@ from trainer.graph.kmeans import centres
 from trainer.graph.parts import DISTANCES, LATENT, ScoreComponents, usual_values
 from trainer.graph.preprocess import Preprocess, Scaling, fit_scaling
 from trainer.networks import build, build_forecaster
-from trainer.networks.coded import Coded, Columns
+from trainer.networks.categorical import CategoricalNetwork, OneHotColumns
 from trainer.networks.interface import Network
 from trainer.networks.losses import squares
 from trainer.parallel.progress import Progressing
@@ -26,7 +26,7 @@ from trainer.replay import splits
 from trainer.replay.prepare import Prepared
 
 STATISTICS_WINDOWS = 20_000  # enough for means and quartiles
-CHUNK = 8192  # windows at once, where nothing is learnt
+CHUNK = 8192  # windows at once, outside the fit
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class FoldOutputs:
     present: Bools  # (window, sensor) of the last row
     spread: Doubles  # (window, sensor) sum over the scored rows of squared (mse) or absolute (mae) residuals
     count: Ints  # (window,) present cells among the scored rows
-    doubt: Doubles  # (window,) sum over the scored rows of the network's doubt
+    uncertainty: Doubles  # (window,) sum over the scored rows of the network's uncertainty
     parts: dict[ComponentName, Doubles]  # (window, sensor) or (window, 1) each, of the last row, not yet standardised
 
     def at(self, chosen: Ints) -> "FoldOutputs":
@@ -79,21 +79,21 @@ def fit_member(
     data = scaled(preprocess, prepared.replay.windows(splits.thinned(part.rest, training.max_windows)))
     validation = scaled(preprocess, prepared.replay.windows(splits.thinned(part.held, training.max_windows)))
 
-    def learn(title: str, make: Make, lessons: Scaled, judged: Scaled) -> tuple[nn.Module, Curve]:
+    def learn(title: str, make: Make, fitted: Scaled, validated: Scaled) -> tuple[nn.Module, Curve]:
         say.begin(title, training.epochs)
-        network, curve = fit(title, lessons, judged, training, partial(say.epoch, title), make)
+        network, curve = fit(title, fitted, validated, training, partial(say.epoch, title), make)
         say.done(title, curve.best_epoch, curve.validation[curve.best_epoch])
         return network, curve
 
-    columns = Columns(tuple(map(len, scaling.categories)))
-    lessons, judged = data.through(columns), validation.through(columns)
-    network, curve = learn(name, build, lessons, judged)
+    columns = OneHotColumns(tuple(map(len, scaling.categories)))
+    fitted, validated = data.through(columns), validation.through(columns)
+    network, curve = learn(name, build, fitted, validated)
     if training.trim_percentile is not None:
-        usual = ordinary(network, lessons, training.trim_percentile)
-        data, lessons = data.at(usual), lessons.at(usual)
-        network, curve = learn(f"{name}, trimmed", build, lessons, judged)
+        usual = ordinary(network, fitted, training.trim_percentile)
+        data, fitted = data.at(usual), fitted.at(usual)
+        network, curve = learn(f"{name}, trimmed", build, fitted, validated)
     if any(scaling.categories):
-        network = Coded(network, columns).eval()
+        network = CategoricalNetwork(network, columns).eval()
     forecaster = None
     if "forecast" in names:
         forecaster, _ = learn(f"{name}, forecaster", build_forecaster, data.ahead(), validation.ahead())
@@ -150,15 +150,17 @@ def _outputs(member: FoldModel, training: Training, final: Scaling, windows: Flo
     ratio = member.scaling.scale / final.scale
     given = torch.from_numpy(windows)
     found = compare(member.preprocess, member.network, given, scored_rows(training.score))
-    wrong = found.residual.numpy() * ratio
-    sizes = wrong**2 if squares(training.loss) else np.abs(wrong)
-    doubt = np.zeros(len(wrong)) if found.doubt is None else found.doubt.sum(dim=(1, 2)).double().numpy()
+    errors = found.residual.numpy() * ratio
+    sizes = errors**2 if squares(training.loss) else np.abs(errors)
+    uncertainty = (
+        np.zeros(len(errors)) if found.uncertainty is None else found.uncertainty.sum(dim=(1, 2)).double().numpy()
+    )
     raw = zip(member.components.names, member.components(found), strict=True)
     return FoldOutputs(
         present=found.present[:, -1].numpy(),
         spread=sizes.sum(axis=1),
         count=found.present.sum(dim=(1, 2)).numpy(),
-        doubt=doubt,
+        uncertainty=uncertainty,
         parts={name: _in_units(name, vectors.double().numpy(), given, final, ratio) for name, vectors in raw},
     )
 

@@ -14,9 +14,9 @@ from trainer.graph.kmeans import centres
 from trainer.replay.splits import thinned
 
 NEIGHBOURS = 5
-MOST_CODES = 256  # that are kept in the graph: a product with them is paid for every window
-# Of the spread of the widest dimension: a unit that hardly speaks on normal windows would turn its noise into distance.
-LEAST_SPREAD = 0.05
+MAX_CODES = 256  # that are kept in the graph: a product with them is paid for every window
+# Of the spread of the widest dimension: the noise of a unit that is hardly active would become distance.
+MIN_SPREAD = 0.05
 
 
 class Nearest(nn.Module):
@@ -65,7 +65,7 @@ class NearestCode(nn.Module):
 def code_neighbours(codes: Tensor) -> NearestCode:
     """The distance from the nearest of the codes (window, latent) of fitted windows, evenly thinned."""
     shift, spread = _spread(codes)
-    kept = codes[torch.from_numpy(thinned(np.arange(len(codes)), MOST_CODES))]
+    kept = codes[torch.from_numpy(thinned(np.arange(len(codes)), MAX_CODES))]
     return NearestCode(shift, spread, Nearest((kept - shift) / spread, NEIGHBOURS))
 
 
@@ -78,5 +78,5 @@ def code_centres(codes: Tensor, seed: int) -> NearestCode:
 def _spread(codes: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of each dimension, (latent,) each; of codes that are all the same 1."""
     spread = codes.std(dim=0, correction=0)
-    least = LEAST_SPREAD * float(spread.max())
+    least = MIN_SPREAD * float(spread.max())
     return codes.mean(dim=0), spread.clamp(min=least) if least > 0 else torch.ones_like(spread)

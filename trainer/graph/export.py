@@ -26,17 +26,17 @@ def export_graph(graph: Graph, window: int, sensors: int) -> bytes:
     return to_onnx(graph, torch.zeros(2, window, sensors), "window", graph.outputs)
 
 
-def to_onnx(module: nn.Module, sample: Tensor, given: str, told: tuple[str, ...]) -> bytes:
+def to_onnx(module: nn.Module, sample: Tensor, input_name: str, outputs: tuple[str, ...]) -> bytes:
     """One self-contained file, not optimised: onnxruntime optimises for the machine that loads it.
 
-    sample: what it is traced with, (batch, ...); given, told: the names of the input and the outputs.
+    sample: what it is traced with, (batch, ...); input_name, outputs: the names of the input and the outputs.
     """
     with _quiet():
         program = torch.onnx.export(
             module,
             (sample,),
-            input_names=[given],
-            output_names=list(told),
+            input_names=[input_name],
+            output_names=list(outputs),
             dynamic_shapes=({0: torch.export.Dim("batch")},),
             opset_version=OPSET,
             dynamo=True,

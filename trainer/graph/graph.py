@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from trainer.graph.parts import ERROR_LIMIT, Compared, Parts
 from trainer.graph.preprocess import Preprocess
-from trainer.networks.interface import Network, believe
+from trainer.networks.interface import Network, predict
 from trainer.networks.losses import squares
 
 OUTPUTS = ("score", "sensor_error", "reconstruction", "latent")
@@ -13,20 +13,20 @@ PARTS = "parts"  # the fifth, of a graph whose score is a sum
 
 
 def compare(preprocess: Preprocess, network: nn.Module, window: Tensor, rows: slice) -> Compared:
-    """Holds windows (batch, window, sensor) in engineering units against the network."""
+    """Compares windows (batch, window, sensor) in engineering units with the network's prediction."""
     scaled, present = preprocess(window)
     shown = preprocess.shown(scaled)
     trusted: Network = network  # type: ignore[assignment]
-    belief = believe(trusted, shown)
-    # A missing cell has no residual; the network's guess of it is only shown.
+    prediction = predict(trusted, shown)
+    # A missing cell has no residual; a person sees the network's guess of it.
     present = present[:, rows]
-    residual = preprocess.heed(scaled[:, rows] - belief.rebuilt[:, rows])
-    if belief.weight is not None:
-        residual = residual * belief.weight[:, rows]
-    doubt = None if belief.doubt is None else torch.where(present, belief.doubt[:, rows], 0.0)
+    residual = preprocess.apply_deadband(scaled[:, rows] - prediction.reconstruction[:, rows])
+    if prediction.weight is not None:
+        residual = residual * prediction.weight[:, rows]
+    uncertainty = None if prediction.uncertainty is None else torch.where(present, prediction.uncertainty[:, rows], 0.0)
     residual = torch.where(present, residual, 0.0)
-    rebuilt = belief.rebuilt if belief.told is None else belief.told
-    return Compared(residual, present, doubt, rebuilt, belief.code, scaled, shown)
+    reconstruction = prediction.reconstruction if prediction.displayed is None else prediction.displayed
+    return Compared(residual, present, uncertainty, reconstruction, prediction.code, scaled, shown)
 
 
 def scored_rows(score: str) -> slice:
@@ -39,7 +39,7 @@ class Graph(nn.Module):
 
     error_sd: (sensor,) typical size of the last row's residual on held-out normal rows, scaled units.
     score: `window` takes the mean over the window's present cells, else it is over the last row's; of squared or
-    absolute standardised residuals, as `loss` says, and of the network's doubt where it has any. Higher is more
+    absolute standardised residuals, as `loss` says, and of the network's uncertainty where it has any. Higher is more
     anomalous. parts: what the score is a sum of; None: it is no sum.
 
     Only what a score needs is computed on the whole window: onnxruntime runs every node, whichever outputs
@@ -70,12 +70,17 @@ class Graph(nn.Module):
         found = compare(self.preprocess, self.network, window, self._rows)
         standard = found.residual / self.error_sd
         sensor_error = standard[:, -1, :].clamp(-ERROR_LIMIT, ERROR_LIMIT)
-        told = self._mean(standard, found), sensor_error, self.preprocess.restore(found.rebuilt, window), found.code
-        return told if self.parts is None else (*told, self.parts(found))
+        outputs = (
+            self._mean(standard, found),
+            sensor_error,
+            self.preprocess.restore(found.reconstruction, window),
+            found.code,
+        )
+        return outputs if self.parts is None else (*outputs, self.parts(found))
 
     def _mean(self, standard: Tensor, found: Compared) -> Tensor:
         standard = standard * self.preprocess.weight
         size = standard.square() if self._squared else standard.abs()
-        if found.doubt is not None:
-            size = size + found.doubt
+        if found.uncertainty is not None:
+            size = size + found.uncertainty
         return size.sum(dim=(1, 2)) / found.present.sum(dim=(1, 2)).clamp(min=1)

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from detector.core.arrays import Doubles
 
 NEIGHBOURS = 5
-MOST_ROWS = 128  # of the history that are kept in the graph: a product with them is paid for every row
-LEAST = 1e-6
+MAX_ROWS = 128  # of the history that are kept in the graph: a product with them is paid for every row
+MIN_WEIGHT = 1e-6
 
 
 def typical_rows(rows: Doubles) -> Doubles:
@@ -21,7 +21,7 @@ def typical_rows(rows: Doubles) -> Doubles:
     whole = rows[~np.isnan(rows).any(axis=1)]
     if len(whole) <= NEIGHBOURS:
         whole = np.where(np.isnan(rows), np.nanmean(rows, axis=0), rows)
-    chosen = np.linspace(0, len(whole) - 1, min(MOST_ROWS, len(whole))).astype(np.int64)
+    chosen = np.linspace(0, len(whole) - 1, min(MAX_ROWS, len(whole))).astype(np.int64)
     kept: Doubles = whole[chosen]
     return np.concatenate([kept] * -(-(NEIGHBOURS + 1) // len(kept)))  # of a handful of rows some are there twice
 
@@ -35,16 +35,16 @@ class Neighbours(nn.Module):
         self.register_buffer("rows", torch.tensor(rows, dtype=torch.float32))
 
     def forward(self, scaled: Tensor, present: Tensor) -> Tensor:
-        """(row, sensor) scaled values with holes filled somehow, and where they were present -> holes filled by kin.
+        """(row, sensor) scaled values, holes filled somehow, and which were present -> holes filled from neighbours.
 
-        A row of which nothing is present has no kin: it stays as it is.
+        A row of which nothing is present has no neighbours: it stays as it is.
         """
         there = present.to(scaled.dtype)
         known = scaled * there
         # Squared distances over the sensors that are there: (row, kept).
         apart = known.square().sum(dim=1, keepdim=True) - 2 * known @ self.rows.T + there @ self.rows.square().T
         nearest, which = torch.topk(apart.clamp(min=0.0), NEIGHBOURS + 1, dim=1, largest=False)
-        weight = nearest[:, -1:] - nearest[:, :-1] + LEAST
+        weight = nearest[:, -1:] - nearest[:, :-1] + MIN_WEIGHT
         weight = weight / weight.sum(dim=1, keepdim=True)
-        kin = (self.rows[which[:, :-1]] * weight.unsqueeze(2)).sum(dim=1)
-        return torch.where(present | (there.sum(dim=1, keepdim=True) == 0), scaled, kin)
+        filled = (self.rows[which[:, :-1]] * weight.unsqueeze(2)).sum(dim=1)
+        return torch.where(present | (there.sum(dim=1, keepdim=True) == 0), scaled, filled)

@@ -16,11 +16,11 @@ class Categories(nn.Module):
         self.known: Tensor
         self.numbers: Tensor
         self.unknown: Tensor
-        self.coded: Tensor
+        self.categorical: Tensor
         self.register_buffer("known", torch.tensor(padded, dtype=torch.float32))  # (sensor, most)
         self.register_buffer("numbers", torch.arange(most, dtype=torch.float32))
         self.register_buffer("unknown", torch.tensor([float(len(known)) for known in categories]))
-        self.register_buffer("coded", torch.tensor([bool(known) for known in categories]))
+        self.register_buffer("categorical", torch.tensor([bool(known) for known in categories]))
 
     def forward(self, window: Tensor) -> Tensor:
         """(batch, window, sensor) values to numbers of categories; of quantities it means nothing."""
@@ -30,6 +30,6 @@ class Categories(nn.Module):
 
     def restore(self, values: Tensor) -> Tensor:
         """Numbers of categories (batch, window, sensor) to their values; quantities stay."""
-        same = (values.unsqueeze(-1).round() == self.numbers) & self.coded.unsqueeze(-1)
+        same = (values.unsqueeze(-1).round() == self.numbers) & self.categorical.unsqueeze(-1)
         known = torch.where(torch.isnan(self.known), 0.0, self.known)
-        return torch.where(self.coded, (same.to(values.dtype) * known).sum(dim=-1), values)
+        return torch.where(self.categorical, (same.to(values.dtype) * known).sum(dim=-1), values)

@@ -1,7 +1,8 @@
 """What a score can be a sum of, as torch modules: the part of the graph beside the network.
 
-values: the last row's values themselves, scaled. residual: what the network does not rebuild of them. forecast: what a
-forecaster does not expect of them from the rows before. distance: from the window to the nearest of some typical ones.
+values: the last row's values themselves, scaled. residual: what the network does not reconstruct of them. forecast:
+what a forecaster does not expect of them from the rows before. distance: from the window to the nearest of some typical
+ones.
 latent_neighbours, latent_centres: from the window's code to the nearest codes of other windows, or to a typical code.
 """
 
@@ -22,12 +23,12 @@ ERROR_LIMIT = 20.0  # standard deviations: a wild cell is far out, and still for
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """Windows beside what the network makes of them. Rows: those asked for."""
+    """Windows beside the network's prediction. Rows: those asked for."""
 
     residual: Tensor  # (batch, rows, sensor) scaled units, 0 where missing; less where the network is less sure
     present: Tensor  # (batch, rows, sensor) bool
-    doubt: Tensor | None  # (batch, rows, sensor) see Belief, 0 where missing
-    rebuilt: Tensor  # (batch, window, sensor) scaled
+    uncertainty: Tensor | None  # (batch, rows, sensor) see Prediction, 0 where missing
+    reconstruction: Tensor  # (batch, window, sensor) scaled
     code: Tensor  # (batch, latent)
     scaled: Tensor  # (batch, window, sensor)
     shown: Tensor  # (batch, window, sensor) the same as far as a network may see it
@@ -85,12 +86,12 @@ class ScoreComponents(nn.Module):
         assert self.forecaster is not None
         network: Network = self.forecaster  # type: ignore[assignment]
         expected = network.decode(network.encode(found.shown[:, :-1]))[:, -1]
-        return self.preprocess.heed(found.scaled[:, -1] - expected)
+        return self.preprocess.apply_deadband(found.scaled[:, -1] - expected)
 
 
 def usual_values(preprocess: Preprocess, scaled: Tensor) -> Tensor:
     """How far the last row's values are from their usual level, (batch, sensor), as far as it counts."""
-    return preprocess.heed(scaled[:, -1] - preprocess.missing)
+    return preprocess.apply_deadband(scaled[:, -1] - preprocess.missing)
 
 
 class Parts(nn.Module):
@@ -112,8 +113,8 @@ class Parts(nn.Module):
     def forward(self, found: Compared) -> Tensor:
         """(batch, column); 0 where a sensor is missing."""
         raw = zip(self.components.names, self.components(found), strict=True)
-        told = {name: self._standard(name, vectors, found.present[:, -1]) for name, vectors in raw}
-        return torch.cat([told[name] for name in self._columns], dim=1)
+        vectors = {name: self._standard(name, component, found.present[:, -1]) for name, component in raw}
+        return torch.cat([vectors[name] for name in self._columns], dim=1)
 
     def _standard(self, name: ComponentName, vectors: Tensor, present: Tensor) -> Tensor:
         if name in DISTANCES:

@@ -34,10 +34,10 @@ class Scaling:
     high: Doubles
     missing: Doubles  # the scaled value of a missing cell
     sign: Ints  # 1: only more than expected counts, -1: only less, 0: both
-    ignored: Doubles  # scaled deviation that does not count yet
+    deadband: Doubles  # scaled deviation up to which nothing counts
     weight: Doubles  # of the sensor in the score
     categories: tuple[tuple[float, ...], ...]  # of each sensor; empty: a quantity
-    kin: Doubles | None  # (kept, sensor) scaled rows that missing cells are filled from
+    neighbours: Doubles | None  # (kept, sensor) scaled rows that missing cells are filled from
 
 
 def fit_scaling(
@@ -58,26 +58,26 @@ def fit_scaling(
     values = np.where(log, _log1p(values), values) if log.any() else values
     values = _changes(values, difference).reshape(-1, len(settings))
     categories = tuple(s.categories or () for s in settings)
-    coded, unknown = np.array([bool(c) for c in categories]), np.array([float(len(c)) for c in categories])
+    categorical, unknown = np.array([bool(c) for c in categories]), np.array([float(len(c)) for c in categories])
     shift, scale = np.empty(len(settings)), np.empty(len(settings))
     for column, sensor in enumerate(settings):
         shift[column], scale[column] = _location(values[:, column], sensor.scaling or training.scaling)
     size = np.nanmax(np.abs(values), axis=0)
     constant = np.nanstd(values, axis=0) <= SAME * np.maximum(size, SAME)
-    constant &= ~coded
-    shift, scale = np.where(coded, 0.0, shift), np.where(constant | coded, 1.0, scale)
+    constant &= ~categorical
+    shift, scale = np.where(categorical, 0.0, shift), np.where(constant | categorical, 1.0, scale)
     scaled = np.clip((values - shift) / scale, -CLIP, CLIP)
     level = np.where(difference, middle(values, axis=0), np.where(log, _log1p(fill), fill))
     return Scaling(
         fill, log, difference, shift, scale, constant,
-        low=np.where(coded, 0.0, np.nanmin(scaled, axis=0)),
-        high=np.where(coded, unknown, np.nanmax(scaled, axis=0)),
-        missing=np.where(coded, unknown, np.clip((level - shift) / scale, -CLIP, CLIP)),
+        low=np.where(categorical, 0.0, np.nanmin(scaled, axis=0)),
+        high=np.where(categorical, unknown, np.nanmax(scaled, axis=0)),
+        missing=np.where(categorical, unknown, np.clip((level - shift) / scale, -CLIP, CLIP)),
         sign=np.array([SIGNS[s.direction] for s in settings]),
-        ignored=np.array([s.min_deviation for s in settings]) / scale,
+        deadband=np.array([s.deadband for s in settings]) / scale,
         weight=np.array([s.weight for s in settings]),
         categories=categories,
-        kin=typical_rows(np.where(coded, 0.0, scaled)) if training.imputation == "knn" else None,
+        neighbours=typical_rows(np.where(categorical, 0.0, scaled)) if training.imputation == "knn" else None,
     )  # fmt: skip
 
 
@@ -116,7 +116,7 @@ class Preprocess(nn.Module):
         super().__init__()
         self._any_log = bool(scaling.log.any())
         self._any_difference = bool(scaling.difference.any())
-        self._heeds_all = not (scaling.sign.any() or scaling.ignored.any())
+        self._all_counts = not (scaling.sign.any() or scaling.deadband.any())
         self.fill: Tensor
         self.log: Tensor
         self.difference: Tensor
@@ -126,14 +126,14 @@ class Preprocess(nn.Module):
         self.high: Tensor
         self.missing: Tensor
         self.sign: Tensor
-        self.ignored: Tensor
+        self.deadband: Tensor
         self.weight: Tensor
-        for name in ("fill", "shift", "scale", "low", "high", "missing", "ignored", "weight"):
+        for name in ("fill", "shift", "scale", "low", "high", "missing", "deadband", "weight"):
             self.register_buffer(name, torch.tensor(getattr(scaling, name), dtype=torch.float32))
         for name in ("log", "difference", "sign"):
             self.register_buffer(name, torch.tensor(getattr(scaling, name)))
-        self._kin = None if scaling.kin is None else Neighbours(scaling.kin)
-        self._coded = None if not any(scaling.categories) else Categories(scaling.categories)
+        self._neighbours = None if scaling.neighbours is None else Neighbours(scaling.neighbours)
+        self._categories = None if not any(scaling.categories) else Categories(scaling.categories)
 
     def forward(self, window: Tensor) -> tuple[Tensor, Tensor]:
         """(batch, window, sensor) engineering units, NaN = missing -> scaled values and where they were present.
@@ -146,14 +146,14 @@ class Preprocess(nn.Module):
             values = torch.where(_along(self.difference, window), changes, values)
         present = ~torch.isnan(values)
         scaled = (values - _along(self.shift, window)) / _along(self.scale, window)
-        if self._coded is not None:
-            numbers, coded = self._coded(window).flatten(1), _along(self._coded.coded, window)
-            scaled = torch.where(coded, numbers, scaled)
+        if self._categories is not None:
+            numbers, categorical = self._categories(window).flatten(1), _along(self._categories.categorical, window)
+            scaled = torch.where(categorical, numbers, scaled)
         scaled = torch.where(present, scaled.clamp(-CLIP, CLIP), _along(self.missing, window))
-        if self._kin is not None:
+        if self._neighbours is not None:
             rows, there = scaled.reshape(-1, window.shape[2]), present.reshape(-1, window.shape[2])
-            plain = ~self._coded.coded if self._coded is not None else torch.ones_like(there[:1])
-            scaled = torch.where(plain, self._kin(rows, there & plain), rows)
+            plain = ~self._categories.categorical if self._categories is not None else torch.ones_like(there[:1])
+            scaled = torch.where(plain, self._neighbours(rows, there & plain), rows)
         return _rows(scaled, window), _rows(present, window)
 
     def shown(self, scaled: Tensor) -> Tensor:
@@ -164,11 +164,11 @@ class Preprocess(nn.Module):
         """
         return _rows(scaled.flatten(1).clamp(_along(self.low, scaled), _along(self.high, scaled)), scaled)
 
-    def heed(self, residual: Tensor) -> Tensor:
-        """Of a residual (..., sensor) in scaled units what counts: its direction, and what is more than ignored."""
-        if self._heeds_all:
+    def apply_deadband(self, residual: Tensor) -> Tensor:
+        """What counts of a residual (..., sensor), scaled units: beyond the deadband, in the declared direction."""
+        if self._all_counts:
             return residual
-        beyond = torch.sign(residual) * (residual.abs() - self.ignored).clamp(min=0.0)
+        beyond = torch.sign(residual) * (residual.abs() - self.deadband).clamp(min=0.0)
         return torch.where(self.sign * beyond < 0, 0.0, beyond)
 
     def hidden(self) -> Tensor:
@@ -187,7 +187,7 @@ class Preprocess(nn.Module):
             grown = torch.sign(values) * torch.expm1(values.abs().clamp(max=80.0))
             values = torch.where(_along(self.log, scaled), grown, values)
         restored = _rows(values, scaled)
-        return restored if self._coded is None else self._coded.restore(restored)
+        return restored if self._categories is None else self._categories.restore(restored)
 
     def _logged(self, cells: Tensor, window: Tensor) -> Tensor:
         """Cells (batch, window * sensor), log1p'd where asked for."""

@@ -1,61 +1,61 @@
-"""Network families: one file each, one line each in the registry below; `seam` says what is asked of them."""
+"""Network families: one file each, one line each in the registry below; `interface` says what is asked of them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import nn
 
-from trainer.networks.adversarial import Deceiving
+from trainer.networks.adversarial import AdversarialObjective
 from trainer.networks.bounded import Bounded
-from trainer.networks.contractive import Contraction
+from trainer.networks.config import NetworkConfig
+from trainer.networks.contractive import ContractiveObjective
 from trainer.networks.conv import ConvAutoencoder
-from trainer.networks.denoising import Restoring
+from trainer.networks.denoising import DenoisingObjective
 from trainer.networks.dense import DenseAutoencoder
 from trainer.networks.forecaster import Forecaster
-from trainer.networks.interface import Rebuilding
+from trainer.networks.interface import ReconstructionObjective
 from trainer.networks.linear import LinearAutoencoder
-from trainer.networks.plan import Plan
 from trainer.networks.recurrent import RecurrentAutoencoder
-from trainer.networks.sparse import SparseAutoencoder, Sparsity
+from trainer.networks.sparse import SparseAutoencoder, SparseObjective
 from trainer.networks.transformer import TransformerAutoencoder
-from trainer.networks.variational import EvidenceBound, VariationalAutoencoder
+from trainer.networks.variational import EvidenceLowerBound, VariationalAutoencoder
 from trainer.networks.winner import WinnerAutoencoder
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """The network, which is exported, and the objective it is trained for; both torch modules (see `seam`)."""
+    """The network, which is exported, and the objective it is trained for; both torch modules (see `interface`)."""
 
-    network: Callable[[Plan], nn.Module]
-    objective: Callable[[Plan], nn.Module] = Rebuilding
+    network: Callable[[NetworkConfig], nn.Module]
+    objective: Callable[[NetworkConfig], nn.Module] = ReconstructionObjective
 
 
 FAMILIES: dict[str, Family] = {
     "dense": Family(DenseAutoencoder),
     "linear": Family(LinearAutoencoder),
-    "sparse": Family(SparseAutoencoder, Sparsity),
-    "denoising": Family(DenseAutoencoder, Restoring),
-    "contractive": Family(DenseAutoencoder, Contraction),
-    "variational": Family(VariationalAutoencoder, EvidenceBound),
+    "sparse": Family(SparseAutoencoder, SparseObjective),
+    "denoising": Family(DenseAutoencoder, DenoisingObjective),
+    "contractive": Family(DenseAutoencoder, ContractiveObjective),
+    "variational": Family(VariationalAutoencoder, EvidenceLowerBound),
     "winner_take_all": Family(WinnerAutoencoder),
-    "adversarial": Family(DenseAutoencoder, Deceiving),
+    "adversarial": Family(DenseAutoencoder, AdversarialObjective),
     "conv": Family(ConvAutoencoder),
-    "lstm": Family(lambda plan: RecurrentAutoencoder(plan, nn.LSTM)),
-    "gru": Family(lambda plan: RecurrentAutoencoder(plan, nn.GRU)),
+    "lstm": Family(lambda config: RecurrentAutoencoder(config, nn.LSTM)),
+    "gru": Family(lambda config: RecurrentAutoencoder(config, nn.GRU)),
     "transformer": Family(TransformerAutoencoder),
 }
 
 
-def build(plan: Plan) -> tuple[nn.Module, nn.Module]:
+def build(config: NetworkConfig) -> tuple[nn.Module, nn.Module]:
     """A new network and its objective."""
-    family = FAMILIES[plan.training.family]
-    return _within(family.network(plan), plan), family.objective(plan)
+    family = FAMILIES[config.training.family]
+    return _within(family.network(config), config), family.objective(config)
 
 
-def build_forecaster(plan: Plan) -> tuple[nn.Module, nn.Module]:
+def build_forecaster(config: NetworkConfig) -> tuple[nn.Module, nn.Module]:
     """A new forecaster, which stands beside any family, and its objective."""
-    return _within(Forecaster(plan), plan), Rebuilding(plan)
+    return _within(Forecaster(config), config), ReconstructionObjective(config)
 
 
-def _within(network: nn.Module, plan: Plan) -> nn.Module:
-    return Bounded(network) if plan.training.loss == "bce" else network
+def _within(network: nn.Module, config: NetworkConfig) -> nn.Module:
+    return Bounded(network) if config.training.loss == "bce" else network

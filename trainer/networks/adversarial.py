@@ -10,22 +10,22 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from schemas.families import Adversarial
-from trainer.networks.interface import Lesson, Measure, Network
-from trainer.networks.plan import Plan
+from trainer.networks.config import NetworkConfig
+from trainer.networks.interface import Batch, LossFn, Network
 
 
-class Deceiving(nn.Module):
-    """Reconstruction, and the game with the critic, which is trained along and left behind."""
+class AdversarialObjective(nn.Module):
+    """Reconstruction, and the game with the critic, which is trained along and not exported."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
-        options = plan.training.adversarial or Adversarial()
+        options = config.training.adversarial or Adversarial()
         self._weight = options.weight
-        self.critic = nn.Sequential(nn.Linear(plan.latent, options.critic), nn.ReLU(), nn.Linear(options.critic, 1))
+        self.critic = nn.Sequential(nn.Linear(config.latent, options.critic), nn.ReLU(), nn.Linear(options.critic, 1))
 
-    def forward(self, network: Network, lesson: Lesson, measure: Measure) -> Tensor:
+    def forward(self, network: Network, batch: Batch, loss_fn: LossFn) -> Tensor:
         """The loss of one minibatch."""
-        code = network.encode(lesson.given)
-        turned = 2 * code.detach() - code  # the same value, the opposite gradient
-        taken = softplus(self.critic(turned)).mean() + softplus(-self.critic(torch.randn_like(code))).mean()
-        return measure(network.decode(code), lesson) + self._weight * taken
+        code = network.encode(batch.inputs)
+        reversed_code = 2 * code.detach() - code  # the same value, the opposite gradient
+        game = softplus(self.critic(reversed_code)).mean() + softplus(-self.critic(torch.randn_like(code))).mean()
+        return loss_fn(network.decode(code), batch) + self._weight * game

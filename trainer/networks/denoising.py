@@ -1,4 +1,4 @@
-"""The denoising autoencoder's objective: shown spoiled windows, rebuild the clean ones.
+"""The denoising autoencoder's objective: reconstruct clean windows from noisy ones.
 
 Vincent et al., Extracting and Composing Robust Features with Denoising Autoencoders, ICML 2008: Gaussian noise, or
 masked cells.
@@ -8,20 +8,20 @@ import torch
 from torch import Tensor, nn
 
 from schemas.families import Denoising
-from trainer.networks.interface import Lesson, Measure, Network, rebuilding
-from trainer.networks.plan import Plan
+from trainer.networks.config import NetworkConfig
+from trainer.networks.interface import Batch, LossFn, Network, reconstruction_loss
 
 
-class Restoring(nn.Module):
-    """Reconstruction of what was there before the noise."""
+class DenoisingObjective(nn.Module):
+    """Reconstruction of the windows before the noise."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
-        self._options = plan.training.denoising or Denoising()
+        self._options = config.training.denoising or Denoising()
 
-    def forward(self, network: Network, lesson: Lesson, measure: Measure) -> Tensor:
+    def forward(self, network: Network, batch: Batch, loss_fn: LossFn) -> Tensor:
         """The loss of one minibatch."""
-        given = lesson.given + self._options.sd * torch.randn_like(lesson.given)
+        inputs = batch.inputs + self._options.sd * torch.randn_like(batch.inputs)
         if self._options.masking:
-            given = torch.where(torch.rand_like(given) < self._options.masking, lesson.fill, given)
-        return rebuilding(network, given, lesson, measure)
+            inputs = torch.where(torch.rand_like(inputs) < self._options.masking, batch.fill, inputs)
+        return reconstruction_loss(network, inputs, batch, loss_fn)

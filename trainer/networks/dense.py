@@ -7,18 +7,18 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from trainer.networks.plan import Plan
+from trainer.networks.config import NetworkConfig
 
 
 class DenseAutoencoder(nn.Module):
     """hidden: widths from the input towards the code. A window of 1 is the tabular form."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
-        self._shape = (plan.window, plan.sensors)
-        widths, back = (plan.cells, *plan.hidden), (plan.latent, *plan.decoder)
-        self.encoder = nn.Sequential(*tower(widths, plan.dropout), nn.Linear(widths[-1], plan.latent))
-        self.decoder = nn.Sequential(*tower(back, plan.dropout), nn.Linear(back[-1], plan.cells))
+        self._shape = (config.window, config.sensors)
+        widths, back = (config.cells, *config.hidden), (config.latent, *config.decoder)
+        self.encoder = nn.Sequential(*tower(widths, config.dropout), nn.Linear(widths[-1], config.latent))
+        self.decoder = nn.Sequential(*tower(back, config.dropout), nn.Linear(back[-1], config.cells))
 
     def encode(self, scaled: Tensor) -> Tensor:
         """(batch, window, sensor) -> (batch, latent)."""

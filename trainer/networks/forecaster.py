@@ -5,18 +5,18 @@ What follows from its own past is expected, whatever the autoencoder makes of it
 
 from torch import Tensor, nn
 
+from trainer.networks.config import NetworkConfig
 from trainer.networks.dense import tower
-from trainer.networks.plan import Plan
 
 
 class Forecaster(nn.Module):
     """hidden: widths from the rows towards the forecast."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
-        widths = ((plan.window - 1) * plan.sensors, *plan.hidden)
-        self.before = nn.Sequential(*tower(widths, plan.dropout))
-        self.last = nn.Linear(widths[-1], plan.sensors)
+        widths = ((config.window - 1) * config.sensors, *config.hidden)
+        self.before = nn.Sequential(*tower(widths, config.dropout))
+        self.last = nn.Linear(widths[-1], config.sensors)
 
     def encode(self, rows: Tensor) -> Tensor:
         """(batch, window - 1, sensor) -> (batch, hidden)."""

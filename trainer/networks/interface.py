@@ -1,6 +1,6 @@
 """What training, graph and families ask of each other.
 
-A family is a network, which is exported, and an objective, which it is trained for and which stays behind.
+A family is a network, which is exported, and an objective, which is minimised in training and not exported.
 """
 
 from collections.abc import Callable
@@ -10,13 +10,13 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from trainer.networks.plan import Plan
+from trainer.networks.config import NetworkConfig
 
-LEAST_SD = 0.05  # of a sensor's own spread: no reconstruction is believed to be better than that
+MIN_SD = 0.05  # of a sensor's own spread: no reconstruction counts as more exact than that
 
 
 class Network(Protocol):
-    """What the graph asks of a family; every network is a torch module beside."""
+    """What the graph asks of a family; every network is a torch module as well."""
 
     def encode(self, scaled: Tensor) -> Tensor:
         """(batch, window, sensor) scaled values to (batch, latent)."""
@@ -28,28 +28,28 @@ class Network(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Belief:
-    """What a network makes of windows. Weight and doubt: of families that know how sure they are, else None."""
+class Prediction:
+    """What a network gives for windows. Weight and uncertainty: of probabilistic families, else None."""
 
     code: Tensor  # (batch, latent)
-    rebuilt: Tensor  # (batch, window, sensor) scaled values
-    weight: Tensor | None = None  # (batch, window, sensor) LEAST_SD / the cell's own standard deviation, at most 1
-    doubt: Tensor | None = None  # (batch, window, sensor) >= 0: added to a cell's squared standardised residual
-    told: Tensor | None = None  # (batch, window, sensor) what a person is shown as rebuilt; None: `rebuilt`
+    reconstruction: Tensor  # (batch, window, sensor) scaled values
+    weight: Tensor | None = None  # (batch, window, sensor) MIN_SD / the cell's own standard deviation, at most 1
+    uncertainty: Tensor | None = None  # (batch, window, sensor) >= 0: added to a cell's squared standardised residual
+    displayed: Tensor | None = None  # (batch, window, sensor) the reconstruction that a person sees; None: the same
 
 
 @runtime_checkable
-class Believing(Protocol):
-    """A network that knows how sure it is of each cell."""
+class Probabilistic(Protocol):
+    """A network that states an uncertainty for each cell."""
 
-    def believe(self, shown: Tensor) -> Belief:
-        """(batch, window, sensor) scaled values to what it makes of them."""
+    def predict(self, shown: Tensor) -> Prediction:
+        """(batch, window, sensor) scaled values to their prediction."""
         ...
 
 
 @runtime_checkable
 class Solvable(Protocol):
-    """A network whose best weights are known in closed form: nothing is left to descend to."""
+    """A network whose best weights are known in closed form: it needs no gradient descent."""
 
     def solve(self, values: Tensor) -> None:
         """Takes the best weights for windows of scaled values (window, row, sensor)."""
@@ -57,50 +57,50 @@ class Solvable(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
+class Batch:
     """A minibatch of scaled windows, (batch, window, sensor) each."""
 
-    given: Tensor  # what the network is shown, with some sensors hidden
-    wanted: Tensor  # what it is to rebuild
-    present: Tensor | None  # bool: the cells that count; None: all
-    fill: Tensor  # (sensor,) what a missing cell is shown as
+    inputs: Tensor  # with some sensors hidden
+    targets: Tensor  # what the network is to reconstruct
+    mask: Tensor | None  # bool: the cells that count; None: all
+    fill: Tensor  # (sensor,) the input of a missing cell
 
     def mean(self, cells: Tensor) -> Tensor:
-        """Of something said of every cell, (batch, window, sensor), the mean over those that count."""
-        if self.present is None:
+        """The mean of (batch, window, sensor) over the cells that count, a scalar."""
+        if self.mask is None:
             return cells.mean()
-        return torch.where(self.present, cells, 0.0).sum() / self.present.sum().clamp(min=1)
+        return torch.where(self.mask, cells, 0.0).sum() / self.mask.sum().clamp(min=1)
 
     def means(self, cells: Tensor) -> Tensor:
-        """The same window by window, (batch,)."""
-        if self.present is None:
+        """The same of each window, (batch,)."""
+        if self.mask is None:
             return cells.mean(dim=(1, 2))
-        return torch.where(self.present, cells, 0.0).sum(dim=(1, 2)) / self.present.sum(dim=(1, 2)).clamp(min=1)
+        return torch.where(self.mask, cells, 0.0).sum(dim=(1, 2)) / self.mask.sum(dim=(1, 2)).clamp(min=1)
 
 
-Measure = Callable[[Tensor, Lesson], Tensor]  # rebuilt windows, and how wrong they are: a scalar over present cells
+LossFn = Callable[[Tensor, Batch], Tensor]  # reconstruction and batch -> scalar, the mean over the cells that count
 
 
-class Rebuilding(nn.Module):
-    """The plain objective: rebuild what was given."""
+class ReconstructionObjective(nn.Module):
+    """The plain objective: reconstruct the inputs."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
-        del plan
+        del config
 
-    def forward(self, network: Network, lesson: Lesson, measure: Measure) -> Tensor:
+    def forward(self, network: Network, batch: Batch, loss_fn: LossFn) -> Tensor:
         """The loss of one minibatch."""
-        return rebuilding(network, lesson.given, lesson, measure)
+        return reconstruction_loss(network, batch.inputs, batch, loss_fn)
 
 
-def rebuilding(network: Network, given: Tensor, lesson: Lesson, measure: Measure) -> Tensor:
-    """How wrong the network rebuilds the lesson from `given`."""
-    return measure(network.decode(network.encode(given)), lesson)
+def reconstruction_loss(network: Network, inputs: Tensor, batch: Batch, loss_fn: LossFn) -> Tensor:
+    """The loss of what the network makes of `inputs` against the batch's targets."""
+    return loss_fn(network.decode(network.encode(inputs)), batch)
 
 
-def believe(network: Network, shown: Tensor) -> Belief:
-    """What any network makes of windows (batch, window, sensor)."""
-    if isinstance(network, Believing):
-        return network.believe(shown)
+def predict(network: Network, shown: Tensor) -> Prediction:
+    """The prediction of any network for windows (batch, window, sensor)."""
+    if isinstance(network, Probabilistic):
+        return network.predict(shown)
     code = network.encode(shown)
-    return Belief(code, network.decode(code))
+    return Prediction(code, network.decode(code))

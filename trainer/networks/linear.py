@@ -7,7 +7,7 @@ so they are computed (Halko, Martinsson & Tropp, SIAM Review 53, 2011) and not d
 import torch
 from torch import Tensor, nn
 
-from trainer.networks.plan import Plan
+from trainer.networks.config import NetworkConfig
 
 SPARE = 16  # components computed beyond those kept, and ...
 ROUNDS = 8  # ... power iterations: they make the kept ones exact to float32 where the spectrum falls at all
@@ -16,11 +16,11 @@ ROUNDS = 8  # ... power iterations: they make the kept ones exact to float32 whe
 class LinearAutoencoder(nn.Module):
     """The code is the window's leading principal components."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
-        self._shape = (plan.window, plan.sensors)
-        self.encoder = nn.Linear(plan.cells, plan.latent)
-        self.decoder = nn.Linear(plan.latent, plan.cells)
+        self._shape = (config.window, config.sensors)
+        self.encoder = nn.Linear(config.cells, config.latent)
+        self.decoder = nn.Linear(config.latent, config.cells)
 
     def encode(self, scaled: Tensor) -> Tensor:
         """(batch, window, sensor) -> (batch, latent)."""

@@ -1,24 +1,24 @@
-"""How wrong a rebuilt window is: the losses, each a mean over the cells that are present."""
+"""The losses of a reconstruction, each a mean over the cells that are present."""
 
 from collections.abc import Callable
 
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy, huber_loss, l1_loss, mse_loss
 
-from trainer.networks.interface import Lesson, Measure
+from trainer.networks.interface import Batch, LossFn
 
-# Rebuilt, wanted, and torch's "none" or "mean" -> how wrong each cell is, or all of them on average.
-Cells = Callable[[Tensor, Tensor, str], Tensor]
+# Reconstruction, targets, and torch's "none" or "mean" -> the errors of all cells, or their mean.
+CellLoss = Callable[[Tensor, Tensor, str], Tensor]
 
 
-def measure(loss: str) -> Measure:
+def loss_function(loss: str) -> LossFn:
     """The loss by its name in the configuration."""
-    cells = _CELLS[loss]
+    errors = _ERRORS[loss]
 
-    def mean(rebuilt: Tensor, lesson: Lesson) -> Tensor:
-        if lesson.present is None:
-            return cells(rebuilt, lesson.wanted, "mean")
-        return lesson.mean(cells(rebuilt, lesson.wanted, "none"))
+    def mean(reconstruction: Tensor, batch: Batch) -> Tensor:
+        if batch.mask is None:
+            return errors(reconstruction, batch.targets, "mean")
+        return batch.mean(errors(reconstruction, batch.targets, "none"))
 
     return mean
 
@@ -28,15 +28,15 @@ def squares(loss: str) -> bool:
     return loss != "mae"
 
 
-def _cross_entropy(rebuilt: Tensor, wanted: Tensor, reduction: str) -> Tensor:
+def _cross_entropy(reconstruction: Tensor, targets: Tensor, reduction: str) -> Tensor:
     # Min-max scaling may leave 0..1 where a statistic was taken from part of the rows.
-    return binary_cross_entropy(rebuilt, wanted.clamp(0, 1), reduction=reduction)
+    return binary_cross_entropy(reconstruction, targets.clamp(0, 1), reduction=reduction)
 
 
-_CELLS: dict[str, Cells] = {
-    "mse": lambda rebuilt, wanted, reduction: mse_loss(rebuilt, wanted, reduction=reduction),
-    "mae": lambda rebuilt, wanted, reduction: l1_loss(rebuilt, wanted, reduction=reduction),
+_ERRORS: dict[str, CellLoss] = {
+    "mse": lambda reconstruction, targets, reduction: mse_loss(reconstruction, targets, reduction=reduction),
+    "mae": lambda reconstruction, targets, reduction: l1_loss(reconstruction, targets, reduction=reduction),
     # It turns at 1 scaled unit.
-    "huber": lambda rebuilt, wanted, reduction: huber_loss(rebuilt, wanted, reduction=reduction),
+    "huber": lambda reconstruction, targets, reduction: huber_loss(reconstruction, targets, reduction=reduction),
     "bce": _cross_entropy,
 }

@@ -1,7 +1,7 @@
-"""The recurrent autoencoders, LSTM and GRU: a window is read row by row into a code, and told again from it.
+"""The recurrent autoencoders, LSTM and GRU: one reads a window row by row into a code, one writes the rows from it.
 
 Malhotra et al., LSTM-based Encoder-Decoder for Multi-sensor Anomaly Detection, 2016; GRU after Cho et al., EMNLP 2014.
-The decoder is given the code at every row and not the row before it: a fault must not be whispered to it.
+The decoder is given the code at every row and not the row before it: a fault must not reach it that way.
 """
 
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from trainer.networks.plan import Plan
+from trainer.networks.config import NetworkConfig
 
 Cell = Callable[..., nn.LSTM | nn.GRU]
 
@@ -17,14 +17,14 @@ Cell = Callable[..., nn.LSTM | nn.GRU]
 class RecurrentAutoencoder(nn.Module):
     """hidden: widths of the encoder's layers, one upon the other."""
 
-    def __init__(self, plan: Plan, cell: Cell) -> None:
+    def __init__(self, config: NetworkConfig, cell: Cell) -> None:
         super().__init__()
-        self._window = plan.window
-        self.reader = _layers(cell, (plan.sensors, *plan.hidden))
-        self.squeeze = nn.Linear(plan.hidden[-1], plan.latent)
-        self.teller = _layers(cell, (plan.latent, *plan.decoder))
-        self.output = nn.Linear(plan.decoder[-1], plan.sensors)
-        self.dropout = nn.Dropout(plan.dropout)
+        self._window = config.window
+        self.reader = _layers(cell, (config.sensors, *config.hidden))
+        self.squeeze = nn.Linear(config.hidden[-1], config.latent)
+        self.writer = _layers(cell, (config.latent, *config.decoder))
+        self.output = nn.Linear(config.decoder[-1], config.sensors)
+        self.dropout = nn.Dropout(config.dropout)
 
     def encode(self, scaled: Tensor) -> Tensor:
         """(batch, window, sensor) -> (batch, latent)."""
@@ -33,7 +33,7 @@ class RecurrentAutoencoder(nn.Module):
     def decode(self, code: Tensor) -> Tensor:
         """(batch, latent) -> (batch, window, sensor)."""
         repeated = code.unsqueeze(1).expand(-1, self._window, -1)
-        return self.output(self._through(self.teller, repeated))  # type: ignore[no-any-return]
+        return self.output(self._through(self.writer, repeated))  # type: ignore[no-any-return]
 
     def _through(self, layers: nn.ModuleList, rows: Tensor) -> Tensor:
         for layer in layers:

@@ -12,27 +12,27 @@ import torch
 from torch import Tensor, nn
 
 from schemas.families import Variational
+from trainer.networks.config import NetworkConfig
 from trainer.networks.dense import tower
-from trainer.networks.interface import LEAST_SD, Belief, Lesson, Measure
-from trainer.networks.plan import Plan
+from trainer.networks.interface import MIN_SD, Batch, LossFn, Prediction
 
-MOST_SD = 5.0  # of a cell, scaled units
+MAX_SD = 5.0  # of a cell, scaled units
 
 
 class VariationalAutoencoder(nn.Module):
     """Encoder and decoder give a mean and a standard deviation each: of the code, and of every cell."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
-        self._shape = (plan.window, plan.sensors)
-        widths, back = (plan.cells, *plan.hidden), (plan.latent, *plan.decoder)
-        self.encoder = nn.Sequential(*tower(widths, plan.dropout))
-        self.code_mean = nn.Linear(widths[-1], plan.latent)
-        self.code_log_sd = nn.Linear(widths[-1], plan.latent)
-        self.decoder = nn.Sequential(*tower(back, plan.dropout))
-        self.cell_mean = nn.Linear(back[-1], plan.cells)
-        self.cell_log_sd = nn.Linear(back[-1], plan.cells)
-        half = torch.randn((plan.training.variational or Variational()).samples // 2, plan.latent)
+        self._shape = (config.window, config.sensors)
+        widths, back = (config.cells, *config.hidden), (config.latent, *config.decoder)
+        self.encoder = nn.Sequential(*tower(widths, config.dropout))
+        self.code_mean = nn.Linear(widths[-1], config.latent)
+        self.code_log_sd = nn.Linear(widths[-1], config.latent)
+        self.decoder = nn.Sequential(*tower(back, config.dropout))
+        self.cell_mean = nn.Linear(back[-1], config.cells)
+        self.cell_log_sd = nn.Linear(back[-1], config.cells)
+        half = torch.randn((config.training.variational or Variational()).samples // 2, config.latent)
         self.noise: Tensor
         self.register_buffer("noise", torch.cat([half, -half]))
 
@@ -53,14 +53,14 @@ class VariationalAutoencoder(nn.Module):
         """(..., latent) -> mean and log standard deviation of the cells, (..., window, sensor) each."""
         inner = self.decoder(code)
         mean, raw = (layer(inner).unflatten(-1, self._shape) for layer in (self.cell_mean, self.cell_log_sd))
-        low, high = math.log(LEAST_SD), math.log(MOST_SD)
+        low, high = math.log(MIN_SD), math.log(MAX_SD)
         return mean, low + (high - low) * torch.sigmoid(raw)
 
-    def believe(self, shown: Tensor) -> Belief:
+    def predict(self, shown: Tensor) -> Prediction:
         """(batch, window, sensor) -> the parts of the reconstruction probability.
 
         The mean of ((x - mean) / sd)² + 2 log sd over the draws is a parabola in x. Its bottom is the reconstruction,
-        its width the weight, and its height above that of the surest cell the doubt.
+        its width the weight, and its height above that of the most certain cell the uncertainty.
         """
         mean, log_sd = self.posterior(shown)
         codes = mean.unsqueeze(1) + log_sd.exp().unsqueeze(1) * self.noise  # (batch, draw, latent)
@@ -69,23 +69,23 @@ class VariationalAutoencoder(nn.Module):
         total = precisions.mean(dim=1)
         bottom = (precisions * centres).mean(dim=1) / total
         apart = (precisions * (centres - bottom.unsqueeze(1)).square()).mean(dim=1)
-        doubt = apart + 2 * (widths.mean(dim=1) - math.log(LEAST_SD))
-        return Belief(mean, bottom, LEAST_SD * total.sqrt(), doubt)
+        uncertainty = apart + 2 * (widths.mean(dim=1) - math.log(MIN_SD))
+        return Prediction(mean, bottom, MIN_SD * total.sqrt(), uncertainty)
 
 
-class EvidenceBound(nn.Module):
+class EvidenceLowerBound(nn.Module):
     """The negative evidence lower bound per present cell, with one draw of the code."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
-        self._beta = (plan.training.variational or Variational()).beta
+        self._beta = (config.training.variational or Variational()).beta
 
-    def forward(self, network: VariationalAutoencoder, lesson: Lesson, measure: Measure) -> Tensor:
+    def forward(self, network: VariationalAutoencoder, batch: Batch, loss_fn: LossFn) -> Tensor:
         """The loss of one minibatch."""
-        del measure  # the density says how wrong a cell is
-        mean, log_sd = network.posterior(lesson.given)
+        del loss_fn  # the density says the error of a cell
+        mean, log_sd = network.posterior(batch.inputs)
         centre, width = network.cells(mean + log_sd.exp() * torch.randn_like(mean))
-        wrong = 0.5 * ((lesson.wanted - centre) * torch.exp(-width)).square() + width
+        errors = 0.5 * ((batch.targets - centre) * torch.exp(-width)).square() + width
         divergence = 0.5 * (mean.square() + torch.exp(2 * log_sd) - 1) - log_sd
-        counted = wrong.numel() if lesson.present is None else lesson.present.sum().clamp(min=1)
-        return lesson.mean(wrong) + self._beta * divergence.sum() / counted
+        counted = errors.numel() if batch.mask is None else batch.mask.sum().clamp(min=1)
+        return batch.mean(errors) + self._beta * divergence.sum() / counted

@@ -1,4 +1,4 @@
-"""The winner-take-all autoencoder: a unit of the code speaks only in the windows that excite it most.
+"""The winner-take-all autoencoder: a unit of the code is active only in the windows that excite it most.
 
 Makhzani & Frey, Winner-Take-All Autoencoders, NIPS 2015: in a minibatch each unit keeps its largest activations, a
 stated share of them (lifetime sparsity). Alone, a window has no minibatch to win in: so the activation that a unit must
@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from schemas.families import WinnerTakeAll
+from trainer.networks.config import NetworkConfig
 from trainer.networks.dense import DenseAutoencoder
-from trainer.networks.plan import Plan
 
 MOMENTUM = 0.2  # of the running average, per minibatch
 
@@ -19,12 +19,12 @@ MOMENTUM = 0.2  # of the running average, per minibatch
 class WinnerAutoencoder(nn.Module):
     """A dense network with a wide code, most of which is 0."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
-        self._share = (plan.training.winner_take_all or WinnerTakeAll()).share
-        self.dense = DenseAutoencoder(plan)
+        self._share = (config.training.winner_take_all or WinnerTakeAll()).share
+        self.dense = DenseAutoencoder(config)
         self.bar: Tensor
-        self.register_buffer("bar", torch.zeros(plan.latent))
+        self.register_buffer("bar", torch.zeros(config.latent))
 
     def encode(self, scaled: Tensor) -> Tensor:
         """(batch, window, sensor) -> (batch, latent), 0 where a unit does not win. In training the batch decides."""

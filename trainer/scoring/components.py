@@ -15,7 +15,7 @@ from detector.core.scoring import ScoreSmoother
 from schemas.manifest import ComponentName, ScoreComponent, Scoring
 from trainer.fitting.members import FoldOutputs
 from trainer.graph.parts import DISTANCES, ERROR_LIMIT, Standard
-from trainer.networks.interface import LEAST_SD
+from trainer.networks.interface import MIN_SD
 from trainer.scoring.covariance import shrunk_covariance
 
 SCALE_QUANTILE = 0.95  # the quantile of held-out windows that a part is divided by
@@ -91,7 +91,7 @@ def standards(outputs: FoldOutputs, constant: Bools) -> dict[ComponentName, Stan
         shift = vectors.sum(axis=0) / count if name == "values" else np.zeros(len(count))
         size = np.sqrt((np.where(outputs.present, vectors - shift, 0.0) ** 2).sum(axis=0) / count)
         # Of a constant sensor no spread is known: its error stays in engineering units.
-        found[name] = Standard(shift, np.asarray(np.where(constant, 1.0, np.maximum(size, LEAST_SD))))
+        found[name] = Standard(shift, np.asarray(np.where(constant, 1.0, np.maximum(size, MIN_SD))))
     return found
 
 

@@ -47,7 +47,7 @@ def standard_errors(outputs: FoldOutputs, by: Standard) -> Floats:
 def window_scores(outputs: FoldOutputs, sizes: Doubles, loss: str) -> Floats:
     """What the graph's `score` would be, (window, 1). sizes: (sensor,) that residuals are divided by."""
     unit = sizes**2 if squares(loss) else sizes
-    total = (outputs.spread / unit).sum(axis=1) + outputs.doubt
+    total = (outputs.spread / unit).sum(axis=1) + outputs.uncertainty
     return np.asarray(total / np.maximum(outputs.count, 1), np.float32)[:, None]
 
 

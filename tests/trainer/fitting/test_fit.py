@@ -9,7 +9,7 @@ from schemas.training import Training
 from tests.support.made_windows import made_windows
 from trainer.fitting.fit import Curve, Scaled, fit, loss_over, ordinary
 from trainer.networks import FAMILIES
-from trainer.networks.plan import WIDE
+from trainer.networks.config import WIDE
 
 
 def run(validation: Scaled | None = None, **changes: object) -> tuple[torch.nn.Module, Curve, list[int]]:

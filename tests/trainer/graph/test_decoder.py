@@ -11,7 +11,7 @@ from trainer.graph.export import open_session, run_torch
 from trainer.graph.graph import Graph
 from trainer.graph.preprocess import Preprocess, fit_scaling
 from trainer.networks import build
-from trainer.networks.plan import plan
+from trainer.networks.config import network_config
 
 WINDOW = 6
 
@@ -22,7 +22,7 @@ def test_decoding_the_code_gives_the_reconstruction(changes: dict[str, str]) -> 
     training = quick_training(window=WINDOW, **changes)
     windows = made_values(20 * WINDOW, 3).reshape(20, WINDOW, len(SENSORS))
     settings = [SensorSettings(log1p=name == "power") for name in SENSORS]
-    network, _ = build(plan(training, len(SENSORS)))
+    network, _ = build(network_config(training, len(SENSORS)))
     graph = Graph(Preprocess(fit_scaling(windows, training, settings)), network, torch.ones(4), "window", training.loss)
     _, _, rebuilt, codes = run_torch(graph, windows)
     (decoded,) = open_session(export_decoder(graph, codes)).run(["window"], {"code": codes})

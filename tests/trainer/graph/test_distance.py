@@ -23,7 +23,7 @@ from tests.support.made_history import (
 )
 from tests.trainer.test_recipe import final_scores, windows_of
 from trainer.data.history import AssetHistory, History
-from trainer.graph.distance import MOST_CODES, NEIGHBOURS, Nearest, code_centres, code_neighbours
+from trainer.graph.distance import MAX_CODES, NEIGHBOURS, Nearest, code_centres, code_neighbours
 from trainer.graph.parts import LATENT, ScoreComponents
 from trainer.graph.preprocess import Preprocess, fit_scaling
 from trainer.networks import FAMILIES
@@ -60,7 +60,7 @@ def test_neighbours_are_those_of_the_standardised_codes() -> None:
     codes, fresh = made_codes(3000, 0), made_codes(40, 1)
     found = code_neighbours(codes)
     kept = found.nearest.points.numpy()
-    assert len(kept) == MOST_CODES
+    assert len(kept) == MAX_CODES
     reference = NearestNeighbors(n_neighbors=NEIGHBOURS).fit(kept)
     want = reference.kneighbors(standard(fresh, codes).numpy())[0].mean(axis=1) / np.sqrt(3)
     np.testing.assert_allclose(found(fresh)[:, 0].numpy(), want, rtol=1e-3)
@@ -120,7 +120,7 @@ def test_every_family_can_be_scored_in_its_latent_space(family: str) -> None:
     usual = np.quantile(distances, 0.95, axis=0) / [part.scale for part in fitted.manifest.scoring.components]
     assert ((usual > 0.2) & (usual < 5.0)).all()
     kept = {tuple(tensor.dims) for tensor in onnx.load_from_string(fitted.graph).graph.initializer}
-    assert {(MOST_CODES, fitted.manifest.latent), (20, fitted.manifest.latent)} <= kept
+    assert {(MAX_CODES, fitted.manifest.latent), (20, fitted.manifest.latent)} <= kept
     windows[::3, :, 1] = np.nan
     assert np.isfinite(scorer.parts(windows)).all()
     assert (final_scores(fitted, made_values(2000, 78)) > fitted.threshold).mean() < 0.03

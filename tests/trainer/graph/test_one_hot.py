@@ -14,7 +14,7 @@ from tests.support.made_history import START, quick_training
 from trainer.bundle.result import Fitted
 from trainer.data.history import AssetHistory, History
 from trainer.graph.export import open_session
-from trainer.networks.coded import Columns
+from trainer.networks.categorical import OneHotColumns
 from trainer.recipe import train
 
 MODES = (0.0, 2.0, 5.0)
@@ -89,7 +89,7 @@ def test_what_is_rebuilt_is_a_category() -> None:
 
 def test_columns_there_and_back() -> None:
     """Plain sensors pass; numbers become columns and the likeliest column the number; beyond the last: none of them."""
-    columns = Columns((0, 3, 0, 2))
+    columns = OneHotColumns((0, 3, 0, 2))
     sensors = torch.tensor([[1.5, 2.0, -4.0, 0.0], [0.5, 3.0, 7.0, 1.0]])
     wide = columns.expand(sensors)
     assert wide.tolist() == [[1.5, -4.0, 0, 0, 1, 0, 1, 0, 0], [0.5, 7.0, 0, 0, 0, 1, 0, 1, 0]]

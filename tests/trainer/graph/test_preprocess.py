@@ -140,12 +140,12 @@ def test_a_change_beside_a_hole_is_missing() -> None:
     torch.testing.assert_close(scaled[0, 4:6, 1], step.hidden()[1].expand(2))
 
 
-def test_only_what_matters_is_heeded() -> None:
-    """Direction and least deviation: the other side and the first bit of a deviation count as nothing."""
-    settings = [SensorSettings(direction="high"), SensorSettings(direction="low"), SensorSettings(min_deviation=2.0)]
+def test_only_what_lies_beyond_the_deadband_counts() -> None:
+    """Direction and deadband: the other side and what lies within the deadband count as nothing."""
+    settings = [SensorSettings(direction="high"), SensorSettings(direction="low"), SensorSettings(deadband=2.0)]
     scaling = fit_scaling(correlated(), Training(), settings)
     step = Preprocess(scaling)
     bit = 2.0 / float(scaling.scale[2])
     residual = torch.tensor([[1.0, 1.0, 0.9 * bit], [-1.0, -1.0, -1.5 * bit]])
     expected = torch.tensor([[1.0, 0.0, 0.0], [0.0, -1.0, -0.5 * bit]])
-    torch.testing.assert_close(step.heed(residual), expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(step.apply_deadband(residual), expected, rtol=1e-5, atol=1e-6)

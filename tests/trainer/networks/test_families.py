@@ -20,9 +20,9 @@ from schemas.training import Training
 from tests.support.made_windows import made_windows
 from trainer.fitting.fit import fit
 from trainer.networks import FAMILIES, build
-from trainer.networks.interface import LEAST_SD, Lesson
-from trainer.networks.losses import measure
-from trainer.networks.plan import plan
+from trainer.networks.config import network_config
+from trainer.networks.interface import MIN_SD, Batch
+from trainer.networks.losses import loss_function
 from trainer.networks.variational import VariationalAutoencoder
 from trainer.networks.winner import WinnerAutoencoder
 
@@ -50,10 +50,10 @@ def test_any_stack_of_layers(family: str, window: int) -> None:
     """Encoder and decoder take stacks of their own, windows may be single rows, and a window is rebuilt alone."""
     stacks = {"hidden": (16, 8)} | ({} if family == "linear" else {"decoder": (8, 12, 16), "dropout": 0.1})
     training = Training.model_validate({"family": family, "window": window, "latent": 3, **stacks})
-    network, objective = build(plan(training, 6))
+    network, objective = build(network_config(training, 6))
     windows = torch.randn(9, window, 6, generator=torch.Generator().manual_seed(0))
-    lesson = Lesson(windows, windows, torch.ones_like(windows, dtype=torch.bool), torch.zeros(6))
-    assert objective(network, lesson, measure("mse")).isfinite()
+    batch = Batch(windows, windows, torch.ones_like(windows, dtype=torch.bool), torch.zeros(6))
+    assert objective(network, batch, loss_function("mse")).isfinite()
     network.eval()
     assert network.encode(windows).shape == (9, 3)  # type: ignore[operator]
     assert rebuilt(network, windows).shape == windows.shape
@@ -100,10 +100,10 @@ def test_denoising_rebuilds_spoiled_windows_better(options: dict[str, float]) ->
     hidden = torch.rand(clean.shape, generator=generator) < options.get("masking", 0.0)
     spoiled = torch.where(hidden, 0.0, clean + options["sd"] * torch.randn(clean.shape, generator=generator))
 
-    def wrong(family: str, **changes: object) -> float:
+    def error(family: str, **changes: object) -> float:
         return float((rebuilt(fitted(family, epochs=60, **changes), spoiled) - clean).detach().square().mean())
 
-    assert wrong("denoising", denoising=options) < 0.95 * wrong("dense")
+    assert error("denoising", denoising=options) < 0.95 * error("dense")
 
 
 def test_contractive_moves_less_than_its_windows() -> None:
@@ -138,24 +138,24 @@ def test_winners_are_few() -> None:
     assert 0.1 < float(spoken) < 0.35
 
 
-def test_the_belief_is_the_reconstruction_probability() -> None:
-    """Squared weighted residual plus doubt is the mean log density over the draws, times -2, up to a constant."""
+def test_the_prediction_is_the_reconstruction_probability() -> None:
+    """Squared weighted residual plus uncertainty is the mean log density over the draws, times -2, up to a constant."""
     network = fitted("variational", variational={"samples": 6})
     assert isinstance(network, VariationalAutoencoder)
     windows = made_windows(20, 2).values
-    belief = network.believe(windows)
-    assert belief.weight is not None
-    assert belief.doubt is not None
+    prediction = network.predict(windows)
+    assert prediction.weight is not None
+    assert prediction.uncertainty is not None
     mean, log_sd = network.posterior(windows)
     densities = []
     for noise in network.noise:
         centre, width = network.cells(mean + log_sd.exp() * noise)
         densities.append(gaussian_nll_loss(centre, windows, (2 * width).exp(), reduction="none"))
-    surest = math.log(LEAST_SD)
-    found = ((windows - belief.rebuilt) * belief.weight / LEAST_SD).square() + belief.doubt
+    surest = math.log(MIN_SD)
+    found = ((windows - prediction.reconstruction) * prediction.weight / MIN_SD).square() + prediction.uncertainty
     torch.testing.assert_close(found, 2 * (torch.stack(densities).mean(dim=0) - surest), atol=1e-3, rtol=1e-3)
-    assert (belief.doubt >= -1e-5).all()
-    assert (belief.weight <= 1 + 1e-5).all()
+    assert (prediction.uncertainty >= -1e-5).all()
+    assert (prediction.weight <= 1 + 1e-5).all()
 
 
 def test_variational_knows_which_sensor_is_noisy() -> None:
@@ -168,7 +168,7 @@ def test_variational_knows_which_sensor_is_noisy() -> None:
     training = Training(family="variational", window=4, latent=2, epochs=60, learning_rate=5e-3)
     network, _ = fit("model", spoiled, spoiled, training, lambda *_: None)
     assert isinstance(network, VariationalAutoencoder)
-    weight = network.believe(noisy).weight
+    weight = network.predict(noisy).weight
     assert weight is not None
     assert weight[..., 1].mean() < 0.5 * weight[..., 0].mean()
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from trainer.networks.interface import Lesson
-from trainer.networks.losses import measure
+from trainer.networks.interface import Batch
+from trainer.networks.losses import loss_function
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ def test_a_loss_is_the_mean_over_present_cells(name: str, known: object) -> None
     rebuilt, wanted = (torch.rand(5, 4, 3, generator=generator) for _ in range(2))
     present = torch.rand(5, 4, 3, generator=generator) < 0.7
     spoiled = torch.where(present, wanted, 50.0)
-    found = measure(name)(rebuilt, Lesson(rebuilt, spoiled, present, torch.zeros(3)))
+    found = loss_function(name)(rebuilt, Batch(rebuilt, spoiled, present, torch.zeros(3)))
     assert float(found) == pytest.approx(float(known(rebuilt[present], wanted[present])), rel=1e-5)  # type: ignore[operator]
 
 
@@ -32,7 +32,9 @@ def test_where_nothing_is_missing_no_mask_is_needed(name: str) -> None:
     """The same mean, over all cells and window by window, as with a mask that lets all of them through."""
     generator = torch.Generator().manual_seed(0)
     rebuilt, wanted = (torch.rand(5, 4, 3, generator=generator) for _ in range(2))
-    whole = Lesson(rebuilt, wanted, None, torch.zeros(3))
-    masked = Lesson(rebuilt, wanted, torch.ones(5, 4, 3, dtype=torch.bool), torch.zeros(3))
-    assert float(measure(name)(rebuilt, whole)) == pytest.approx(float(measure(name)(rebuilt, masked)), rel=1e-6)
+    whole = Batch(rebuilt, wanted, None, torch.zeros(3))
+    masked = Batch(rebuilt, wanted, torch.ones(5, 4, 3, dtype=torch.bool), torch.zeros(3))
+    assert float(loss_function(name)(rebuilt, whole)) == pytest.approx(
+        float(loss_function(name)(rebuilt, masked)), rel=1e-6
+    )
     torch.testing.assert_close(whole.means(wanted), masked.means(wanted))

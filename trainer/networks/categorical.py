@@ -10,10 +10,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from trainer.networks.interface import Belief, Network, believe
+from trainer.networks.interface import Network, Prediction, predict
 
 
-class Columns(nn.Module):
+class OneHotColumns(nn.Module):
     """From sensors to columns and back. counts: (sensor,) number of categories, 0: a plain sensor."""
 
     def __init__(self, counts: tuple[int, ...]) -> None:
@@ -21,8 +21,8 @@ class Columns(nn.Module):
         self._plain = [sensor for sensor, count in enumerate(counts) if not count]
         self._coded = [sensor for sensor, count in enumerate(counts) if count]
         self._widths = [counts[sensor] + 1 for sensor in self._coded]
-        self.coded: Tensor
-        self.register_buffer("coded", torch.tensor([count > 0 for count in counts]))
+        self.categorical: Tensor
+        self.register_buffer("categorical", torch.tensor([count > 0 for count in counts]))
         order = [*self._plain, *self._coded]
         self.owner: Tensor  # (column,)
         owners = [*self._plain, *(s for s, width in zip(self._coded, self._widths, strict=True) for _ in range(width))]
@@ -67,10 +67,10 @@ class Columns(nn.Module):
         return torch.cat([columns[..., : len(self._plain)], *coded], dim=-1)[..., self._back]
 
 
-class Coded(nn.Module):
-    """A fitted network of columns, seen by the graph as one of sensors."""
+class CategoricalNetwork(nn.Module):
+    """A network fitted on columns, as the graph needs it: on sensors."""
 
-    def __init__(self, inner: nn.Module, columns: Columns) -> None:
+    def __init__(self, inner: nn.Module, columns: OneHotColumns) -> None:
         super().__init__()
         self.inner, self.columns = inner, columns
 
@@ -84,16 +84,16 @@ class Coded(nn.Module):
         network: Network = self.inner  # type: ignore[assignment]
         return self.columns.likeliest(network.decode(code))
 
-    def believe(self, shown: Tensor) -> Belief:
-        """What it makes of windows; what is observed less what is rebuilt is 1 less the share of the category."""
+    def predict(self, shown: Tensor) -> Prediction:
+        """The prediction for windows; observed less reconstructed is 1 less the share of the observed category."""
         network: Network = self.inner  # type: ignore[assignment]
         columns = self.columns
-        belief = believe(network, columns.expand(shown))
-        share = columns.observed(belief.rebuilt, shown)
+        prediction = predict(network, columns.expand(shown))
+        share = columns.observed(prediction.reconstruction, shown)
         return replace(
-            belief,
-            rebuilt=torch.where(columns.coded, shown - (1.0 - share), share),
-            weight=None if belief.weight is None else columns.observed(belief.weight, shown),
-            doubt=None if belief.doubt is None else columns.observed(belief.doubt, shown),
-            told=columns.likeliest(belief.rebuilt),
+            prediction,
+            reconstruction=torch.where(columns.categorical, shown - (1.0 - share), share),
+            weight=None if prediction.weight is None else columns.observed(prediction.weight, shown),
+            uncertainty=None if prediction.uncertainty is None else columns.observed(prediction.uncertainty, shown),
+            displayed=columns.likeliest(prediction.reconstruction),
         )

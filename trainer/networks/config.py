@@ -1,15 +1,15 @@
-"""What a configuration asks of a network."""
+"""The size of a network, and the family's own options, from the configuration."""
 
 import math
 from dataclasses import dataclass
 
 from schemas.training import Training
 
-WIDE = {"sparse", "winner_take_all"}  # their codes are wide and mostly silent
+WIDE = {"sparse", "winner_take_all"}  # their codes are wide, and most units are 0
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class NetworkConfig:
     """The size of a network, and the whole configuration for the family's own options."""
 
     window: int
@@ -26,10 +26,10 @@ class Plan:
         return self.window * self.sensors
 
 
-def plan(training: Training, sensors: int) -> Plan:
-    """The network a configuration asks for; the default code is small, so that faults are not rebuilt as well."""
+def network_config(training: Training, sensors: int) -> NetworkConfig:
+    """The network a configuration asks for; the default code is small, so that faults are not reconstructed as well."""
     small = training.hidden[-1] if training.family in WIDE else max(2, math.isqrt(sensors))
-    return Plan(
+    return NetworkConfig(
         window=training.window,
         sensors=sensors,
         hidden=training.hidden,
