@@ -8,21 +8,23 @@ Modeling and Analysis, ch. 9). An asset drifts when the same signal stays beyond
 of one asset is no drift. One request per model and cooldown, whatever happens.
 """
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
 
+from detector.core.alarms.alerts import utc
 from detector.core.arrays import Bools, Doubles, Floats, Ints, first_of_runs
 from schemas.config import Drift as DriftSettings
-from schemas.control import DriftFigure
-from schemas.manifest import DriftReference
+from schemas.control import DriftFigure, RetrainRequest, Trigger
+from schemas.manifest import DriftReference, Manifest
 
 SCORE = "score"
 FURTHEST = 1e30  # reference standard deviations; sums over a block stay finite
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class DriftFinding:
     """A model that drifted: when (event time, seconds), how many assets agree, and the strongest figures."""
 
     at_s: float
@@ -69,7 +71,7 @@ class DriftWatch:
         self.streak[slot] = 0
         self.z[slot] = np.nan
 
-    def advance(self, slots: Ints, times: Doubles, scores: Doubles, values: Floats) -> list[Finding]:
+    def advance(self, slots: Ints, times: Doubles, scores: Doubles, values: Floats) -> list[DriftFinding]:
         """Takes scored rows sorted by slot; scores (row,), values (row, sensor), NaN counts as the reference."""
         if not len(slots) or not len(self._names):
             return []
@@ -96,7 +98,7 @@ class DriftWatch:
         findings = (self._judge(*block) for block in done)
         return [finding for finding in findings if finding is not None]
 
-    def _judge(self, at_s: float, slot: int, z: Doubles) -> Finding | None:
+    def _judge(self, at_s: float, slot: int, z: Doubles) -> DriftFinding | None:
         side = np.where(np.abs(z) > self.settings.z_limit, np.sign(z), 0).astype(np.int64)
         same = side * self.streak[slot] > 0
         self.streak[slot] = np.where(same, self.streak[slot] + side, side)
@@ -104,7 +106,7 @@ class DriftWatch:
         persists = (np.abs(self.streak[slot]) >= self.settings.persist_blocks).any()
         return self._vote(at_s) if persists else None
 
-    def _vote(self, at_s: float) -> Finding | None:
+    def _vote(self, at_s: float) -> DriftFinding | None:
         if at_s < self.asked_s + self.settings.cooldown_s:
             return None
         judged: Bools = np.isnan(self.z).sum(axis=1) == 0
@@ -114,7 +116,7 @@ class DriftWatch:
         if drifting.sum() < enough:
             return None
         self.asked_s = at_s
-        return Finding(at_s, int(drifting.sum()), int(judged.sum()), self._figures(persistent))
+        return DriftFinding(at_s, int(drifting.sum()), int(judged.sum()), self._figures(persistent))
 
     def _figures(self, persistent: Bools, most: int = 5) -> tuple[DriftFigure, ...]:
         """The signals that moved furthest, averaged over the assets on which they persist."""
@@ -130,3 +132,18 @@ class DriftWatch:
                 )
             )
         return tuple(sorted(figures, key=lambda f: -abs(f.z))[:most])
+
+
+def drift_request(manifest: Manifest, finding: DriftFinding) -> RetrainRequest:
+    """The control message for a finding. The same finding gives the same id, so that a replay asks once."""
+    text = f"{manifest.model}\x1f{manifest.model_version}\x1f{finding.at_s:.3f}"
+    moved = ", ".join(f"{f.signal} by {f.z:+.1f} sd" for f in finding.figures[:3])
+    return RetrainRequest(
+        id=hashlib.sha256(text.encode()).hexdigest()[:20],
+        model=manifest.model,
+        model_version=manifest.model_version,
+        trigger=Trigger.DRIFT,
+        at=utc(finding.at_s),
+        reason=f"drift on {finding.drifting} of {finding.judged} assets: {moved}",
+        figures=finding.figures,
+    )

@@ -7,7 +7,7 @@ import numpy as np
 from detector.core.alarms.alerts import Event, Subject, build, evidence, short
 from detector.core.alarms.incidents import Incident, Phase, Rules, incident_id, step
 from detector.core.arrays import Bools, Doubles, Floats, Ints, first_of_runs
-from detector.core.drift import DriftWatch, Finding
+from detector.core.drift import DriftFinding, DriftWatch
 from detector.core.quality import CONDITIONS, Quality, Verdicts
 from detector.core.scoring import Scorer, ScoreSmoother
 from detector.core.slots import AssetTable
@@ -37,7 +37,7 @@ class PipelineOutcome:
 
     scored: Scored
     alerts: list[Alert]
-    findings: list[Finding]
+    findings: list[DriftFinding]
 
 
 class ModelPipeline:
@@ -349,7 +349,7 @@ class ModelPipeline:
             else:
                 event.then.evidence = event.live.evidence
 
-    def _watch_drift(self, advance: Advance, scores: Doubles, values: Floats, open_rows: Bools) -> list[Finding]:
+    def _watch_drift(self, advance: Advance, scores: Doubles, values: Floats, open_rows: Bools) -> list[DriftFinding]:
         if self.drift is None:
             return []
         # Among several assets the vote tells a fault of one from a drift of all; one alone has only its incidents.

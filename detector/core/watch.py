@@ -9,12 +9,11 @@ from itertools import repeat
 import numpy as np
 
 from detector.core.arrays import Doubles, Ints
-from detector.core.drift import Finding
+from detector.core.drift import DriftFinding, drift_request
 from detector.core.ingest.assemble import Assembled, Assembler
-from detector.core.ingest.json import Decoded, Decoder, Rejected
-from detector.core.ingest.rows import Record, Rows
+from detector.core.ingest.decode import Decoder
+from detector.core.ingest.rows import Decoded, Record, Rejected, Rows
 from detector.core.pipeline import ModelPipeline, Scored
-from detector.core.requests import drift_request
 from detector.core.scoring import Scorer
 from detector.core.state.codec import bucket_of
 from schemas.alert import Alert
@@ -277,7 +276,7 @@ class Watch:
             pipeline.assets.release(slot)
         return alerts
 
-    def _request(self, pipeline: ModelPipeline, finding: Finding) -> RetrainRequest:
+    def _request(self, pipeline: ModelPipeline, finding: DriftFinding) -> RetrainRequest:
         return drift_request(pipeline.manifest, finding)
 
     def _columns(self, pipeline: ModelPipeline, sensors: tuple[str, ...]) -> Ints | None:

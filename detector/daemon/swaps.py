@@ -6,7 +6,7 @@ import structlog
 
 from detector.bundles.loading import OnnxScorer, load_bundle
 from detector.bundles.store import Store
-from detector.core.ingest.json import Decoder
+from detector.core.ingest.decode import Decoder
 from detector.core.scoring import Scorer
 from detector.daemon.metrics import Metrics
 from detector.errors import BundleError, ConfigError

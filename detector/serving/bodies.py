@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Discriminator, Field, RootModel, Tag, create_model
 
-from detector.core.ingest.json import LATEST_S
+from detector.core.ingest.fields import LATEST_S
 from schemas.base import Contract
 from schemas.config import Serve
 from schemas.manifest import Manifest

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 import numpy as np
 
-from detector.core.ingest.json import Rejected
+from detector.core.ingest.rows import Rejected
 from detector.core.watch import Outcome, ScoreBlock
 from detector.transports.interface import Message, Stream
 from schemas.alert import Alert

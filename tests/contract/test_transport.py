@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from detector.core.ingest.json import Rejected
-from detector.core.ingest.rows import Record
+from detector.core.ingest.rows import Record, Rejected
 from detector.transports.control import parse_control, send_control
 from detector.transports.interface import ControlRecord, Message, Stream, Transport
 from detector.transports.messages import dead_letter_message

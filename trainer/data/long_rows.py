@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detector.core.ingest.assemble import Assembler
-from detector.core.ingest.json import Decoded
+from detector.core.ingest.rows import Decoded
 from detector.errors import DataError
 from trainer.data.history import History, from_columns
 

@@ -8,8 +8,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from detector.core.ingest.json import FROM_KEY, Decoded, Decoder, Rejected
-from detector.core.ingest.rows import Record
+from detector.core.ingest.decode import Decoder
+from detector.core.ingest.fields import FROM_KEY
+from detector.core.ingest.rows import Decoded, Record, Rejected
 from detector.errors import DataError
 from detector.transports.reader import LineRecord, read_records
 from schemas.config import Feed

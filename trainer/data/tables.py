@@ -12,7 +12,7 @@ import pyarrow.csv
 import pyarrow.parquet
 from numpy.typing import NDArray
 
-from detector.core.ingest.json import FROM_KEY
+from detector.core.ingest.fields import FROM_KEY
 from detector.errors import DataError
 from schemas.config import Feed, TimestampForm
 from trainer.data.history import History, from_columns

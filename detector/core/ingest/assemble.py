@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from detector.core.ingest.json import Decoded
-from detector.core.ingest.rows import Rows
+from detector.core.ingest.rows import Decoded, Rows
 
 Bucket = tuple[str, int]  # asset, number of the period since 1970
 

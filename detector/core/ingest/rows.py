@@ -1,4 +1,4 @@
-"""Decoded rows of a poll, as arrays: what comes out of decoding and goes into windows."""
+"""A poll on its way in: records as a transport gives them, decoded records, and the rows that they make."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from detector.core.arrays import Doubles, Floats, Ints
+from schemas.feed import Reason
 
 
 class Record(Protocol):
@@ -46,6 +47,28 @@ class Record(Protocol):
     def headers(self) -> Sequence[tuple[str, bytes | None]]:
         """Names and values, in order."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A record that cannot be read, and why; `detail` holds nothing of the payload."""
+
+    record: Record
+    reason: Reason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """The readable records of a poll, in order of arrival."""
+
+    topic: str
+    partitions: Ints  # (record,)
+    offsets: Ints  # (record,)
+    assets: list[str]  # (record,)
+    times: Doubles  # (record,) seconds since 1970
+    cells: Doubles  # (record, sensor) NaN = missing; long: (record, 1)
+    names: list[str]  # long: the sensor of each record; wide: empty
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from detector.core.ingest.assemble import Assembler, Pending
-from detector.core.ingest.json import FLOAT32_MAX, LATEST_S
+from detector.core.ingest.fields import FLOAT32_MAX, LATEST_S
 from detector.core.state.codec import (
     MARKER,
     STATE_VERSION,

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ValidationError
 from detector.core.alarms.incidents import Incident, Phase
 from detector.core.arrays import Ints
 from detector.core.drift import DriftWatch
-from detector.core.ingest.json import FLOAT32_MAX, LATEST_S
+from detector.core.ingest.fields import FLOAT32_MAX, LATEST_S
 from detector.core.pipeline import ModelPipeline
 from schemas.alert import AlertKind, Condition
 

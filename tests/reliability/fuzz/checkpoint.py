@@ -5,7 +5,7 @@ from random import Random
 import msgspec
 import numpy as np
 
-from detector.core.ingest.json import LATEST_S
+from detector.core.ingest.fields import LATEST_S
 from detector.core.ingest.rows import Rows
 from detector.core.state import checkpoint
 from detector.core.state.codec import MARKER, bucket_key, bucket_of, decode_bucket

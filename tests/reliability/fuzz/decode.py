@@ -5,7 +5,9 @@ from random import Random
 
 import numpy as np
 
-from detector.core.ingest.json import FLOAT32_MAX, LATEST_S, Decoded, Decoder
+from detector.core.ingest.decode import Decoder
+from detector.core.ingest.fields import FLOAT32_MAX, LATEST_S
+from detector.core.ingest.rows import Decoded
 from detector.transports.messages import dead_letter_line, dead_letter_message, read_dead_letter
 from schemas.config import Feed, TimestampForm
 from tests.reliability.fuzz.target import Target, assert_plain

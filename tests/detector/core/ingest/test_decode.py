@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.core.ingest.json import Decoder
+from detector.core.ingest.decode import Decoder
 from schemas.config import Feed, TimestampForm
 from schemas.feed import Reason
 from tests.support.plant import FakeRecord
