@@ -5,13 +5,17 @@ Durations end in `_s` (seconds), sizes in `_bytes` or `_mb`. Unknown keys are er
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr, model_validator
 
 from schemas.base import Contract
 from schemas.training import Training
 from schemas.tuning import Axis
+
+# Marks for `schemas.reload`. A key without a mark is fixed while a daemon runs.
+TAKEN: dict[str, Any] = {"reloadable": True}  # SIGHUP takes a change up between two polls
+ELSEWHERE: dict[str, Any] = {"daemon": False}  # the daemon never reads it: a change is another process's business
 
 MODEL_NAME = r"^[a-z0-9][a-z0-9._-]{0,62}$"
 TRANSACTIONAL = ("kafka",)  # transports that can deliver exactly once
@@ -56,7 +60,9 @@ class WatchRule(Contract):
     """Which model watches which assets; the first rule that matches counts."""
 
     model: str = Field(pattern=MODEL_NAME, description="the model's name")
-    assets: tuple[str, ...] = Field(default=("*",), min_length=1, description="shell-style globs on the asset's name")
+    assets: tuple[str, ...] = Field(
+        default=("*",), min_length=1, description="shell-style globs on the asset's name", json_schema_extra=TAKEN
+    )
 
 
 class Alarms(Contract):
@@ -66,18 +72,29 @@ class Alarms(Contract):
         default=None,
         ge=0,
         description="how long a score must stay above the threshold before an incident opens, event time",
+        json_schema_extra=TAKEN,
     )
     off_delay_s: float | None = Field(
         default=None,
         ge=0,
         description="how long it must stay below the lower threshold before the incident closes, event time",
+        json_schema_extra=TAKEN,
     )
-    major_factor: float = Field(default=2.0, gt=1, description="peak / threshold from which an incident is major")
-    critical_factor: float = Field(default=4.0, gt=1, description="peak / threshold from which an incident is critical")
-    update_every_s: float = Field(default=3600.0, gt=0, description="event time between updates of an open incident")
-    top_sensors: int = Field(default=3, ge=1, le=50, description="sensors named in an alert")
+    major_factor: float = Field(
+        default=2.0, gt=1, description="peak / threshold from which an incident is major", json_schema_extra=TAKEN
+    )
+    critical_factor: float = Field(
+        default=4.0, gt=1, description="peak / threshold from which an incident is critical", json_schema_extra=TAKEN
+    )
+    update_every_s: float = Field(
+        default=3600.0, gt=0, description="event time between updates of an open incident", json_schema_extra=TAKEN
+    )
+    top_sensors: int = Field(default=3, ge=1, le=50, description="sensors named in an alert", json_schema_extra=TAKEN)
     silent_after_s: float | None = Field(
-        default=None, gt=0, description="time without a record; null: 20 periods, at least 60 s"
+        default=None,
+        gt=0,
+        description="time without a record; null: 20 periods, at least 60 s",
+        json_schema_extra=TAKEN,
     )
     silence_clock: Literal["auto", "wall", "feed"] = Field(
         default="auto",
@@ -86,50 +103,84 @@ class Alarms(Contract):
     )
     missing_rows: int = Field(default=10, ge=1, description="rows without a sensor's value that raise an alarm")
     range_rows: int = Field(default=3, ge=1, description="rows outside a sensor's range that raise an alarm")
-    quality_off_rows: int = Field(default=10, ge=1, description="good rows that close a data-quality incident")
+    quality_off_rows: int = Field(
+        default=10, ge=1, description="good rows that close a data-quality incident", json_schema_extra=TAKEN
+    )
 
 
 class Drift(Contract):
     """When a feed has drifted (DESIGN: block-wise, persistent, with a cooldown)."""
 
     enabled: bool = Field(default=True, description="whether drift is judged, and a retraining asked for")
-    z_limit: float = Field(default=5.0, gt=0, description="block mean's distance in reference standard deviations")
-    persist_blocks: int = Field(default=3, ge=1, description="consecutive blocks beyond the limit")
-    min_share: float = Field(default=0.5, gt=0, le=1, description="share of a model's assets that must agree")
-    cooldown_s: float = Field(default=86400.0, gt=0, description="event time between two requests for one model")
+    z_limit: float = Field(
+        default=5.0, gt=0, description="block mean's distance in reference standard deviations", json_schema_extra=TAKEN
+    )
+    persist_blocks: int = Field(
+        default=3, ge=1, description="consecutive blocks beyond the limit", json_schema_extra=TAKEN
+    )
+    min_share: float = Field(
+        default=0.5, gt=0, le=1, description="share of a model's assets that must agree", json_schema_extra=TAKEN
+    )
+    cooldown_s: float = Field(
+        default=86400.0, gt=0, description="event time between two requests for one model", json_schema_extra=TAKEN
+    )
 
 
 class ScoresOut(Contract):
     """Which scores go to the scores topic."""
 
     emit: Literal["none", "all", "every_nth", "above"] = Field(
-        default="none", description="every row, none, every nth, or those above a fraction of the threshold"
+        default="none",
+        description="every row, none, every nth, or those above a fraction of the threshold",
+        json_schema_extra=TAKEN,
     )
-    nth: int = Field(default=10, ge=1, description="every_nth: offsets divisible by it")
-    fraction: float = Field(default=0.8, gt=0, description="above: scores above this fraction of the threshold")
+    nth: int = Field(default=10, ge=1, description="every_nth: offsets divisible by it", json_schema_extra=TAKEN)
+    fraction: float = Field(
+        default=0.8, gt=0, description="above: scores above this fraction of the threshold", json_schema_extra=TAKEN
+    )
 
 
 class Limits(Contract):
     """Bounds: the daemon pauses or refuses, it never grows."""
 
-    poll_records: int = Field(default=5000, ge=1, le=100_000, description="most records taken in one poll")
-    poll_interval_ms: int = Field(default=20, ge=0, le=1000, description="least time between polls")
+    poll_records: int = Field(
+        default=5000, ge=1, le=100_000, description="most records taken in one poll", json_schema_extra=TAKEN
+    )
+    poll_interval_ms: int = Field(
+        default=20, ge=0, le=1000, description="least time between polls", json_schema_extra=TAKEN
+    )
     batch_windows: int = Field(
-        default=256, ge=1, le=8192, description="windows scored in one call; more fall out of the processor's cache"
+        default=256,
+        ge=1,
+        le=8192,
+        description="windows scored in one call; more fall out of the processor's cache",
+        json_schema_extra=TAKEN,
     )
     max_assets: int = Field(
-        default=100_000, ge=1, description="assets with state; rows of further ones are flagged over_limit and counted"
+        default=100_000,
+        ge=1,
+        description="assets with state; rows of further ones are flagged over_limit and counted",
+        json_schema_extra=TAKEN,
     )
     outstanding_sends: int = Field(default=5000, ge=1, description="messages in flight to the broker")
     bad_share: float = Field(
-        default=0.9, gt=0, le=1, description="share of dead letters past which the daemon stops ..."
+        default=0.9,
+        gt=0,
+        le=1,
+        description="share of dead letters past which the daemon stops ...",
+        json_schema_extra=TAKEN,
     )
-    bad_of_last: int = Field(default=10_000, ge=1, description="... over so many records")
-    checkpoint_s: float = Field(default=5.0, gt=0, description="state and offsets are committed this often")
+    bad_of_last: int = Field(default=10_000, ge=1, description="... over so many records", json_schema_extra=TAKEN)
+    checkpoint_s: float = Field(
+        default=5.0, gt=0, description="state and offsets are committed this often", json_schema_extra=TAKEN
+    )
     idle_s: float = Field(
-        default=7 * 86400.0, gt=0, description="an asset silent for so long is forgotten, unless its alarm is open"
+        default=7 * 86400.0,
+        gt=0,
+        description="an asset silent for so long is forgotten, unless its alarm is open",
+        json_schema_extra=TAKEN,
     )
-    drain_s: float = Field(default=8.0, gt=0, description="budget of a graceful stop")
+    drain_s: float = Field(default=8.0, gt=0, description="budget of a graceful stop", json_schema_extra=TAKEN)
     delivery_timeout_s: float = Field(
         default=30.0, ge=2, description="unconfirmed for so long, work begins again at the last checkpoint"
     )
@@ -251,7 +302,9 @@ class Trust(Contract):
         default=(), description="files; where any is named, a bundle must be signed by one of these keys"
     )
     signing_key: Path | None = Field(
-        default=None, description="private key that train, worker and `models sign` sign with; the daemon needs none"
+        default=None,
+        description="private key that train, worker and `models sign` sign with; the daemon needs none",
+        json_schema_extra=ELSEWHERE,
     )
 
 
@@ -277,13 +330,17 @@ class Settings(Contract):
     files: Files = Files()
     limits: Limits = Limits()
     http: Http = Http()
-    serve: Serve = Serve()
+    serve: Serve = Field(default=Serve(), json_schema_extra=ELSEWHERE)
     logging: Logging = Logging()
-    training: dict[str, Training] = Field(default_factory=dict, description="model name -> how it is fitted")
-    tuning: dict[str, Axis] = Field(
-        default_factory=dict, description="key of a training, dotted -> where `tune` looks; none: its own choice"
+    training: dict[str, Training] = Field(
+        default_factory=dict, description="model name -> how it is fitted", json_schema_extra=ELSEWHERE
     )
-    worker: WorkerSettings = WorkerSettings()
+    tuning: dict[str, Axis] = Field(
+        default_factory=dict,
+        description="key of a training, dotted -> where `tune` looks; none: its own choice",
+        json_schema_extra=ELSEWHERE,
+    )
+    worker: WorkerSettings = Field(default=WorkerSettings(), json_schema_extra=ELSEWHERE)
     trust: Trust = Trust()
 
     @model_validator(mode="after")

@@ -14,19 +14,16 @@ from types import FrameType
 
 import structlog
 
-from detector.config import load_settings
 from detector.daemon.health import Health, HttpServer
 from detector.daemon.loop import Loop
 from detector.daemon.metrics import Metrics
+from detector.daemon.reload import reload
 from detector.daemon.swaps import load_current
 from detector.daemon.systemd import Notifier
-from detector.errors import BrokerError, ConfigError, PartitionsLost, RetriableError
+from detector.errors import BrokerError, PartitionsLost, RetriableError
 from detector.transports.interface import Transport
 from detector.transports.registry import transport_of
 from schemas.config import Settings
-
-# What a running daemon cannot change: it would be another daemon.
-_FIXED = ("transport", "delivery", "store", "feed", "topics", "kafka", "files", "http", "logging", "trust")
 
 
 class Signals:
@@ -79,7 +76,7 @@ def run_daemon(
             if signals.reload:
                 signals.reload = False
                 notifier.send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
-                _reload(loop, path, metrics)
+                reload(loop, path, metrics)
                 notifier.send("READY=1")
         _drain(loop, transport, health, notifier)
     finally:
@@ -114,22 +111,3 @@ def _last_commit(loop: Loop, within_s: float) -> RetriableError | None:
         structlog.get_logger().warning("not committed", reason=lost.problem, remedy=lost.remedy)
         return lost
     return None
-
-
-def _reload(loop: Loop, path: Path | None, metrics: Metrics) -> None:
-    """A valid configuration is taken up whole; otherwise the old one stays and the log says why."""
-    log = structlog.get_logger()
-    try:
-        settings = load_settings(path)
-        changed = [name for name in _FIXED if getattr(settings, name) != getattr(loop.settings, name)]
-        if {r.model for r in settings.watch} != {r.model for r in loop.settings.watch}:
-            changed.append("watch (its models)")
-        if changed:
-            raise ConfigError(f"{', '.join(changed)} cannot change in a running daemon", "restart it")
-    except ConfigError as error:
-        metrics.reloads.labels("refused").inc()
-        log.error("configuration refused, the old one stays", reason=error.problem, remedy=error.remedy)
-        return
-    loop.configure(settings)
-    metrics.reloads.labels("taken").inc()
-    log.info("configuration reloaded")

@@ -61,4 +61,4 @@ def test_the_defaults_in_the_table_are_the_defaults(tmp_path: Path) -> None:
 def test_secrets_and_required_keys_are_marked() -> None:
     """The one key without a default says so, and the password is called a secret."""
     assert dict(ROWS)["watch[].model"] == "required"
-    assert "| `kafka.sasl_password` | null | a secret;" in settings_table()
+    assert "| `kafka.sasl_password` | null | restart | a secret;" in settings_table()
