@@ -10,7 +10,6 @@ from sphinx.application import Sphinx
 ROOT = Path(__file__).parents[1]
 
 project = "watchkeeper"
-author = "the watchkeeper maintainers"
 version = release = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 
 extensions = ["myst_parser"]
@@ -23,6 +22,7 @@ html_static_path = ["_static"]
 html_css_files = ["watchkeeper.css"]
 html_copy_source = False
 html_use_index = False
+html_show_copyright = False
 
 # Files at the root of the repository that are pages of the site as well: page -> file.
 FROM_ROOT = {
