@@ -36,10 +36,10 @@ reference: setup  ## writes the generated pages of docs/reference anew
 	$(BIN)/python -m docs.generate
 
 demo: setup  ## a simulated plant: train, watch, alarms, drift, retraining, report
-	$(BIN)/python -m trainer.demo
+	$(BIN)/watchkeeper demo
 
 demo-kafka: setup  ## the same over a real Apache Kafka
-	$(BIN)/python -m trainer.demo --kafka
+	$(BIN)/python -m deploy.local -- $(BIN)/watchkeeper demo --bootstrap-servers {bootstrap}
 
 bench: setup  ## throughput and latency against a real Apache Kafka
 	$(BIN)/python -m benchmarks.speed

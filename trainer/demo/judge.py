@@ -19,8 +19,8 @@ AFTERMATH = timedelta(hours=3)
 
 
 @dataclass(frozen=True, slots=True)
-class Incident:
-    """One incident as its alerts told it."""
+class IncidentRecord:
+    """One incident as its alerts describe it."""
 
     id: str
     asset: str
@@ -34,11 +34,11 @@ class Incident:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class FaultOutcome:
     """What became of one injected fault."""
 
     fault: TrueFault
-    incidents: tuple[Incident, ...]  # on its asset in its time, whatever their condition
+    incidents: tuple[IncidentRecord, ...]  # on its asset in its time, whatever their condition
 
     @property
     def once(self) -> bool:
@@ -47,7 +47,7 @@ class Finding:
 
     @property
     def named(self) -> bool:
-        """A sensor that shows the fault is among the first ones of the evidence; silence has no sensor."""
+        """A sensor that shows the fault is among the first ones that it names; silence has no sensor."""
         if not self.fault.sensors:
             return True
         return bool(self.incidents) and bool(set(self.fault.sensors) & set(self.incidents[0].sensors[:TOP]))
@@ -59,7 +59,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Rate:
+class AlarmRate:
     """How much alarm there was in a span."""
 
     alarms: int  # process incidents opened
@@ -68,28 +68,28 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class StoryVerdict:
     """The story's figures, and what was promised but did not happen."""
 
-    findings: tuple[Finding, ...]
-    clean: Rate
-    drifting: Rate  # from the start of the warming to the last swap
-    renewed: Rate  # from the last swap to the end
+    outcomes: tuple[FaultOutcome, ...]
+    clean: AlarmRate
+    drifting: AlarmRate  # from the start of the warming to the last swap
+    renewed: AlarmRate  # from the last swap to the end
     requests: int
     swaps: tuple[datetime, ...]  # event time of the first score of each later version
     records: int
     scored_records: int
     unscored: int
-    broken: tuple[str, ...]
+    failures: tuple[str, ...]
 
     @property
-    def kept(self) -> bool:
+    def passed(self) -> bool:
         """Everything that was promised happened."""
-        return not self.broken
+        return not self.failures
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class Observations:
     """What the judgement rests on."""
 
     truth: Truth
@@ -102,13 +102,13 @@ class Evidence:
     same_process: bool  # the daemon that ends is the daemon that began
 
 
-def incidents(alerts: Sequence[Alert]) -> list[Incident]:
+def incidents(alerts: Sequence[Alert]) -> list[IncidentRecord]:
     """Alerts put together by incident, in order of their opening."""
     ends = {a.data.incident: a.data.end for a in alerts if a.data.state is AlertState.CLOSED}
     severity = {a.data.incident: a.data.severity.value for a in alerts}
     first = {a.data.incident: a for a in reversed(alerts) if a.data.state is AlertState.OPENED}
     found = [
-        Incident(
+        IncidentRecord(
             id=name, asset=a.data.asset, kind=a.data.kind, condition=a.data.condition.value, start=a.data.start,
             opened=a.time, end=ends.get(name), severity=severity[name], sensors=tuple(e.sensor for e in a.data.sensors),
         )
@@ -117,36 +117,38 @@ def incidents(alerts: Sequence[Alert]) -> list[Incident]:
     return sorted(found, key=lambda incident: (incident.opened, incident.asset))
 
 
-def judge(evidence: Evidence) -> Verdict:
-    """The verdict on a story that has been told to its end."""
-    truth, scores = evidence.truth, evidence.scores
-    found = incidents(evidence.alerts)
+def judge(observed: Observations) -> StoryVerdict:
+    """The verdict on a story that came to its end."""
+    truth, scores = observed.truth, observed.scores
+    found = incidents(observed.alerts)
     begin = truth.start
-    clean = (begin + timedelta(days=evidence.clean.start), begin + timedelta(days=evidence.clean.end))
-    drift = (begin + timedelta(days=evidence.drift.start), begin + timedelta(days=evidence.drift.end))
+    clean = (begin + timedelta(days=observed.clean.start), begin + timedelta(days=observed.clean.end))
+    drift = (begin + timedelta(days=observed.drift.start), begin + timedelta(days=observed.drift.end))
     swaps = tuple(sorted(datetime.fromtimestamp(at, begin.tzinfo) for at in scores.swapped.values())[1:])
     turn = swaps[-1] if swaps else drift[1]
-    verdict = Verdict(
-        findings=tuple(_finding(fault, found) for fault in truth.faults if fault.kind is not FaultKind.WARMING),
+    verdict = StoryVerdict(
+        outcomes=tuple(_outcome(fault, found) for fault in truth.faults if fault.kind is not FaultKind.WARMING),
         clean=_rate(found, scores, truth.assets, *clean),
         drifting=_rate(found, scores, truth.assets, drift[0], turn),
         renewed=_rate(found, scores, truth.assets, turn, drift[1]),
-        requests=evidence.requests,
+        requests=observed.requests,
         swaps=swaps,
-        records=evidence.records,
+        records=observed.records,
         scored_records=len(scores.seen),
         unscored=scores.unscored,
-        broken=(),
+        failures=(),
     )
-    return _with_broken(verdict, evidence.same_process)
+    return _with_failures(verdict, observed.same_process)
 
 
-def _finding(fault: TrueFault, found: Sequence[Incident]) -> Finding:
+def _outcome(fault: TrueFault, found: Sequence[IncidentRecord]) -> FaultOutcome:
     inside = (i for i in found if i.asset == fault.asset and fault.start <= i.opened <= fault.end + AFTERMATH)
-    return Finding(fault, tuple(inside))
+    return FaultOutcome(fault, tuple(inside))
 
 
-def _rate(found: Sequence[Incident], scores: ScoreLog, assets: Sequence[str], begin: datetime, end: datetime) -> Rate:
+def _rate(
+    found: Sequence[IncidentRecord], scores: ScoreLog, assets: Sequence[str], begin: datetime, end: datetime
+) -> AlarmRate:
     alarms = sum(begin <= i.opened < end and i.kind is AlertKind.PROCESS for i in found)
     weeks = len(assets) * (end - begin).total_seconds() / WEEK_S
     ratios = []
@@ -155,38 +157,38 @@ def _rate(found: Sequence[Incident], scores: ScoreLog, assets: Sequence[str], be
         ratios.append(ratio[(times >= begin.timestamp()) & (times < end.timestamp())])
     known = np.concatenate(ratios)
     known = known[np.isfinite(known)]
-    return Rate(
+    return AlarmRate(
         alarms=alarms,
         per_asset_week=round(alarms / weeks, 3) if weeks > 0 else 0.0,
         share_above=round(float((known > 1.0).mean()), 5) if len(known) else 0.0,
     )
 
 
-def _with_broken(verdict: Verdict, same_process: bool) -> Verdict:
-    broken = [_fault_line(finding) for finding in verdict.findings if not (finding.once and finding.named)]
+def _with_failures(verdict: StoryVerdict, same_process: bool) -> StoryVerdict:
+    failures = [_fault_line(outcome) for outcome in verdict.outcomes if not (outcome.once and outcome.named)]
     if verdict.clean.per_asset_week > FALSE_ALARMS_AIM:
-        broken.append(f"{verdict.clean.per_asset_week:.2f} false alarms per asset and week on the clean fortnight")
+        failures.append(f"{verdict.clean.per_asset_week:.2f} false alarms per asset and week on the clean fortnight")
     if not verdict.requests:
-        broken.append("the drift raised no retrain request")
+        failures.append("the drift raised no retrain request")
     if not verdict.swaps:
-        broken.append("no new model was taken up")
+        failures.append("no new model was taken up")
     elif (
         verdict.renewed.per_asset_week > FALSE_ALARMS_AIM or verdict.renewed.share_above >= verdict.drifting.share_above
     ):
-        broken.append(f"the alarm rate did not come back: {verdict.renewed.per_asset_week:.2f} per asset and week")
+        failures.append(f"the alarm rate did not come back: {verdict.renewed.per_asset_week:.2f} per asset and week")
     if not same_process:
-        broken.append("the daemon did not live through the story")
+        failures.append("the daemon did not live through the story")
     if verdict.unscored or verdict.scored_records != verdict.records:
         missing = verdict.records - verdict.scored_records + verdict.unscored
-        broken.append(f"{missing} of {verdict.records} records were not scored")
-    return replace(verdict, broken=tuple(broken))
+        failures.append(f"{missing} of {verdict.records} records were not scored")
+    return replace(verdict, failures=tuple(failures))
 
 
-def _fault_line(finding: Finding) -> str:
-    fault = finding.fault
-    if not finding.incidents:
+def _fault_line(outcome: FaultOutcome) -> str:
+    fault = outcome.fault
+    if not outcome.incidents:
         return f"the {fault.kind} of {fault.asset} raised no alarm"
-    if not finding.once:
-        told = ", ".join(incident.condition for incident in finding.incidents)
-        return f"the {fault.kind} of {fault.asset} raised {len(finding.incidents)} alarm(s): {told}"
-    return f"the alarm on the {fault.kind} of {fault.asset} names {', '.join(finding.incidents[0].sensors[:TOP])}"
+    if not outcome.once:
+        conditions = ", ".join(incident.condition for incident in outcome.incidents)
+        return f"the {fault.kind} of {fault.asset} raised {len(outcome.incidents)} alarm(s): {conditions}"
+    return f"the alarm on the {fault.kind} of {fault.asset} names {', '.join(outcome.incidents[0].sensors[:TOP])}"

@@ -15,8 +15,8 @@ STATUS_EVERY = timedelta(hours=12)  # ... and plant time
 SENSORS_SHOWN = 2
 
 
-class Live:
-    """Collects what the daemon and the worker write, and tells it as it comes.
+class LiveView:
+    """Collects what the daemon and the worker write, and shows it as it comes.
 
     pid: of the daemon; show_alerts: False where `watchkeeper alerts --follow` shows them.
     """
@@ -31,7 +31,7 @@ class Live:
         self._pid = pid
         self._show_alerts = show_alerts
         self._severity: dict[str, str] = {}
-        self._told_versions: set[str] = set()
+        self._shown_versions: set[str] = set()
         self._spoken = time.monotonic()
         self._status_at = start
         topics = settings.topics
@@ -59,10 +59,10 @@ class Live:
         return len(self.scores.swapped)
 
     def look(self) -> None:
-        """Tells what came since the last look. Blocks no longer than that takes."""
-        for follower, tell in self._sources:
+        """Shows what came since the last look. Blocks no longer than that takes."""
+        for follower, take in self._sources:
             for message in follower.take():
-                tell(message)
+                take(message)
         self._swaps()
         if time.monotonic() - self._spoken > STATUS_EVERY_S and self.scores.seen:
             self._status()
@@ -101,9 +101,9 @@ class Live:
 
     def _swaps(self) -> None:
         for version, at in self.scores.swapped.items():
-            if version not in self._told_versions:
-                first = not self._told_versions
-                self._told_versions.add(version)
+            if version not in self._shown_versions:
+                first = not self._shown_versions
+                self._shown_versions.add(version)
                 text = (
                     "FIRST SCORE  by" if first else f"SWAPPED  the daemon, still process {self._pid}, now scores with"
                 )

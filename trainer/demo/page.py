@@ -1,18 +1,15 @@
 """The demo's page: the whole story in pictures and one table, self-contained."""
 
 from datetime import timedelta
-from pathlib import Path
 
-from jinja2 import Environment, StrictUndefined
-
-from trainer.demo.judge import FALSE_ALARMS_AIM, Verdict
+from trainer.demo.judge import FALSE_ALARMS_AIM, StoryVerdict
 from trainer.demo.live import day
 from trainer.demo.pictures import close_ups, daily, timeline, warmth
-from trainer.demo.setup import Setup
-from trainer.demo.story import Told
+from trainer.demo.setup import DemoSetup
+from trainer.demo.story import FinishedStory
 from trainer.reports.figures import style
+from trainer.reports.page import render
 
-TEMPLATE = Path(__file__).with_name("page.html")
 EXPLAINED = {
     "wear": "bearing wears out",
     "leak": "water leaks between pump and meter",
@@ -21,27 +18,25 @@ EXPLAINED = {
 }
 
 
-def write_page(setup: Setup, told: Told, verdict: Verdict) -> bytes:
+def write_page(setup: DemoSetup, story: FinishedStory, verdict: StoryVerdict) -> bytes:
     """UTF-8 HTML, nothing to fetch."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    start = told.evidence.truth.start
+    start = story.observed.truth.start
     with style():
-        return (
-            environment.from_string(TEMPLATE.read_text("utf-8"))
-            .render(
-                setup=setup,
-                told=told,
-                verdict=verdict,
-                aim=FALSE_ALARMS_AIM,
-                timeline=timeline(setup, told, verdict),
-                daily=daily(setup, told, verdict),
-                warmth=warmth(setup, told, verdict),
-                close_ups=list(close_ups(setup, told, verdict)),
-                explained=EXPLAINED,
-                day=lambda when: day(when, start),
-                span=span,
-            )
-            .encode("utf-8")
+        return render(
+            "demo.html",
+            {
+                "setup": setup,
+                "story": story,
+                "verdict": verdict,
+                "aim": FALSE_ALARMS_AIM,
+                "timeline": timeline(setup, story, verdict),
+                "daily": daily(setup, story, verdict),
+                "warmth": warmth(setup, story, verdict),
+                "close_ups": list(close_ups(setup, story, verdict)),
+                "explained": EXPLAINED,
+                "day": lambda when: day(when, start),
+                "span": span,
+            },
         )
 
 

@@ -1,7 +1,6 @@
 """The pictures of the demo's page: the scores of every asset, the alarm rate by day, and the faults close up."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
@@ -11,10 +10,11 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from schemas.alert import AlertKind
-from trainer.demo.judge import Finding, Incident, Verdict, incidents
-from trainer.demo.setup import Setup
-from trainer.demo.story import Told
+from trainer.demo.judge import FaultOutcome, IncidentRecord, StoryVerdict, incidents
+from trainer.demo.setup import DemoSetup
+from trainer.demo.story import FinishedStory
 from trainer.reports.figures import BLACK, BLUE, GREEN, GREY, ORANGE, PINK, RED, SKY, as_uri, draw
+from trainer.reports.page import Picture
 from trainer.simulate.plant import Block, stream
 from trainer.simulate.sensors import COLUMN, INSTRUMENTS
 
@@ -24,26 +24,18 @@ SHADE = {AlertKind.PROCESS: ORANGE, AlertKind.QUALITY: PINK}
 FLOOR, CEILING = 0.03, 30.0  # of score / threshold
 
 
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """An inline image and what it says."""
-
-    uri: str
-    text: str
-
-
-def timeline(setup: Setup, told: Told, verdict: Verdict) -> Picture:
+def timeline(setup: DemoSetup, story: FinishedStory, verdict: StoryVerdict) -> Picture:
     """Scores of each asset over the threshold, incidents shaded, true faults marked, warming and swap drawn."""
-    truth = told.evidence.truth
+    truth = story.observed.truth
     figure, rows = draw(12.0, 1.35 * len(truth.assets) + 0.9, len(truth.assets))
-    found = incidents(told.evidence.alerts)
+    found = incidents(story.observed.alerts)
     for asset, axes in zip(truth.assets, rows, strict=True):
-        times, ratios = told.evidence.scores.course(asset)
+        times, ratios = story.observed.scores.course(asset)
         days, highest = _envelope(_axis(times, truth.start), ratios)
         axes.plot(days, np.clip(highest, FLOOR, CEILING), color=BLUE, linewidth=0.8)
         axes.axhline(1.0, color=RED, linewidth=1.0)
         _shade(axes, [i for i in found if i.asset == asset], truth.start, 1.0 + setup.simulation.days)
-        _true_marks(axes, [f for f in verdict.findings if f.fault.asset == asset], truth.start)
+        _true_marks(axes, [f for f in verdict.outcomes if f.fault.asset == asset], truth.start)
         _turns(axes, setup, verdict, truth.start)
         axes.set_yscale("log")
         axes.set_ylim(FLOOR, CEILING * 4)
@@ -69,10 +61,10 @@ def _legend() -> list[Patch | Line2D]:
     ]
 
 
-def daily(setup: Setup, told: Told, verdict: Verdict) -> Picture:
+def daily(setup: DemoSetup, story: FinishedStory, verdict: StoryVerdict) -> Picture:
     """Share of all scores above the threshold, by day."""
-    truth = told.evidence.truth
-    courses = [told.evidence.scores.course(asset) for asset in truth.assets]
+    truth = story.observed.truth
+    courses = [story.observed.scores.course(asset) for asset in truth.assets]
     day = _axis(np.concatenate([times for times, _ in courses]), truth.start) // 1.0
     above = np.concatenate([ratios for _, ratios in courses])
     day, above = day[np.isfinite(above)], above[np.isfinite(above)] > 1.0
@@ -88,7 +80,7 @@ def daily(setup: Setup, told: Told, verdict: Verdict) -> Picture:
     return Picture(as_uri(figure), "Share of scores above the threshold by day: faults, warming, new model")
 
 
-def warmth(setup: Setup, told: Told, verdict: Verdict) -> Picture:
+def warmth(setup: DemoSetup, story: FinishedStory, verdict: StoryVerdict) -> Picture:
     """The air of the plant, which is what drifted."""
     blocks = list(stream(setup.simulation))
     days = _axis(np.concatenate([b.times for b in blocks]), setup.simulation.start)
@@ -104,21 +96,21 @@ def warmth(setup: Setup, told: Told, verdict: Verdict) -> Picture:
         ha="center",
         va="top",
     )
-    _turns(axes, setup, verdict, told.evidence.truth.start)
+    _turns(axes, setup, verdict, story.observed.truth.start)
     axes.set_xlabel("day of the story")
     axes.set_ylabel("air (degC)")
     return Picture(as_uri(figure), "Air temperature over the story; the shaded part is the first model's history")
 
 
-def close_ups(setup: Setup, told: Told, verdict: Verdict) -> Iterator[Picture]:
+def close_ups(setup: DemoSetup, story: FinishedStory, verdict: StoryVerdict) -> Iterator[Picture]:
     """Each fault that has a sensor: its course, the time of the fault, and when the alarm came."""
-    for finding in verdict.findings:
-        if finding.fault.sensors and finding.fault.asset:
-            yield _close_up(setup, told.evidence.truth.start, finding)
+    for outcome in verdict.outcomes:
+        if outcome.fault.sensors and outcome.fault.asset:
+            yield _close_up(setup, story.observed.truth.start, outcome)
 
 
-def _close_up(setup: Setup, start: datetime, finding: Finding) -> Picture:
-    fault, sensor = finding.fault, finding.fault.sensors[0]
+def _close_up(setup: DemoSetup, start: datetime, outcome: FaultOutcome) -> Picture:
+    fault, sensor = outcome.fault, outcome.fault.sensors[0]
     begin, end = _days(fault.start, start), _days(fault.end, start)
     margin = 0.5 * (end - begin)
     blocks = list(stream(setup.simulation, begin - margin - 1.0, end + margin - 1.0))
@@ -127,7 +119,7 @@ def _close_up(setup: Setup, start: datetime, finding: Finding) -> Picture:
     figure, (axes,) = draw(4.4, 2.6)
     axes.plot(days, values, color=BLUE, linewidth=0.9)
     axes.axvspan(begin, end, color=GREY, alpha=0.2, linewidth=0)
-    for incident in finding.incidents:
+    for incident in outcome.incidents:
         axes.axvline(_days(incident.opened, start), color=RED)
     axes.set_title(f"{fault.asset}: {fault.kind}")
     axes.set_xlabel("day (grey: the fault; red: the alarm opens)")
@@ -136,7 +128,7 @@ def _close_up(setup: Setup, start: datetime, finding: Finding) -> Picture:
 
 
 def _values(
-    blocks: Sequence[Block], setup: Setup, asset: str, sensor: str
+    blocks: Sequence[Block], setup: DemoSetup, asset: str, sensor: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     column = setup.simulation.names.index(asset)
     days = _axis(np.concatenate([b.times for b in blocks]), setup.simulation.start)
@@ -156,20 +148,20 @@ def _envelope(
     return (bins + 0.5) * BIN_S / DAY_S, np.where(np.isinf(highest), np.nan, highest)
 
 
-def _shade(axes: Axes, found: Sequence[Incident], start: datetime, days: float) -> None:
+def _shade(axes: Axes, found: Sequence[IncidentRecord], start: datetime, days: float) -> None:
     for incident in found:
         end = days if incident.end is None else _days(incident.end, start)
         axes.axvspan(_days(incident.start, start), end, color=SHADE[incident.kind], alpha=0.35, linewidth=0)
 
 
-def _true_marks(axes: Axes, findings: Sequence[Finding], start: datetime) -> None:
-    for finding in findings:
-        begin, end = _days(finding.fault.start, start), _days(finding.fault.end, start)
+def _true_marks(axes: Axes, outcomes: Sequence[FaultOutcome], start: datetime) -> None:
+    for outcome in outcomes:
+        begin, end = _days(outcome.fault.start, start), _days(outcome.fault.end, start)
         axes.plot([begin, end], [CEILING * 2.2] * 2, color=BLACK, linewidth=5, solid_capstyle="butt")
-        axes.text(begin - 0.15, CEILING * 2.2, str(finding.fault.kind), ha="right", va="center", fontsize=9)
+        axes.text(begin - 0.15, CEILING * 2.2, str(outcome.fault.kind), ha="right", va="center", fontsize=9)
 
 
-def _turns(axes: Axes, setup: Setup, verdict: Verdict, start: datetime) -> None:
+def _turns(axes: Axes, setup: DemoSetup, verdict: StoryVerdict, start: datetime) -> None:
     """Where the warming begins and where a new model took over."""
     axes.axvline(1.0 + setup.chapter("drift").start, color=GREY, linestyle=":", linewidth=1.4)
     for swap in verdict.swaps:

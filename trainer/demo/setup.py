@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from schemas.config import Topics
 from trainer.simulate.plant import Simulation, latest_start
 from trainer.simulate.scenario import Chapter, Scenario, chapters
 from trainer.simulate.sensors import sensor_settings
@@ -40,12 +41,13 @@ TRAINING: dict[str, Any] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Setup:
+class DemoSetup:
     """Where a demo runs and what it simulates."""
 
     directory: Path
     simulation: Simulation
     bootstrap: str | None  # None: JSON-lines files instead of Kafka
+    name: str = "demo"  # of the consumer group, and the first part of the topics' names
 
     @property
     def config(self) -> Path:
@@ -67,17 +69,22 @@ class Setup:
         """What the first model is trained on."""
         return self.directory / "history.parquet"
 
+    @property
+    def page(self) -> Path:
+        """The report that the story ends with."""
+        return self.directory / "report.html"
+
     def chapter(self, name: str) -> Chapter:
         """A chapter's days."""
         return chapters(self.simulation.days)[name]
 
 
-def prepare(directory: Path, days: float, bootstrap: str | None) -> Setup:
+def prepare(directory: Path, days: float, bootstrap: str | None) -> DemoSetup:
     """Makes the folder anew (only what a demo wrote there) and writes the configuration."""
-    simulation = Simulation(
-        scenario=Scenario.STORY, assets=ASSETS, days=days, seed=SEED, start=latest_start(days, datetime.now(UTC))
-    )
-    setup = Setup(directory, simulation, bootstrap)
+    now = datetime.now(UTC)
+    simulation = Simulation(scenario=Scenario.STORY, assets=ASSETS, days=days, seed=SEED, start=latest_start(days, now))
+    # A broker may hold other topics, and those of an earlier demo: none of them is touched.
+    setup = DemoSetup(directory, simulation, bootstrap, f"watchkeeper-demo-{now:%Y%m%d-%H%M%S}")
     directory.mkdir(parents=True, exist_ok=True)
     for name in ("feed", "models", "logs"):
         shutil.rmtree(directory / name, ignore_errors=True)
@@ -89,14 +96,16 @@ def prepare(directory: Path, days: float, bootstrap: str | None) -> Setup:
 _HEAD = "# Written by the demo; `watchkeeper run --config` takes it as it is.\n"
 
 
-def configuration(setup: Setup) -> dict[str, Any]:
+def configuration(setup: DemoSetup) -> dict[str, Any]:
     """The settings: the plant's sensors, and delays that fit minutes and hours instead of seconds."""
     transport: dict[str, Any] = {
         "transport": "files",
         "files": {"directory": str(setup.feed), "follow": True},
     }
     if setup.bootstrap is not None:
-        transport = {"transport": "kafka", "kafka": {"bootstrap_servers": setup.bootstrap, "group": "demo"}}
+        streams = {name: f"{setup.name}.{name.replace('_', '-')}" for name in Topics.model_fields}
+        kafka = {"bootstrap_servers": setup.bootstrap, "group": setup.name}
+        transport = {"transport": "kafka", "kafka": kafka, "topics": streams}
     sensors = {name: known.model_dump(exclude_defaults=True) for name, known in sensor_settings().items()}
     return {
         "version": 1,

@@ -10,10 +10,10 @@ from datetime import timedelta
 from pathlib import Path
 
 from detector.config import load_settings
-from trainer.demo.commands import Command, CommandError
-from trainer.demo.judge import Evidence
-from trainer.demo.live import Live
-from trainer.demo.setup import MODEL, Setup
+from trainer.demo.judge import Observations
+from trainer.demo.live import LiveView
+from trainer.demo.processes import CommandError, CommandProcess
+from trainer.demo.setup import MODEL, DemoSetup
 from trainer.simulate.faults import Truth
 from trainer.simulate.scenario import Chapter
 
@@ -22,41 +22,41 @@ TRAIN_LIMIT_S = 600.0
 CATCH_UP_S = 120.0
 # Records a second. A clean stretch may rush by; faults are to be read as they come.
 FAST, READABLE, WAITING, CRAWLING = 20_000.0, 3_000.0, 400.0, 100.0
-AFTER_SHARE = 0.35  # of the warm days, at least, is told with the new model
+AFTER_SHARE = 0.35  # of the warm days, at least, comes with the new model
 NO_MODEL_AFTER_S = 240.0  # a request that is not answered by then holds the story up no longer
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class FinishedStory:
     """A story that came to its end."""
 
-    evidence: Evidence
-    live: Live
+    observed: Observations
+    live: LiveView
     pid: int
     seconds: float
 
 
-def tell(setup: Setup) -> Told:
+def run_story(setup: DemoSetup) -> FinishedStory:
     """Runs the story. Raises CommandError when one of the commands fails."""
     begun = time.monotonic()
-    print(_OPENING)
+    print(_opening(setup), flush=True)
     _history(setup)
     _train(setup)
     with ExitStack() as stack:
         return _watch(setup, stack, begun)
 
 
-def _watch(setup: Setup, stack: ExitStack, begun: float) -> Told:
-    settings = load_settings(setup.config)
+def _watch(setup: DemoSetup, stack: ExitStack, begun: float) -> FinishedStory:
+    settings = load_settings(setup.config, {})
     config = ["--config", str(setup.config)]
     reader = None
     if setup.bootstrap is None:
         (setup.feed / f"{settings.topics.input}.jsonl").touch()
     else:
         reader = _topics(setup, stack)
-    daemon = stack.enter_context(Command(["run", *config], setup.directory / "logs"))
-    worker = stack.enter_context(Command(["worker", *config], setup.directory / "logs"))
-    live = Live(settings, setup.simulation.start, daemon.pid, show_alerts=setup.bootstrap is None)
+    daemon = stack.enter_context(CommandProcess(["run", *config], setup.directory / "logs"))
+    worker = stack.enter_context(CommandProcess(["worker", *config], setup.directory / "logs"))
+    live = LiveView(settings, setup.simulation.start, daemon.pid, show_alerts=setup.bootstrap is None)
     feeder = Feeder(setup, live, (daemon, worker), reader)
     pid = daemon.pid
     _head(
@@ -69,7 +69,7 @@ def _watch(setup: Setup, stack: ExitStack, begun: float) -> Told:
     _faults(setup, feeder)
     _drift(setup, feeder)
     alive = daemon.running and daemon.pid == pid
-    evidence = Evidence(
+    observed = Observations(
         truth=Truth.model_validate_json(setup.truth.read_text(encoding="utf-8")),
         clean=setup.chapter("clean"),
         drift=setup.chapter("drift"),
@@ -79,10 +79,10 @@ def _watch(setup: Setup, stack: ExitStack, begun: float) -> Told:
         records=feeder.records,
         same_process=alive,
     )
-    return Told(evidence, live, pid, time.monotonic() - begun)
+    return FinishedStory(observed, live, pid, time.monotonic() - begun)
 
 
-def _history(setup: Setup) -> None:
+def _history(setup: DemoSetup) -> None:
     days = setup.chapter("history").days
     _head(
         "1. A plant and its history",
@@ -91,24 +91,26 @@ def _history(setup: Setup) -> None:
     _finish(_simulate(setup, "history", "--out", str(setup.history), "--to-day", str(days)))
 
 
-def _train(setup: Setup) -> None:
+def _train(setup: DemoSetup) -> None:
     _head("2. Learning what is normal", "An autoencoder learns to rebuild the sensors from each other; no labels.")
     arguments = ["train", "--config", str(setup.config), "--model", MODEL, "--data", str(setup.history)]
-    command = _finish(Command(arguments, setup.directory / "logs"))
+    command = _finish(CommandProcess(arguments, setup.directory / "logs"))
     for line in command.output.splitlines()[-6:]:
         print(f"  {line}")
 
 
-def _topics(setup: Setup, stack: ExitStack) -> Command:
+def _topics(setup: DemoSetup, stack: ExitStack) -> CommandProcess:
     """Makes the topics; gives the command that reads the alarms back, as an operator would."""
     logs, config = setup.directory / "logs", ["--config", str(setup.config)]
     print("\n  watchkeeper topics --create")
-    for line in _finish(Command(["topics", "--create", *config], logs)).output.splitlines():
+    for line in _finish(CommandProcess(["topics", "--create", *config], logs)).output.splitlines():
         print(f"    {line}")
-    return stack.enter_context(Command(["alerts", "--follow", "--state", "opened", "--state", "closed", *config], logs))
+    return stack.enter_context(
+        CommandProcess(["alerts", "--follow", "--state", "opened", "--state", "closed", *config], logs)
+    )
 
 
-def _clean(setup: Setup, feeder: "Feeder") -> None:
+def _clean(setup: DemoSetup, feeder: "Feeder") -> None:
     chapter = setup.chapter("clean")
     _head(f"4. {chapter.days:g} clean days the model has never seen", "Every alarm here would be a false one.")
     feeder.feed(chapter, lambda: FAST)
@@ -116,7 +118,7 @@ def _clean(setup: Setup, feeder: "Feeder") -> None:
     print(f"  {alarms} alarm(s) in {chapter.days:g} days on {setup.simulation.assets} pumps")
 
 
-def _faults(setup: Setup, feeder: "Feeder") -> None:
+def _faults(setup: DemoSetup, feeder: "Feeder") -> None:
     chapter = setup.chapter("faults")
     _head(
         "5. Four things go wrong",
@@ -126,7 +128,7 @@ def _faults(setup: Setup, feeder: "Feeder") -> None:
     feeder.feed(chapter, lambda: READABLE)
 
 
-def _drift(setup: Setup, feeder: "Feeder") -> None:
+def _drift(setup: DemoSetup, feeder: "Feeder") -> None:
     chapter, live = setup.chapter("drift"), feeder.live
     _head(
         "6. The seasons change",
@@ -152,7 +154,9 @@ def _drift(setup: Setup, feeder: "Feeder") -> None:
 class Feeder:
     """Sends parts of the simulation to the daemon, and shows what comes of it meanwhile."""
 
-    def __init__(self, setup: Setup, live: Live, watched: Sequence[Command], reader: Command | None) -> None:
+    def __init__(
+        self, setup: DemoSetup, live: LiveView, watched: Sequence[CommandProcess], reader: CommandProcess | None
+    ) -> None:
         self.live = live
         self.records = 0
         self._setup = setup
@@ -195,14 +199,14 @@ def _replace(path: Path, rate: float) -> None:
     draft.replace(path)
 
 
-def _simulate(setup: Setup, name: str, *arguments: str) -> Command:
+def _simulate(setup: DemoSetup, name: str, *arguments: str) -> CommandProcess:
     plant = setup.simulation
     story = ["--scenario", plant.scenario.value, "--days", repr(plant.days), "--seed", str(plant.seed)]
     fixed = ["--assets", str(plant.assets), "--start", plant.start.isoformat(), "--truth", str(setup.truth)]
-    return Command(["simulate", *story, *fixed, *arguments, "--json"], setup.directory / "logs", name)
+    return CommandProcess(["simulate", *story, *fixed, *arguments, "--json"], setup.directory / "logs", name)
 
 
-def _finish(command: Command) -> Command:
+def _finish(command: CommandProcess) -> CommandProcess:
     deadline = time.monotonic() + TRAIN_LIMIT_S
     with command:
         while command.running and time.monotonic() < deadline:
@@ -215,11 +219,11 @@ def _finish(command: Command) -> Command:
     return command
 
 
-def _records(command: Command) -> int:
+def _records(command: CommandProcess) -> int:
     """How many records a simulation sent, by its own figures."""
     figures = re.findall(r"^\{.*\}$", command.output, re.MULTILINE)
     if not figures:
-        raise CommandError(f"watchkeeper {command.name} told no figures", f"see {command.log}")
+        raise CommandError(f"watchkeeper {command.name} printed no figures", f"see {command.log}")
     return int(json.loads(figures[-1])["records"])
 
 
@@ -228,7 +232,17 @@ def _head(title: str, text: str) -> None:
     print(f"\n{title}\n{lines}", flush=True)
 
 
-_OPENING = """\
+def _opening(setup: DemoSetup) -> str:
+    days = setup.simulation.days
+    way = f"files in {setup.feed}"
+    if setup.bootstrap is not None:
+        way = f"Kafka at {setup.bootstrap}, topics {setup.name}.*"
+    return f"""\
 watchkeeper: a watch over sensor feeds, shown on a simulated plant
   It learns from history what is normal, raises an alarm when something is not, says which sensors
-  gave it away, and learns anew when the world has changed. Everything below is the real program."""
+  gave it away, and learns anew when the world has changed. Everything below is the real program.
+
+  What happens now: {days:g} days of five pumps in a few minutes, over {way}.
+  A model learns from the first days; the daemon watches the others, in which four faults and a change
+  of season await it; a worker trains a new model meanwhile. At the end there is a page with pictures,
+  {setup.page}, and a word on what to do next. Ctrl-C stops everything."""

@@ -8,8 +8,8 @@ import numpy as np
 
 from schemas.alert import Alert, Condition
 from trainer.demo.follow import ScoreLog
-from trainer.demo.judge import Evidence
-from trainer.demo.setup import Setup
+from trainer.demo.judge import Observations
+from trainer.demo.setup import DemoSetup
 from trainer.simulate.plant import Simulation, truth
 from trainer.simulate.scenario import STORY_DAYS, Scenario
 
@@ -29,13 +29,13 @@ class Happening:
     sensors: tuple[str, ...] = ()
 
 
-def make_setup(directory: Path) -> Setup:
+def make_setup(directory: Path) -> DemoSetup:
     """A setup of the whole story; nothing is written."""
     plant = Simulation(scenario=Scenario.STORY, days=STORY_DAYS, period_s=PERIOD_S, seed=7, start=START)
-    return Setup(directory, plant, None)
+    return DemoSetup(directory, plant, None)
 
 
-def as_promised(setup: Setup) -> list[Happening]:
+def as_promised(setup: DemoSetup) -> list[Happening]:
     """One incident a fault, half an hour after its start."""
     return [
         Happening(
@@ -57,7 +57,7 @@ def make_alerts(happenings: list[Happening]) -> list[Alert]:
     return alerts
 
 
-def make_scores(setup: Setup) -> ScoreLog:
+def make_scores(setup: DemoSetup) -> ScoreLog:
     """Scores of every record, high while the air is warm and the model is the first one."""
     log, rng = ScoreLog(), np.random.default_rng(1)
     first, last = setup.chapter("clean").start * 86400.0, setup.simulation.days * 86400.0
@@ -72,10 +72,10 @@ def make_scores(setup: Setup) -> ScoreLog:
     return log
 
 
-def make_evidence(setup: Setup, happenings: list[Happening]) -> Evidence:
+def make_observations(setup: DemoSetup, happenings: list[Happening]) -> Observations:
     """A story in which everything but `happenings` went as promised."""
     scores = make_scores(setup)
-    return Evidence(
+    return Observations(
         truth=truth(setup.simulation),
         clean=setup.chapter("clean"),
         drift=setup.chapter("drift"),
@@ -87,13 +87,13 @@ def make_evidence(setup: Setup, happenings: list[Happening]) -> Evidence:
     )
 
 
-def without_swap(evidence: Evidence) -> Evidence:
+def without_swap(observed: Observations) -> Observations:
     """The same story, but no model was taken up."""
-    evidence.scores.swapped.pop("v2")
-    return replace(evidence, scores=evidence.scores)
+    observed.scores.swapped.pop("v2")
+    return replace(observed, scores=observed.scores)
 
 
-def _turn(setup: Setup) -> tuple[float, float]:
+def _turn(setup: DemoSetup) -> tuple[float, float]:
     begin = setup.chapter("drift").start
     return begin, begin + SWAP_AFTER_DAYS
 
