@@ -73,7 +73,7 @@ class Threshold(Contract):
     method: ThresholdMethod = Field(
         default="percentile",
         description="mad: by the median, for histories with faults in them; pot: peaks over threshold, for a wanted "
-        "risk; alarm_rate: for as many alarms as you can bear (docs/how-to/choose-a-model.md)",
+        "risk; alarm_rate: for as many alarms as you can bear (docs/how-to/choose-a-threshold.md)",
     )
     percentile: float = Field(
         default=99.9, gt=0, le=100, description="of held-out scores; of a short history this is about their largest"
