@@ -4,18 +4,19 @@ Unknown keys are errors that name the nearest known key; no value is ever printe
 """
 
 import difflib
+import functools
 import os
-import types
-import typing
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic import SecretStr, ValidationError
 
-from detector.errors import ConfigError
+from detector.errors import ConfigError, one_line
 from schemas.config import Settings
+from schemas.keys import keys, renamed_keys
 
 PREFIX = "WATCHKEEPER_"
 CONFIG_VARIABLE = "WATCHKEEPER_CONFIG"
@@ -24,8 +25,19 @@ _MOST_NODES = 100_000
 _CONSTRUCTION = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
-def load_settings(path: Path | None, environment: Mapping[str, str] = os.environ) -> Settings:
-    """The validated configuration. path: None takes the defaults (and the environment). Raises ConfigError."""
+@functools.cache
+def warn(line: str) -> None:
+    """A line for a person, once, on standard error: standard output may be read by a program."""
+    print(f"watchkeeper: {line}", file=sys.stderr)
+
+
+def load_settings(
+    path: Path | None, environment: Mapping[str, str] = os.environ, *, warn: Callable[[str], None] = warn
+) -> Settings:
+    """The validated configuration. path: None takes the defaults (and the environment). Raises ConfigError.
+
+    warn: gets a line for each key that is written under an old name; it is read all the same.
+    """
     document = read_document(path)
     where = str(path) if path is not None else "the configuration"
     _overlay(document, environment)
@@ -33,8 +45,10 @@ def load_settings(path: Path | None, environment: Mapping[str, str] = os.environ
         settings = Settings.model_validate(document, strict=False)
     except ValidationError as error:
         if error.errors()[0]["loc"] != ("version",):  # of a newer version we do not know the keys
-            _check_keys(document, Settings, where, ())
+            _check_keys(document, where)
         raise ConfigError(f"{where} is not valid", _first(error)) from None
+    for key in renamed_keys(document, Settings):
+        warn(one_line(f"{where}: {key.dotted} is called {key.today} now; the old name is still read"))
     return _with_secrets(settings)
 
 
@@ -115,7 +129,7 @@ def _overlay(document: dict[str, Any], environment: Mapping[str, str]) -> None:
             continue
         *parents, leaf = name[len(PREFIX) :].lower().split("__")
         value = _value(name, leaf, environment[name])
-        _check_keys(_nested([*parents, leaf], value), Settings, name, ())
+        _check_keys(_nested([*parents, leaf], value), name)
         place = document
         for parent in parents:
             place = place.setdefault(parent, {})
@@ -137,38 +151,12 @@ def _nested(path: list[str], value: Any) -> Any:
     return value
 
 
-def _check_keys(value: Any, expected: Any, where: str, path: tuple[str, ...]) -> None:
+def _check_keys(document: Any, where: str) -> None:
     """Finds the first unknown key, depth first, and names the nearest known one."""
-    model = _model_of(expected)
-    if isinstance(value, dict) and model is not None:
-        known, renamed = model.model_fields, getattr(model, "renamed", {})
-        for key, inner in value.items():
-            name = renamed.get(key, key)
-            if name not in known:
-                problem = f"{where} has the unknown key {_dotted(*path, key)}"
-                raise ConfigError(problem, _nearest(str(key), list(known), path))
-            _check_keys(inner, known[name].annotation, where, (*path, str(key)))
-    elif isinstance(value, dict | list):
-        inner_type = _element_of(expected)
-        pairs = value.items() if isinstance(value, dict) else enumerate(value)
-        for key, inner in pairs:
-            _check_keys(inner, inner_type, where, (*path, str(key)))
-
-
-def _model_of(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        return next(filter(None, map(_model_of, typing.get_args(annotation))), None)
-    return None
-
-
-def _element_of(annotation: Any) -> Any:
-    """The type inside tuple[X, ...], dict[str, X] or an optional of them; None where there is none."""
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        return next(filter(None, map(_element_of, typing.get_args(annotation))), None)
-    arguments = typing.get_args(annotation)
-    return {tuple: lambda: arguments[0], dict: lambda: arguments[1]}.get(typing.get_origin(annotation), lambda: None)()
+    unknown = next((key for key in keys(document, Settings) if not key.is_known), None)
+    if unknown is not None:
+        remedy = _nearest(str(unknown.name), list(unknown.contract.model_fields), unknown.path)
+        raise ConfigError(f"{where} has the unknown key {unknown.dotted}", remedy)
 
 
 def _nearest(key: str, known: list[str], path: tuple[str, ...]) -> str:

@@ -1,9 +1,9 @@
 """`watchkeeper run`: the daemon."""
 
 from detector.commands.options import ConfigOption
-from detector.config import load_settings
+from detector.commands.process import logged
 from detector.daemon.lifecycle import run_daemon
-from detector.daemon.logs import configure_logs, write_line
+from detector.daemon.logs import greet
 from detector.transports.registry import transport_of
 
 
@@ -18,8 +18,7 @@ def run(config: ConfigOption = None) -> None:
 
     Exit codes: 0 ended as asked, 2 configuration, 3 data, 4 bundle, 5 broker, 6 too much bad input.
     """
-    settings = load_settings(config)
-    configure_logs(settings.logging)
-    where = transport_of(settings).locate(settings, settings.topics.input)
-    write_line(f"watching {where}; alerts go to {settings.topics.alerts}; stop with Ctrl-C")
-    run_daemon(settings, config)
+    with logged(config) as settings:
+        where = transport_of(settings).locate(settings, settings.topics.input)
+        greet(settings.logging, f"watching {where}; alerts go to {settings.topics.alerts}; stop with Ctrl-C")
+        run_daemon(settings, config)

@@ -7,8 +7,8 @@ import typer
 
 from detector.commands.chosen import watched_model
 from detector.commands.options import ConfigOption
-from detector.config import load_settings
-from detector.daemon.logs import configure_logs, write_line
+from detector.commands.process import logged
+from detector.daemon.logs import greet
 from detector.errors import WatchkeeperError
 
 _INSTALL = 'pip install "watchkeeper[serve]"'
@@ -32,10 +32,9 @@ def serve(
     from detector.serving.served_bundle import load_served_bundle
     from detector.serving.server import listen, run_server
 
-    settings = load_settings(config)
-    configure_logs(settings.logging)
-    with listen(settings.serve) as listening:
+    with logged(config) as settings, listen(settings.serve) as listening:
         served = load_served_bundle(settings, watched_model(settings, model), version)
         host, port = listening.getsockname()[:2]
-        write_line(f"serving {served.scorer.manifest.model} {served.version} on http://{host}:{port}; stop with Ctrl-C")
+        name = f"{served.scorer.manifest.model} {served.version}"
+        greet(settings.logging, f"serving {name} on http://{host}:{port}; stop with Ctrl-C")
         run_server(served, listening)

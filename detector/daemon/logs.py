@@ -23,16 +23,23 @@ class _StandardError:
         """Nothing waits."""
 
 
-def write_line(line: str) -> None:
-    """A line for a person on standard error, where there is one."""
-    _StandardError().write(f"{line}\n")
+def greet(settings: Logging, line: str) -> None:
+    """A first line for a person on standard error; a log of JSON begins with its own."""
+    if for_people(settings):
+        _StandardError().write(f"{line}\n")
+
+
+def for_people(settings: Logging) -> bool:
+    """Whether the log is lines for a person; otherwise it is JSON."""
+    return settings.form == "console" or (settings.form == "auto" and sys.stderr.isatty())
 
 
 def configure_logs(settings: Logging) -> None:
     """Sets up structlog, and the clients' own logging at warning level and above."""
-    console = settings.form == "console" or (settings.form == "auto" and sys.stderr.isatty())
     renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()) if console else structlog.processors.JSONRenderer()
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        if for_people(settings)
+        else structlog.processors.JSONRenderer()
     )
     structlog.configure(
         processors=[

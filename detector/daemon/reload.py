@@ -16,7 +16,7 @@ def reload(loop: Loop, path: Path | None, metrics: Metrics) -> None:
     """Reads the configuration again. A refusal is logged and counted, and the old configuration stays."""
     log = structlog.get_logger()
     try:
-        settings = load_settings(path)
+        settings = load_settings(path, warn=lambda line: log.warning("configuration", reason=line))
         demand_reloadable(loop.settings, settings)
     except ConfigError as error:
         metrics.reloads.labels("refused").inc()

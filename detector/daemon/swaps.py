@@ -2,16 +2,19 @@
 
 from collections.abc import Mapping
 
+import msgspec
 import structlog
 
 from detector.bundles.loading import OnnxScorer, load_bundle
-from detector.bundles.store import Store
+from detector.bundles.store import MANIFEST, Store
 from detector.core.ingest.decode import Decoder
 from detector.core.scoring import Scorer
 from detector.daemon.metrics import Metrics
 from detector.errors import BundleError, ConfigError
 from schemas.config import Settings
 from schemas.control import ModelPublished
+from schemas.keys import renamed_keys
+from schemas.manifest import Manifest
 
 
 def load_current(settings: Settings) -> dict[str, OnnxScorer]:
@@ -21,7 +24,18 @@ def load_current(settings: Settings) -> dict[str, OnnxScorer]:
     for model in dict.fromkeys(rule.model for rule in settings.watch):
         scorers[model] = load_bundle(store, model, store.in_use(model))
         check_feed(settings, scorers[model])
+        log_old_keys(store, scorers[model])
     return scorers
+
+
+def log_old_keys(store: Store, scorer: Scorer) -> None:
+    """Names the keys that a manifest of before writes under their old names; they are read all the same."""
+    manifest = scorer.manifest
+    document = msgspec.json.decode(store.read(manifest.model, manifest.model_version, MANIFEST))
+    for key in renamed_keys(document, Manifest):
+        structlog.get_logger().info(
+            "old key in manifest", model=manifest.model, version=manifest.model_version, key=key.dotted, now=key.today
+        )
 
 
 def check_feed(settings: Settings, scorer: Scorer) -> None:
@@ -63,6 +77,7 @@ class Swaps:
             scorer = load_bundle(self._store, model, version, message.manifest_sha256)
             check_feed(self._settings, scorer)
             self._check_sensors(scorer, used[model])
+            log_old_keys(self._store, scorer)
         except (BundleError, ConfigError) as error:  # a key file that is gone is no reason to stop watching
             self._metrics.refusals.labels(model).inc()
             self._log.error("model refused", model=model, version=version, reason=error.problem, remedy=error.remedy)

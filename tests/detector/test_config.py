@@ -108,6 +108,37 @@ def test_a_renamed_key_is_read_under_its_old_name(path: Path) -> None:
     assert "has the unknown key training.pumps.colour" in line
 
 
+@pytest.mark.parametrize(
+    ("text", "old", "new"),
+    [
+        ("training: {pumps: {score: sum, parts: [{name: values}]}}\n", "training.pumps.parts", "components"),
+        (
+            "training: {pumps: {sensors: {flow: {min_deviation: 2}}}}\n",
+            "training.pumps.sensors.flow.min_deviation",
+            "deadband",
+        ),
+    ],
+)
+def test_an_old_key_is_named_once_with_its_name_of_today(
+    path: Path, capsys: pytest.CaptureFixture[str], text: str, old: str, new: str
+) -> None:
+    """One line on standard error, however often a process reads the file; standard output is for programs."""
+    path.write_text(text)
+    for _ in range(2):
+        load_settings(path, {})
+    line = f"watchkeeper: {path}: {old} is called {new} now; the old name is still read\n"
+    assert capsys.readouterr() == ("", line)
+    path.write_text(text.replace(old.rsplit(".", 1)[-1], new))
+    load_settings(path, {})
+    assert capsys.readouterr() == ("", "")
+
+
+def test_an_old_and_a_new_name_together_are_refused(path: Path) -> None:
+    """Which of them was meant, nobody knows."""
+    line = _fault(path, "training: {pumps: {sensors: {flow: {min_deviation: 2, deadband: 3}}}}\n")
+    assert "min_deviation is the old name of deadband: keep one of them" in line
+
+
 def test_a_newer_version_is_refused_before_its_keys_are_judged(path: Path) -> None:
     """A file for a newer watchkeeper says 'upgrade', not that its keys are unknown."""
     assert "upgrade watchkeeper" in _fault(path, "version: 2\nholograms: true\n")

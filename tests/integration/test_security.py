@@ -1,5 +1,6 @@
 """TLS, SCRAM-SHA-512 and ACLs on a real broker: the documented rights suffice, and each that is missing is named."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -92,8 +93,9 @@ def _starts_and_ends(place: Installation, code: int, within_s: float = 90.0) -> 
         assert daemon.wait(within_s) == code
     assert PASSWORD not in place.log.read_text()
     last = place.ending()
-    assert last.startswith("watchkeeper: ")
-    return last
+    ended = json.loads(last)
+    assert (ended["event"], ended["exit_code"]) == ("ended", code)
+    return f"{ended['reason']}: {ended['remedy']}"
 
 
 @pytest.mark.parametrize("delivery", ["at_least_once", "exactly_once"])

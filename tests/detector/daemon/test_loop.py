@@ -15,6 +15,7 @@ from detector.daemon.health import Health
 from detector.daemon.lifecycle import _drain
 from detector.daemon.loop import Loop
 from detector.daemon.metrics import Metrics
+from detector.daemon.swaps import log_old_keys
 from detector.daemon.systemd import Notifier
 from detector.errors import BadInputLimit, BrokerError, DataError, PartitionsLost, RetriableError
 from detector.transports.interface import ControlRecord, Message, Polled, Stream
@@ -241,6 +242,20 @@ def test_an_announced_model_is_taken_up_between_polls(store: Store) -> None:
         json.loads(m.value or b"")["data"]["model_version"] for m in transport.sent if m.stream is Stream.ALERTS
     ]
     assert versions == ["v1", "v2"]
+
+
+def test_a_manifest_with_keys_of_before_is_read_and_named(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    """A bundle that an older trainer published works as it did; the log says which names are old."""
+    path = Path(store.url) / "pumps" / "v1" / "manifest.json"
+    document = json.loads(path.read_text())
+    document["scoring"]["parts"] = document["scoring"].pop("components")
+    path.write_text(json.dumps(document))
+    log_old_keys(store, load_bundle(store, "pumps", "v1"))
+    said = capsys.readouterr().out
+    assert "old key in manifest" in said
+    assert "scoring.parts" in said
+    log_old_keys(store, load_bundle(store, "pumps", "v2"))
+    assert "scoring" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("sha", ["0" * 64])
