@@ -1,22 +1,20 @@
 """A whole training, readable from top to bottom: history in, a fitted and calibrated bundle out. No file is touched."""
 
-from dataclasses import dataclass
-from typing import get_args
-
 import numpy as np
 import torch
 
 from detector.bundles.store import DECODER, GOLDEN, MODEL
-from detector.core.arrays import Doubles, Ints
-from schemas.manifest import Choice, ComponentName, Scoring
+from detector.core.arrays import Floats
+from schemas.manifest import ComponentName, Scoring
 from schemas.training import Training
+from trainer.bundle.examples import held_out_examples
 from trainer.bundle.manifest import Calibrated, build_manifest
-from trainer.bundle.result import Example, Fitted
-from trainer.calibration.normal_scores import HeldOutScores, timing
+from trainer.bundle.result import Fitted
+from trainer.calibration.normal_scores import held_out_scores
 from trainer.calibration.thresholds import calibrate_threshold
 from trainer.data.history import History
 from trainer.fitting.crew import Task, fit_members
-from trainer.fitting.members import CHUNK, FoldModel, outputs_of, scaling_of
+from trainer.fitting.members import FoldModel, scaling_of
 from trainer.graph import export
 from trainer.graph.decoder import export_decoder
 from trainer.graph.graph import Graph
@@ -26,15 +24,12 @@ from trainer.parallel.progress import Progressing, Silent
 from trainer.parallel.threads import one_thread
 from trainer.replay import splits
 from trainer.replay.prepare import Prepared, prepare
-from trainer.scoring import held_out
-from trainer.scoring.cases import synthetic_cases
-from trainer.scoring.components import HeldOutComponents, standardised, standards
-from trainer.scoring.covariance import drift_weights
-from trainer.scoring.selection import SELECTABLE, Candidate, CandidateEvaluator, choose, describe_choice
+from trainer.scoring.calibrate import calibrate_score, needed_components
+from trainer.scoring.components import standards
+from trainer.scoring.held_out import hold_out, standard_errors
 
-MIN_WINDOWS = 50  # fewer cannot tell what is normal
-PARITY_WINDOWS = 256
-EXAMPLES = 4
+MIN_WINDOWS = 50  # of each split: fewer cannot tell what is normal
+PARITY_WINDOWS = 256  # on which ONNX is held to torch
 
 
 def train(
@@ -47,10 +42,11 @@ def train(
     decoder: bool = False,
     processes: int = 1,
 ) -> Fitted:
-    """Fits, calibrates, exports. Raises DataError where the history does not suit; KeyboardInterrupt passes.
+    """Fits, calibrates and exports. Blocks. Raises DataError where the history does not suit; KeyboardInterrupt passes.
 
-    decoder: also exports the way from a code back to a window, which costs about half of an export again.
-    processes: how many networks may be fitted at a time; what comes out does not depend on it.
+    parent: the version that this one follows; say: is told how far the fitting is.
+    decoder: also exports the way from a code back to a window, which takes half as long as the export again.
+    processes: how many networks may be fitted at a time; the result does not depend on it.
     """
     with one_thread():
         return _train(history, model, training, parent, say or Silent(), processes, decoder=decoder)
@@ -62,139 +58,71 @@ def _train(
 ) -> Fitted:  # fmt: skip
     # 1. Sensors, period, and the windows that serving would score.
     prepared = prepare(history, training)
+    replay = prepared.replay
 
-    # 2. The model itself: fitted on the earlier part of each chunk of time, stopped early on the rest. Beside it the
-    #    same for each fold's blocks left out.
-    names = _names(training)
-    split = splits.validation(prepared.replay, np.arange(len(prepared.replay)), training.validation_share)
-    parts = splits.blocked(prepared.replay, training.folds) if training.folds > 1 else []
-    splits.check_sizes(prepared.replay, [split, *parts], MIN_WINDOWS, history.source)
-    inner = [splits.validation(prepared.replay, part.rest, training.validation_share) for part in parts]
-    final = scaling_of(prepared, split)
-    tasks = [Task(f"fold {number + 1}", part, final) for number, part in enumerate(inner)]
-    member, *others = fit_members(prepared, [Task("model", split, None), *tasks], names, say, processes)
+    # 2. The networks. The bundle's own is fitted on the earlier part of each chunk of time, and stopped early on the
+    #    rest. Each fold's is fitted likewise, on what the fold leaves in.
+    split = splits.validation(replay, np.arange(len(replay)), training.validation_share)
+    folds = splits.blocked(replay, training.folds) if training.folds > 1 else []
+    splits.check_sizes(replay, [split, *folds], MIN_WINDOWS, history.source)
+    scaling = scaling_of(prepared, split)
+    tasks = [Task("model", split, None)]
+    for number, fold in enumerate(folds):
+        within = splits.validation(replay, fold.rest, training.validation_share)
+        tasks.append(Task(f"fold {number + 1}", within, scaling))
+    final, *fold_models = fit_members(prepared, tasks, needed_components(training), say, processes)
 
-    # 3. Residuals of windows that the network at hand never saw: block by block, or of the validation part.
-    judges = list(zip(others, parts, strict=True)) or [(member, split)]
-    blocks = [_held_out(prepared, one, part.held, member.scaling, n) for n, (one, part) in enumerate(judges)]
-    held = held_out.join(blocks)
+    # 3. Outputs for windows that a network never saw: block by block, or of the validation part where no fold is held
+    #    out.
+    models = fold_models or [final]
+    held = hold_out(prepared, [(each, part.held) for each, part in zip(models, folds or [split], strict=True)], scaling)
 
-    # 4. Calibration: residual sizes, the scoring chain (chosen, where it is left to choose), the threshold.
-    sizes = standards(held.outputs, member.scaling.constant)
-    errors = held_out.standard_errors(held.outputs, sizes["residual"])
-    chain = _chain(prepared, others or [member], member.scaling, held, sizes)
-    times, row_s = prepared.replay.times[held.windows], training.stride * prepared.period_s
-    delays = timing(training.threshold, prepared.period_s)
-    normal = HeldOutScores(chain.scores, held.slots, times, held.reset_before, row_s, delays)
-    calibration = calibrate_threshold(normal, training.threshold)
-    calibrated = Calibrated(held, chain.scoring, chain.choice, calibration, normal)
+    # 4. Calibration on these windows: what each component is divided by, the score, the threshold.
+    sizes = standards(held.outputs, scaling.constant)
+    score = calibrate_score(prepared, models, scaling, held, sizes)
+    scores = held_out_scores(prepared, held, score.scores)
+    threshold = calibrate_threshold(scores, training.threshold)
 
-    # 5. Export: one ONNX graph that gives what torch gives, and golden windows to prove it elsewhere.
-    columns = tuple(component.name for component in chain.scoring.components)
-    told = Parts(member.components.only(columns), columns, sizes) if columns else None
-    size = torch.from_numpy(sizes["residual"].size)
-    graph = Graph(member.preprocess, member.network, size, training.score, training.loss, told)
-    exported = export.export_graph(graph, training.window, len(prepared.settings))
-    sample = prepared.replay.windows(splits.thinned(held.windows, PARITY_WINDOWS))
-    cases = export.golden_windows(sample, np.nanstd(sample, axis=(0, 1)), training.fill_limit)
-    export.check_parity(graph, exported, np.concatenate([sample, cases]))
-    files = {MODEL: exported, GOLDEN: export.golden_file(graph, cases)}
-    if decoder:
-        files[DECODER] = export_decoder(graph, export.run_torch(graph, sample)[3])
+    # 5. Export: one ONNX graph that gives what torch gives, and golden windows that prove it elsewhere.
+    sample = replay.windows(splits.thinned(held.windows, PARITY_WINDOWS))
+    graph = _graph(training, final, score.scoring, sizes)
+    files = _files(graph, sample, prepared, decoder=decoder)
 
     # 6. The manifest, and what the report shows.
-    curves = (member.curve, *(other.curve for other in others))
+    calibrated = Calibrated(held, score.scoring, score.choice, threshold, scores)
     return Fitted(
-        manifest=build_manifest(model, parent, prepared, member.curve, calibrated, files),
+        manifest=build_manifest(model, parent, prepared, final.curve, calibrated, files),
         files=files,
-        curves=curves,
-        scores=chain.scores,
-        sensor_errors=errors,
-        examples=_examples(prepared, graph, calibrated),
-        notes=(*history.notes, *_notes(prepared, member.scaling), *chain.notes),
+        curves=(final.curve, *(each.curve for each in fold_models)),
+        scores=score.scores,
+        sensor_errors=standard_errors(held.outputs, sizes["residual"]),
+        examples=held_out_examples(prepared, graph, calibrated),
+        notes=(*history.notes, *_notes(prepared, scaling), *score.notes),
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Chain:
-    """How the score came about."""
-
-    scoring: Scoring
-    scores: Doubles  # (window,) held-out
-    choice: Choice | None = None
-    notes: tuple[str, ...] = ()
+def _graph(training: Training, final: FoldModel, scoring: Scoring, sizes: dict[ComponentName, Standard]) -> Graph:
+    """The bundle's network and what stands beside it, as one torch module."""
+    names = tuple(component.name for component in scoring.components)
+    parts = Parts(final.components.only(names), names, sizes) if names else None
+    size = torch.from_numpy(sizes["residual"].size)
+    return Graph(final.preprocess, final.network, size, training.score, training.loss, parts)
 
 
-def _names(training: Training) -> tuple[ComponentName, ...]:
-    """The parts that members must be able to give; the residual always, since the graph says it whatever the score."""
-    wanted = {"residual", *(component.name for component in training.components)}
-    if training.score == "auto":
-        wanted |= {*SELECTABLE} - ({"forecast"} if training.window < 2 else set())
-    return tuple(name for name in get_args(ComponentName) if name in wanted)
-
-
-def _chain(
-    prepared: Prepared,
-    members: list[FoldModel],
-    final: Scaling,
-    held: held_out.HeldOut,
-    sizes: dict[ComponentName, Standard],
-) -> _Chain:
+def _files(graph: Graph, sample: Floats, prepared: Prepared, *, decoder: bool) -> dict[str, bytes]:
+    """The bundle's files by name. sample: (window, row, sensor) on which ONNX is held to torch."""
     training = prepared.training
-    still = drift_weights([asset.values.astype(np.float64) for asset in prepared.history.assets])
-    weights = still * final.weight
-    if training.score not in {"auto", "sum"}:
-        errors = held_out.standard_errors(held.outputs, sizes["residual"])
-        windows = held_out.window_scores(held.outputs, sizes["residual"].size / final.weight, training.loss)
-        raw = errors if training.score == "mahalanobis" else windows
-        return _Chain(*held_out.calibrate_chain(held, raw, weights, training))
-    evaluator = CandidateEvaluator(
-        HeldOutComponents(held.slots, held.reset_before, held.block, standardised(held.outputs, sizes)), weights
-    )
-    if training.score == "sum":
-        return _Chain(*evaluator.scoring(Candidate(training.components, training.score_alpha)))
-    chosen, choice = choose(evaluator, training, synthetic_cases(prepared, members, final, held, sizes))
-    return _Chain(*evaluator.scoring(chosen), choice, describe_choice(choice))
-
-
-def _held_out(prepared: Prepared, member: FoldModel, held: Ints, final: Scaling, block: int) -> held_out.HeldOut:
-    """What a model gives for windows that it never saw."""
-    whole = prepared.replay
-    batches = (whole.windows(held[begin : begin + CHUNK]) for begin in range(0, len(held), CHUNK))
-    return held_out.HeldOut(
-        windows=held,
-        slots=whole.slots[held],
-        reset_before=whole.reset_before[held] | np.r_[True, np.diff(held) > 1],
-        block=np.full(len(held), block),
-        outputs=outputs_of(member, prepared.training, final, batches),
-    )
-
-
-def _examples(prepared: Prepared, graph: Graph, calibrated: Calibrated) -> tuple[Example, ...]:
-    """Held-out windows from the most ordinary to the strangest, as the graph rebuilds them."""
-    held, scores = calibrated.held, calibrated.normal.scores
-    order = np.argsort(scores, kind="stable")
-    chosen = order[np.linspace(0, len(order) - 1, min(EXAMPLES, len(order))).astype(int)]
-    times = np.concatenate([asset.times for asset in prepared.history.assets])
-    examples = []
-    for place in chosen.tolist():
-        number = held.windows[place : place + 1]
-        observed = prepared.replay.windows(number)
-        row = int(prepared.replay.rows[number[0]])
-        examples.append(
-            Example(
-                asset=prepared.history.assets[int(held.slots[place])].name,
-                times=times[row - prepared.training.window + 1 : row + 1],
-                observed=observed[0],
-                reconstruction=export.run_torch(graph, observed)[2][0],
-                score=float(scores[place]),
-            )
-        )
-    return tuple(examples)
+    exported = export.export_graph(graph, training.window, len(prepared.settings))
+    golden = export.golden_windows(sample, np.nanstd(sample, axis=(0, 1)), training.fill_limit)
+    export.check_parity(graph, exported, np.concatenate([sample, golden]))
+    files = {MODEL: exported, GOLDEN: export.golden_file(graph, golden)}
+    if decoder:
+        files[DECODER] = export_decoder(graph, export.run_torch(graph, sample)[3])
+    return files
 
 
 def _notes(prepared: Prepared, scaling: Scaling) -> list[str]:
-    """What a person should know of the data."""
+    """For people: what the data and the settings made of each other."""
     names = prepared.history.sensors
     constant = [name for name, still in zip(names, scaling.constant, strict=True) if still]
     notes = []

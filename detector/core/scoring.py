@@ -63,9 +63,14 @@ def significant(values: Doubles, digits: int = SCORE_DIGITS) -> Doubles:
     return np.asarray(np.rint(values * up / down) / up * down, np.float64)
 
 
+def mahalanobis(deviations: Doubles, precision: Doubles) -> Doubles:
+    """The distances (row,) of deviations (row, column) from a centre, under a precision (column, column)."""
+    return np.asarray(np.sqrt(np.maximum(np.einsum("ij,ij->i", deviations @ precision, deviations), 0.0)))
+
+
 @dataclass(frozen=True, slots=True)
-class _Part:
-    """A part of a sum, or the one vector of the Mahalanobis method, and where its columns are."""
+class _Component:
+    """A component of a sum, or the one vector of the Mahalanobis method, and where its columns are."""
 
     columns: slice
     center: Doubles  # (column,); empty: the single column is the distance
@@ -77,8 +82,7 @@ class _Part:
         mine = vectors[:, self.columns]
         if not len(self.center):
             return mine[:, 0]
-        off = mine - self.center
-        return np.asarray(np.sqrt(np.maximum(np.einsum("ij,ij->i", off @ self.precision, off), 0.0)))
+        return mahalanobis(mine - self.center, self.precision)
 
     def contributions(self, vectors: Doubles) -> Doubles:
         """Signed shares by sensor, (row, column), absolute values summing to 1.
@@ -95,7 +99,7 @@ class ScoreSmoother:
 
     def __init__(self, scoring: Scoring, sensors: int, capacity: int = 64) -> None:
         self.scoring = scoring
-        self._parts = _layout(scoring)
+        self._components = _layout(scoring)
         widths = [component.width for component in scoring.components]
         self._alpha: Doubles = np.repeat([component.vector_alpha for component in scoring.components], widths)
         self.vector: Doubles = np.zeros((capacity, sum(widths) or sensors))
@@ -135,7 +139,7 @@ class ScoreSmoother:
             distance: Doubles = vectors[:, 0]
         else:
             vectors = self._smoothed(slots, np.asarray(np.round(vectors, ERROR_DECIMALS), np.float64), reset_before)
-            distance = sum((part.distance(vectors) / part.scale for part in self._parts), np.zeros(len(vectors)))
+            distance = sum((each.distance(vectors) / each.scale for each in self._components), np.zeros(len(vectors)))
         scores = significant(distance)
         if self.scoring.score_alpha < 1:
             level: Doubles = self.ewma[:, None]
@@ -147,19 +151,19 @@ class ScoreSmoother:
     def contributions(self, vectors: Doubles, errors: Doubles) -> Doubles:
         """Signed shares of the score by sensor, (row, sensor), absolute values summing to 1.
 
-        vectors: as `advance` gives them; errors: (row, sensor) the graph's `sensor_error`, which speaks where no part
-        of the score has a column a sensor. A part of a sum counts for as much as it adds.
+        vectors: as `advance` gives them; errors: (row, sensor) the graph's `sensor_error`, which speaks where no
+        component of the score has a column a sensor. A component of a sum counts for as much as it adds.
         """
-        known = [part for part in self._parts if len(part.center)]
+        known = [each for each in self._components if len(each.center)]
         if not known:
             return _shares(errors**2 * np.sign(errors))
         if len(known) == 1:
             return known[0].contributions(vectors)
-        added = (part.contributions(vectors) * (part.distance(vectors) / part.scale)[:, None] for part in known)
+        added = (each.contributions(vectors) * (each.distance(vectors) / each.scale)[:, None] for each in known)
         return _shares(sum(added, np.zeros_like(errors)))
 
     def _smoothed(self, slots: Ints, raw: Doubles, reset_before: Bools) -> Doubles:
-        """The EWMA of the vectors; columns that no part wants smoothed have no memory."""
+        """The EWMA of the vectors; columns that no component wants smoothed have no memory."""
         if self.scoring.method == "mahalanobis":
             return _ewma(self.vector, slots, raw, reset_before, self.scoring.vector_alpha, start=0.0)
         kept = np.flatnonzero(self._alpha < 1)
@@ -170,16 +174,16 @@ class ScoreSmoother:
         return raw
 
 
-def _layout(scoring: Scoring) -> tuple[_Part, ...]:
+def _layout(scoring: Scoring) -> tuple[_Component, ...]:
     if scoring.method == "mahalanobis":
         whole = slice(0, len(scoring.center))
-        return (_Part(whole, np.asarray(scoring.center), np.asarray(scoring.precision), 1.0),)
-    parts, begin = [], 0
-    for part in scoring.components:
-        columns = slice(begin, begin + part.width)
-        parts.append(_Part(columns, np.asarray(part.center), np.asarray(part.precision), part.scale))
-        begin += part.width
-    return tuple(parts)
+        return (_Component(whole, np.asarray(scoring.center), np.asarray(scoring.precision), 1.0),)
+    components, begin = [], 0
+    for each in scoring.components:
+        columns = slice(begin, begin + each.width)
+        components.append(_Component(columns, np.asarray(each.center), np.asarray(each.precision), each.scale))
+        begin += each.width
+    return tuple(components)
 
 
 def _shares(weight: Doubles) -> Doubles:

@@ -21,13 +21,13 @@ LIBRARIES = ("torch", "onnx", "onnxruntime", "numpy", "watchkeeper")
 
 @dataclass(frozen=True, slots=True)
 class Calibrated:
-    """What calibration gave."""
+    """The held-out windows, and the score and threshold that were calibrated on them."""
 
     held: HeldOut
     scoring: Scoring
     choice: Choice | None  # how the score was chosen
     calibration: Calibration
-    normal: HeldOutScores  # the held-out scores
+    scores: HeldOutScores
 
 
 def build_manifest(
@@ -55,8 +55,8 @@ def build_manifest(
         scoring=calibrated.scoring,
         choice=calibrated.choice,
         calibration=calibrated.calibration,
-        timing=calibrated.normal.timing,
-        drift=drift_reference(names, held.slots, calibrated.normal.scores, values.astype(np.float64), training.window),
+        timing=calibrated.scores.timing,
+        drift=drift_reference(names, held.slots, calibrated.scores.scores, values.astype(np.float64), training.window),
         training=TrainingData(
             fingerprint=fingerprint, rows=history.rows, assets=tuple(asset.name for asset in history.assets),
             start=start, end=end, source=history.source,
@@ -81,16 +81,16 @@ def _sensor(prepared: Prepared, column: int) -> Sensor:
 
 
 def _metrics(curve: Curve, calibrated: Calibrated) -> dict[str, float]:
-    outputs, normal, by = calibrated.held.outputs, calibrated.normal, calibrated.calibration
+    outputs, scores, by = calibrated.held.outputs, calibrated.scores, calibrated.calibration
     squares = (outputs.parts["residual"] ** 2).sum()
     figures = {
         "training_loss": curve.train[curve.best_epoch],
         "validation_loss": curve.validation[curve.best_epoch],
         "best_epoch": curve.best_epoch + 1,
-        "held_out_windows": len(normal.scores),
+        "held_out_windows": len(scores.scores),
         "held_out_rmse": float(np.sqrt(squares / max(outputs.present.sum(), 1))),  # scaled units
-        "held_out_above_threshold": float((normal.scores > by.threshold).mean()),
-        "held_out_alarms": normal.alarms(by.threshold, by.lower_threshold),
-        "held_out_weeks": normal.weeks,
+        "held_out_above_threshold": float((scores.scores > by.threshold).mean()),
+        "held_out_alarms": scores.alarms(by.threshold, by.lower_threshold),
+        "held_out_weeks": scores.weeks,
     }
     return {name: float(f"{value:.6g}") for name, value in figures.items()}

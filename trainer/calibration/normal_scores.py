@@ -9,6 +9,8 @@ from detector.core.arrays import Bools, Doubles, Ints
 from schemas.manifest import Timing
 from schemas.training import Threshold
 from trainer.metrics.events import alarm_rules, simulate_alarms
+from trainer.replay.prepare import Prepared
+from trainer.scoring.held_out import HeldOut
 
 # The threshold alone cannot meet an alarm budget (the 99th percentile of a score at 1 Hz is exceeded 864 times a day);
 # persistence does: a verdict must hold for some rows before anyone is called.
@@ -41,6 +43,14 @@ class HeldOutScores:
             len(simulate_alarms(times, scores, by, reset_before))
             for times, scores, reset_before in zip(*parts, strict=True)
         )
+
+
+def held_out_scores(prepared: Prepared, held: HeldOut, scores: Doubles) -> HeldOutScores:
+    """Scores (window,) of held-out windows, with what they need to become alarms."""
+    training = prepared.training
+    times, row_s = prepared.replay.times[held.windows], training.stride * prepared.period_s
+    delays = timing(training.threshold, prepared.period_s)
+    return HeldOutScores(scores, held.slots, times, held.reset_before, row_s, delays)
 
 
 def timing(settings: Threshold, period_s: float) -> Timing:

@@ -1,4 +1,6 @@
-"""Held-out windows with made-up anomalies in them, judged by the networks that never saw these windows."""
+"""Held-out windows with synthetic anomalies in them, scored by the networks that never saw these windows."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -13,40 +15,41 @@ from trainer.scoring.held_out import HeldOut
 from trainer.scoring.injection import KINDS, NormalRows, inject
 from trainer.scoring.selection import SyntheticCase
 
-# So many windows tell two scores apart, and more only take longer: of a long history some stretches are taken.
+# Windows of a case. More of them only take longer, so of a long history some stretches are taken.
 MAX_WINDOWS = 4000
 MIN_STRETCH = 400
-# They are injected several times, each time otherwise: how the draws scatter tells a lead from luck.
-ENOUGH_WINDOWS = 8000
+# Anomalies are drawn several times: how the draws scatter tells a lead from luck. All draws together have about so many
+# windows.
+DRAWN_WINDOWS = 8000
 MIN_DRAWS, MAX_DRAWS = 2, 6
 
 
 def synthetic_cases(
-    prepared: Prepared,
-    members: list[FoldModel],
-    final: Scaling,
-    held: HeldOut,
-    standards: dict[ComponentName, Standard],
+    prepared: Prepared, models: Sequence[FoldModel], final: Scaling, held: HeldOut, by: dict[ComponentName, Standard]
 ) -> list[SyntheticCase]:
-    """All kinds of anomaly in the same stretches. members: by held-out block, or one for all."""
+    """Every kind of anomaly, some draws each, in the same stretches; empty where no sensor ever moves.
+
+    models: by held-out block, or one for all; by: what each component is divided by.
+    """
     values = np.concatenate([asset.values for asset in prepared.history.assets])
-    usual, stretches = NormalRows.of(values), _stretches(held)
-    if not len(usual.live):
+    normal, stretches = NormalRows.of(values), _stretches(held)
+    if not len(normal.live):
         return []
-    times = int(np.clip(ENOUGH_WINDOWS // sum(map(len, stretches)), MIN_DRAWS, MAX_DRAWS))
+    draws = int(np.clip(DRAWN_WINDOWS // sum(map(len, stretches)), MIN_DRAWS, MAX_DRAWS))
     cases = []
-    for time in range(times):
+    for draw in range(draws):
         for number, kind in enumerate(KINDS):
-            rng = np.random.default_rng([prepared.training.seed, time, number])
-            made = [_windows(prepared, values, held.windows[stretch], kind, usual, rng) for stretch in stretches]
-            marks = np.concatenate([one for _, one in made])
-            outputs = _outputs(prepared, members, final, held, stretches, [windows for windows, _ in made])
-            cases.append(SyntheticCase(kind, _components(held, stretches, standardised(outputs, standards)), marks))
+            rng = np.random.default_rng([prepared.training.seed, draw, number])
+            drawn = [_windows(prepared, values, held.windows[each], kind, normal, rng) for each in stretches]
+            windows, marks = zip(*drawn, strict=True)
+            outputs = _outputs(prepared, models, final, held, stretches, windows)
+            components = _components(held, stretches, standardised(outputs, by))
+            cases.append(SyntheticCase(kind, components, np.concatenate(marks)))
     return cases
 
 
 def _stretches(held: HeldOut) -> list[Ints]:
-    """Places among the held-out windows: stretches of one block and one asset without a gap, the last of each."""
+    """Indices of held-out windows: of each run of one block and one asset without a gap its last stretch."""
     begins = held.reset_before | (np.diff(held.block, prepend=held.block[0]) != 0)
     runs = np.split(np.arange(len(held.windows)), np.flatnonzero(begins[1:]) + 1)
     length = max(MAX_WINDOWS // len(runs), MIN_STRETCH)
@@ -55,25 +58,25 @@ def _stretches(held: HeldOut) -> list[Ints]:
 
 
 def _windows(
-    prepared: Prepared, values: Floats, numbers: Ints, kind: str, usual: NormalRows, rng: np.random.Generator
+    prepared: Prepared, values: Floats, numbers: Ints, kind: str, normal: NormalRows, rng: np.random.Generator
 ) -> tuple[Floats, Bytes]:
-    """SyntheticCase windows (window, row, sensor), and what each one's last row is."""
+    """Windows (window, row, sensor) with anomalies, and what the last row of each is."""
     lasts = prepared.replay.rows[numbers]
     before = prepared.training.window - 1
     begin = int(lasts[0]) - before
-    injected, marks = inject(values[begin : int(lasts[-1]) + 1], kind, usual, before + 1, rng)
-    return injected[(lasts - begin)[:, None] + np.arange(-before, 1)], marks[lasts - begin]
+    rows, marks = inject(values[begin : int(lasts[-1]) + 1], kind, normal, before + 1, rng)
+    return rows[(lasts - begin)[:, None] + np.arange(-before, 1)], marks[lasts - begin]
 
 
 def _outputs(
-    prepared: Prepared, members: list[FoldModel], final: Scaling, held: HeldOut, stretches: list[Ints],
-    windows: list[Floats],
+    prepared: Prepared, models: Sequence[FoldModel], final: Scaling, held: HeldOut, stretches: list[Ints],
+    windows: Sequence[Floats],
 ) -> FoldOutputs:  # fmt: skip
     """Each stretch by the model that was not fitted on it."""
     outputs = []
     for stretch, batch in zip(stretches, windows, strict=True):
-        member = members[int(held.block[stretch[0]])] if len(members) > 1 else members[0]
-        outputs.append(outputs_of(member, prepared.training, final, [batch]))
+        model = models[int(held.block[stretch[0]])] if len(models) > 1 else models[0]
+        outputs.append(outputs_of(model, prepared.training, final, [batch]))
     return joined(outputs)
 
 

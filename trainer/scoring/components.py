@@ -1,9 +1,10 @@
-"""What a score is made of, window by window: the parts' standardised vectors, and how far off each of them is.
+"""The components of a score, window by window: their standardised vectors, and how far off each vector is.
 
-The values are judged by their Mahalanobis distance, which knows how the sensors move together. A network's residuals
-are judged in two ways at once, since it has taken out how they move together and what is left of it may be an accident
-of the history: by that distance and by each sensor alone. Either is divided by its own 95th percentile on held-out
-windows, and their squares are added: that is one quadratic form again, so the detector knows nothing of it.
+Values are measured by their Mahalanobis distance, which knows how the sensors move together. A network has taken out
+how they move together, and what is left of it in its residuals may be an accident of the history. So residuals are
+measured in two ways at once: by that distance, and by each sensor alone. Either is divided by its own 95th percentile
+on held-out windows, and their squares are added. The result is one quadratic form again, and the detector need not
+know of it.
 """
 
 from dataclasses import dataclass
@@ -11,21 +12,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from detector.core.arrays import Bools, Doubles, Floats, Ints
-from detector.core.scoring import ScoreSmoother
+from detector.core.scoring import ScoreSmoother, mahalanobis
 from schemas.manifest import ComponentName, ScoreComponent, Scoring
 from trainer.fitting.members import FoldOutputs
 from trainer.graph.parts import DISTANCES, ERROR_LIMIT, Standard
 from trainer.networks.interface import MIN_SD
-from trainer.scoring.covariance import shrunk_covariance
+from trainer.scoring.covariance import smoothed_covariance, weighted_precision
 
-SCALE_QUANTILE = 0.95  # the quantile of held-out windows that a part is divided by
-MIN_SCALE = 1e-3  # of a part that is always 0
-Form = tuple[Doubles, Doubles]  # center and precision; both empty for a part that is a distance already
+SCALE_QUANTILE = 0.95  # of held-out windows: what a component is divided by
+MIN_SCALE = 1e-3  # of a component that is always 0
+Form = tuple[Doubles, Doubles]  # center and precision; both empty for a component that is a distance already
 
 
 @dataclass(frozen=True, slots=True)
 class HeldOutComponents:
-    """Held-out windows by asset and in time order within one."""
+    """The components of held-out windows, by asset and in time order within one."""
 
     slots: Ints  # (window,)
     reset_before: Bools  # (window,) memory is empty before it
@@ -33,33 +34,34 @@ class HeldOutComponents:
     vectors: dict[ComponentName, Floats]  # (window, sensor) or (window, 1)
 
     def smoothed_vectors(self, name: ComponentName, alpha: float) -> Doubles:
-        """The EWMA of a part's vector, through the detector's own chain."""
+        """The EWMA of a component's vector, through the detector's own smoother."""
         raw = self.vectors[name]
         width = raw.shape[1]
         zeros, ones = (0.0,) * width, tuple(map(tuple, np.eye(width).tolist()))
         component = ScoreComponent(name=name, width=width, vector_alpha=alpha, center=zeros, precision=ones, scale=1.0)
-        return advance(Scoring(method="sum", components=(component,)), self.slots, raw, self.reset_before)[1]
+        return smooth(Scoring(method="sum", components=(component,)), self.slots, raw, self.reset_before)[1]
 
     def smoothed_scores(self, distances: Doubles, alpha: float) -> Doubles:
         """The EWMA of a score (window,)."""
         raw = np.asarray(distances[:, None], np.float32)
-        return advance(Scoring(method="graph", score_alpha=alpha), self.slots, raw, self.reset_before)[0]
+        return smooth(Scoring(method="graph", score_alpha=alpha), self.slots, raw, self.reset_before)[0]
 
 
 @dataclass(frozen=True, slots=True)
 class CalibratedComponent:
-    """What a part is judged by: for each held-out block the statistics of the other blocks, and those of all."""
+    """What a component is measured by: for each held-out block the other blocks' statistics, and those of all."""
 
     name: ComponentName
     alpha: float
     others: dict[int, Form]  # by block
     whole: Form
     scale: float
-    usual: Doubles  # (window,) held-out distances / scale
+    held_out: Doubles  # (window,) distances / scale of the held-out windows
 
-    def measure(self, components: HeldOutComponents) -> Doubles:
-        """Distances / scale of windows (window,), each block by the others' statistics."""
-        return _by_block(components, components.smoothed_vectors(self.name, self.alpha), self.others) / self.scale
+    def distances(self, components: HeldOutComponents) -> Doubles:
+        """Distances / scale of windows (window,), each block's by the other blocks' statistics."""
+        vectors = components.smoothed_vectors(self.name, self.alpha)
+        return _distances(components.block, vectors, self.others) / self.scale
 
     def component(self) -> ScoreComponent:
         """As the bundle has it."""
@@ -74,14 +76,17 @@ class CalibratedComponent:
         )
 
 
-def advance(scoring: Scoring, slots: Ints, raw: Floats, reset_before: Bools) -> tuple[Doubles, Doubles]:
-    """Scores (window,) and smoothed vectors (window, column) of windows, through the detector's own chain."""
+def smooth(scoring: Scoring, slots: Ints, raw: Floats, reset_before: Bools) -> tuple[Doubles, Doubles]:
+    """Scores (window,) and smoothed vectors (window, column) of windows, through the detector's own smoother."""
     smoother = ScoreSmoother(scoring, raw.shape[1], int(slots.max()) + 1)
     return smoother.advance(slots, raw, reset_before)
 
 
 def standards(outputs: FoldOutputs, constant: Bools) -> dict[ComponentName, Standard]:
-    """What each part's vector is measured by: residuals by their typical size, values also by their mean."""
+    """What each component's vector is divided by: residuals by their typical size, values also less their mean.
+
+    constant: (sensor,) sensors that never moved in training.
+    """
     count = np.maximum(outputs.present.sum(axis=0), 1)
     found: dict[ComponentName, Standard] = {}
     for name, raw in outputs.parts.items():
@@ -96,7 +101,7 @@ def standards(outputs: FoldOutputs, constant: Bools) -> dict[ComponentName, Stan
 
 
 def standardised(outputs: FoldOutputs, by: dict[ComponentName, Standard]) -> dict[ComponentName, Floats]:
-    """What the graph's `parts` would be, part by part."""
+    """What the graph's output `parts` would be, component by component."""
     vectors = {}
     for name, raw in outputs.parts.items():
         if name in by:
@@ -108,70 +113,61 @@ def standardised(outputs: FoldOutputs, by: dict[ComponentName, Standard]) -> dic
 
 
 def calibrate_component(
-    components: HeldOutComponents, name: ComponentName, alpha: float, weights: Doubles
+    held: HeldOutComponents, name: ComponentName, alpha: float, weights: Doubles
 ) -> CalibratedComponent:
-    """Judges a part on held-out windows. weights: (sensor,) of the sensors, for parts that have one column each."""
-    vectors = components.smoothed_vectors(name, alpha)
-    blocks = np.unique(components.block).tolist()
+    """Calibrates a component on held-out windows. weights: (sensor,), for components with a column a sensor."""
+    vectors = held.smoothed_vectors(name, alpha)
+    blocks = np.unique(held.block).tolist()
     if name in DISTANCES:
-        nothing = np.empty(0), np.empty((0, 0))
-        return _scaled(name, alpha, dict.fromkeys(blocks, nothing), nothing, vectors[:, 0])
-    known = {block: _statistics(vectors[components.block != block], alpha) for block in blocks}
-    known[-1] = _statistics(vectors, alpha)
-    forms: dict[int, list[Form]] = {block: [] for block in known}
-    for kind in (joint_precision,) if name == "values" else (joint_precision, separate_precision):
-        said = {block: (center, kind(covariance, weights)) for block, (center, covariance) in known.items()}
-        usual = _usual(_by_block(components, vectors, said))
-        for block, (center, precision) in said.items():
-            forms[block].append((center, precision / usual**2))
-    added = {block: (found[0][0], np.sum([form for _, form in found], axis=0)) for block, found in forms.items()}
-    whole = added.pop(-1)
-    return _scaled(name, alpha, added, whole, _by_block(components, vectors, added))
+        empty = np.empty(0), np.empty((0, 0))
+        others, whole = dict.fromkeys(blocks, empty), empty
+    else:
+        others = {block: _statistics(vectors[held.block != block], alpha) for block in blocks}
+        others, whole = _forms(held.block, vectors, others, _statistics(vectors, alpha), weights, name)
+    distances = _distances(held.block, vectors, others)
+    scale = _scale_of(distances)
+    return CalibratedComponent(name, alpha, others, whole, scale, distances / scale)
 
 
-def joint_precision(covariance: Doubles, weights: Doubles) -> Doubles:
-    """The precision of the Mahalanobis distance."""
-    precision = np.linalg.inv(covariance)
-    return np.asarray(weights[:, None] * (precision + precision.T) / 2 * weights)
+def _forms(
+    block: Ints, vectors: Doubles, others: dict[int, Form], whole: Form, weights: Doubles, name: ComponentName
+) -> tuple[dict[int, Form], Form]:
+    """Means and covariances as quadratic forms: by the sensors jointly and, but for values, also by each alone."""
+    kinds = (weighted_precision,) if name == "values" else (weighted_precision, _separate_precision)
+    scaled: list[tuple[dict[int, Doubles], Doubles]] = []
+    for kind in kinds:
+        precisions = {number: kind(covariance, weights) for number, (_, covariance) in others.items()}
+        forms = {number: (others[number][0], precision) for number, precision in precisions.items()}
+        square = _scale_of(_distances(block, vectors, forms)) ** 2
+        scaled.append(({n: p / square for n, p in precisions.items()}, kind(whole[1], weights) / square))
+    added = {number: (others[number][0], np.sum([each[number] for each, _ in scaled], axis=0)) for number in others}
+    return added, (whole[0], np.sum([precision for _, precision in scaled], axis=0))
 
 
-def separate_precision(covariance: Doubles, weights: Doubles) -> Doubles:
+def _separate_precision(covariance: Doubles, weights: Doubles) -> Doubles:
     """The precision of each sensor alone."""
     return np.diag(weights**2 / np.diag(covariance))
 
 
 def _statistics(vectors: Doubles, alpha: float) -> Form:
     """Mean and covariance of smoothed vectors."""
-    # Even white noise of unit variance keeps this variance after the EWMA: below it a sensor would only look
-    # predictable because the history is short.
-    return vectors.mean(axis=0), shrunk_covariance(vectors, alpha / (2 - alpha))
+    return vectors.mean(axis=0), smoothed_covariance(vectors, alpha)
 
 
-def _scaled(
-    name: ComponentName, alpha: float, others: dict[int, Form], whole: Form, distances: Doubles
-) -> CalibratedComponent:
-    scale = _usual(distances)
-    return CalibratedComponent(name, alpha, others, whole, scale, distances / scale)
-
-
-def _usual(distances: Doubles) -> float:
+def _scale_of(distances: Doubles) -> float:
     return max(float(np.quantile(distances, SCALE_QUANTILE)), MIN_SCALE)
 
 
-def _by_block(components: HeldOutComponents, vectors: Doubles, forms: dict[int, Form]) -> Doubles:
+def _distances(block: Ints, vectors: Doubles, forms: dict[int, Form]) -> Doubles:
     """Distances (window,) of smoothed vectors, each block's by its own form."""
     distances = np.empty(len(vectors))
-    for block in np.unique(components.block).tolist():
-        mine = components.block == block
-        center, precision = forms[block]
-        if not len(center):
-            distances[mine] = vectors[mine, 0]
-            continue
-        off = vectors[mine] - center
-        distances[mine] = np.sqrt(np.maximum(np.einsum("ij,ij->i", off @ precision, off), 0.0))
+    for number in np.unique(block).tolist():
+        mine = block == number
+        center, precision = forms[number]
+        distances[mine] = mahalanobis(vectors[mine] - center, precision) if len(center) else vectors[mine, 0]
     return distances
 
 
 def nine_digits(value: float) -> float:
-    """Nine significant digits: more than float32 holds, and a manifest that can be read."""
+    """Rounded to nine significant digits: more than float32 holds, and a manifest that people can read."""
     return float(f"{value:.9g}")

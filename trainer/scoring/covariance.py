@@ -11,13 +11,26 @@ import numpy as np
 from detector.core.arrays import Doubles
 
 QUIET = 0.05  # an autocorrelation below it counts as none
-MAX_ROWS = 20_000  # rows looked at for it
+MAX_ROWS = 20_000  # of which autocorrelations are taken
 
 
-def shrunk_covariance(vectors: Doubles, least_variance: float) -> Doubles:
-    """(row, sensor) -> (sensor, sensor), positive definite. least_variance: no sensor is known better than that."""
+def smoothed_covariance(vectors: Doubles, alpha: float) -> Doubles:
+    """The shrunk covariance of vectors (row, sensor) that an EWMA with this alpha has smoothed."""
+    # Even white noise of unit variance keeps this variance after the EWMA: below it a sensor would only look
+    # predictable because the history is short.
+    return shrunk_covariance(vectors, alpha / (2 - alpha))
+
+
+def weighted_precision(covariance: Doubles, weights: Doubles) -> Doubles:
+    """The precision (sensor, sensor) of a Mahalanobis distance in which each sensor counts by its weight (sensor,)."""
+    precision = np.linalg.inv(covariance)
+    return np.asarray(weights[:, None] * (precision + precision.T) / 2 * weights)
+
+
+def shrunk_covariance(vectors: Doubles, min_variance: float) -> Doubles:
+    """(row, sensor) -> (sensor, sensor), positive definite. min_variance: no sensor is known better than that."""
     centred = vectors - vectors.mean(axis=0)
-    variance = np.maximum(centred.var(axis=0), least_variance)
+    variance = np.maximum(centred.var(axis=0), min_variance)
     standard = centred / np.sqrt(variance)
     correlation = standard.T @ standard / len(standard)
     np.fill_diagonal(correlation, 1.0)
@@ -55,7 +68,7 @@ def independent_rows(vectors: Doubles) -> float:
     return max(share * len(vectors), 2.0)
 
 
-def drift_weights(blocks: list[Doubles], least: float = 0.1) -> Doubles:
+def drift_weights(blocks: list[Doubles], smallest: float = 0.1) -> Doubles:
     """Weight of each sensor, 0.1 to 1: its mean variance within 8 equal stretches of time over its whole variance.
 
     blocks: one (row, sensor) array an asset, NaN = missing. A thermometer that warms up all through the history says
@@ -67,7 +80,7 @@ def drift_weights(blocks: list[Doubles], least: float = 0.1) -> Doubles:
         parts = [part for part in np.array_split(values, 8) if len(part) > 1]
         within += sum(_scatter(part) for part in parts)
         whole += _scatter(values)
-    return np.asarray(np.clip(np.where(whole > 0, within / np.where(whole > 0, whole, 1.0), 1.0), least, 1.0))
+    return np.asarray(np.clip(np.where(whole > 0, within / np.where(whole > 0, whole, 1.0), 1.0), smallest, 1.0))
 
 
 def _scatter(values: Doubles) -> Doubles:

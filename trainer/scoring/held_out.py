@@ -1,22 +1,21 @@
-"""From held-out residuals to the numbers that make an alarm: residual sizes, the scoring chain, the threshold.
+"""Windows that the network at hand was not fitted on, and what it gives for them.
 
-Nothing is judged by what it was fitted on. Each block of the history is scored by a network that never saw it, and by
-a centre and a covariance estimated on the other blocks; the threshold is set on these scores. The bundle then carries
-the network fitted last and the covariance of all blocks.
+Nothing is measured by what it was fitted on. Each block of the history is scored by a network that never saw it, and by
+a centre and a covariance of the other blocks; the threshold is set on these scores. The bundle then carries the network
+that was fitted last and the covariance of all blocks.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
 from detector.core.arrays import Bools, Doubles, Floats, Ints
-from schemas.manifest import Scoring
-from schemas.training import Training
-from trainer.fitting.members import FoldOutputs, joined
+from trainer.fitting.members import CHUNK, FoldModel, FoldOutputs, joined, outputs_of
 from trainer.graph.parts import ERROR_LIMIT, Standard
+from trainer.graph.preprocess import Scaling
 from trainer.networks.losses import squares
-from trainer.scoring.components import advance, joint_precision, nine_digits
-from trainer.scoring.covariance import shrunk_covariance
+from trainer.replay.prepare import Prepared
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +26,12 @@ class HeldOut:
     slots: Ints  # (window,)
     reset_before: Bools  # (window,) memory is empty before it
     block: Ints  # (window,) held-out block
-    outputs: FoldOutputs  # of the network that never saw these windows
+    outputs: FoldOutputs  # what the network and the components beside it give for them
+
+
+def hold_out(prepared: Prepared, scored: Sequence[tuple[FoldModel, Ints]], scaling: Scaling) -> HeldOut:
+    """Each model's outputs for windows that it never saw, in the units of `scaling`."""
+    return join([_block(prepared, model, held, scaling, number) for number, (model, held) in enumerate(scored)])
 
 
 def join(blocks: list[HeldOut]) -> HeldOut:
@@ -51,40 +55,15 @@ def window_scores(outputs: FoldOutputs, sizes: Doubles, loss: str) -> Floats:
     return np.asarray(total / np.maximum(outputs.count, 1), np.float32)[:, None]
 
 
-def calibrate_chain(held: HeldOut, raw: Floats, weights: Doubles, training: Training) -> tuple[Scoring, Doubles]:
-    """The chain's numbers, and the held-out scores (window,) that the threshold is set on, where the score is no sum.
-
-    raw: (window, sensor) standard errors for mahalanobis, else (window, 1) graph scores; weights: (sensor,).
-    """
-    if training.score != "mahalanobis":
-        scoring = Scoring(method="graph", score_alpha=training.score_alpha)
-        return scoring, advance(scoring, held.slots, raw, held.reset_before)[0]
-    smooth = _scoring(np.zeros(raw.shape[1]), np.eye(raw.shape[1]), training)
-    vectors = advance(smooth, held.slots, raw, held.reset_before)[1]
-    scores = np.empty(len(raw))
-    for number in np.unique(held.block):
-        mine = held.block == number
-        others = _scatter(vectors[~mine], weights, training)
-        scores[mine] = advance(others, held.slots, raw, held.reset_before)[0][mine]
-    return _scatter(vectors, weights, training), scores
-
-
-def _scatter(vectors: Doubles, weights: Doubles, training: Training) -> Scoring:
-    """Centre and weighted precision of smoothed vectors."""
-    # Even white noise of unit variance keeps this variance after the EWMA: below it a sensor would only look
-    # predictable because the history is short.
-    least = training.vector_alpha / (2 - training.vector_alpha)
-    precision = joint_precision(shrunk_covariance(vectors, least), weights)
-    return _scoring(vectors.mean(axis=0), precision, training)
-
-
-def _scoring(center: Doubles, precision: Doubles, training: Training) -> Scoring:
-    return Scoring(
-        method="mahalanobis",
-        vector_alpha=training.vector_alpha,
-        center=tuple(nine_digits(v) for v in center.tolist()),
-        precision=tuple(tuple(nine_digits(v) for v in row) for row in precision.tolist()),
-        score_alpha=training.score_alpha,
+def _block(prepared: Prepared, model: FoldModel, held: Ints, scaling: Scaling, number: int) -> HeldOut:
+    whole = prepared.replay
+    batches = (whole.windows(held[begin : begin + CHUNK]) for begin in range(0, len(held), CHUNK))
+    return HeldOut(
+        windows=held,
+        slots=whole.slots[held],
+        reset_before=whole.reset_before[held] | np.r_[True, np.diff(held) > 1],
+        block=np.full(len(held), number),
+        outputs=outputs_of(model, prepared.training, scaling, batches),
     )
 
 

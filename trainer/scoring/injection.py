@@ -1,4 +1,4 @@
-"""Made-up anomalies in normal rows: what scores are chosen by where nobody has labelled anything.
+"""Synthetic anomalies in normal rows: what scores are chosen by where nobody has labelled anything.
 
 Goswami et al., Unsupervised Model Selection for Time-series Anomaly Detection, ICLR 2023. Six kinds: spikes that come
 again and again, a level shift, a slow drift, a flatline, noise, and a broken correlation (a sensor that shows another
@@ -15,16 +15,16 @@ from detector.core.arrays import Bytes, Doubles, Floats, Ints
 
 # What has no physical scale is drawn evenly on a logarithmic one.
 SIZES = 0.5, 6.0  # of a sensor's standard deviation
-MIN_ROWS = 5  # rows; what passes sooner is no alarm (the on-delay)
-MAX_ROWS = 200  # rows, and ...
-MAX_SHARE_OF_ROWS = 8  # ... at most so much of the rows
-SPIKES = 0.2  # share of the rows of an event
+MIN_ROWS = 5  # of an event: what passes sooner is no alarm (the on-delay)
+MAX_ROWS = 200  # of an event, and ...
+HISTORY_PER_EVENT = 8  # ... at most one eighth of the history
+SPIKE_SHARE = 0.2  # of the rows of an event
 NORMAL, ANOMALOUS, AFTER = 0, 1, 2
 
 
 @dataclass(frozen=True, slots=True)
 class NormalRows:
-    """What is known of the rows that anomalies are put into."""
+    """The history that anomalies are drawn from: sizes, sensors, and values of another time."""
 
     values: Floats  # (row, sensor) of the history, NaN = missing
     sd: Doubles  # (sensor,)
@@ -38,77 +38,79 @@ class NormalRows:
         return cls(values, sd, np.flatnonzero(sd > 1e-6 * np.maximum(largest, 1e-6)))
 
 
-def inject(values: Floats, kind: str, usual: NormalRows, window: int, rng: np.random.Generator) -> tuple[Floats, Bytes]:
+def inject(
+    values: Floats, kind: str, normal: NormalRows, window: int, rng: np.random.Generator
+) -> tuple[Floats, Bytes]:
     """Rows (row, sensor) with events of one kind, and what each row is: NORMAL, ANOMALOUS or AFTER.
 
-    AFTER are the rows just after an event, of which a window still has some in it: they are judged by nobody.
+    AFTER marks the rows just after an event: a window that ends there still holds anomalous rows, and is not counted.
     """
     rows = len(values)
-    injected, marks = values.copy(), np.zeros(rows, np.int8)
-    longest = max(min(MAX_ROWS, len(usual.values) // MAX_SHARE_OF_ROWS), 4 * MIN_ROWS)
+    changed, marks = values.copy(), np.zeros(rows, np.int8)
+    longest = max(min(MAX_ROWS, len(normal.values) // HISTORY_PER_EVENT), 4 * MIN_ROWS)
     begin = int(rng.integers(window, window + 20))
     while begin < rows - MIN_ROWS:
         length = min(int(_between(rng, MIN_ROWS, longest)), rows - begin)
         event = slice(begin, begin + length)
-        injected[event] = KINDS[kind](values[event], usual, rng)
+        changed[event] = KINDS[kind](values[event], normal, rng)
         marks[event] = ANOMALOUS
         marks[begin + length : begin + length + window] = AFTER
         begin += length + window + int(rng.integers(max(5, length), max(10, 2 * length) + 10))
-    return injected, marks
+    return changed, marks
 
 
 def _between(rng: np.random.Generator, low: float, high: float) -> float:
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
-def _some(usual: NormalRows, rng: np.random.Generator) -> Ints:
+def _some(normal: NormalRows, rng: np.random.Generator) -> Ints:
     """One sensor, or up to half of them."""
-    count = int(_between(rng, 1, max(2, len(usual.live) / 2 + 1)))
-    return rng.choice(usual.live, min(count, len(usual.live)), replace=False)
+    count = int(_between(rng, 1, max(2, len(normal.live) / 2 + 1)))
+    return rng.choice(normal.live, min(count, len(normal.live)), replace=False)
 
 
-def _step(usual: NormalRows, rng: np.random.Generator) -> Doubles:
+def _step(normal: NormalRows, rng: np.random.Generator) -> Doubles:
     """How far each sensor is moved, (sensor,), engineering units."""
     size = _between(rng, *SIZES)
     if rng.random() < 0.5:
-        one, other = usual.values[rng.integers(0, len(usual.values), 2)]
-        together = np.zeros(len(usual.sd))
-        separate_precision = np.nan_to_num((one - other).astype(np.float64))
-        together[usual.live] = separate_precision[usual.live] / usual.sd[usual.live]
+        one, other = normal.values[rng.integers(0, len(normal.values), 2)]
+        together = np.zeros(len(normal.sd))
+        difference = np.nan_to_num((one - other).astype(np.float64))
+        together[normal.live] = difference[normal.live] / normal.sd[normal.live]
         farthest = np.abs(together).max(initial=0.0)
-        return np.asarray(size * usual.sd * together / (farthest or 1.0))
-    moved, sensors = np.zeros(len(usual.sd)), _some(usual, rng)
+        return np.asarray(size * normal.sd * together / (farthest or 1.0))
+    moved, sensors = np.zeros(len(normal.sd)), _some(normal, rng)
     factor = rng.choice([-1.0, 1.0], len(sensors)) * np.exp(rng.uniform(-0.7, 0, len(sensors)))
-    moved[sensors] = size * factor * usual.sd[sensors]
+    moved[sensors] = size * factor * normal.sd[sensors]
     return moved
 
 
-def _spike(rows: Floats, usual: NormalRows, rng: np.random.Generator) -> Doubles:
-    return np.asarray(rows + 1.5 * _step(usual, rng) * (rng.random((len(rows), 1)) < SPIKES))
+def _spike(rows: Floats, normal: NormalRows, rng: np.random.Generator) -> Doubles:
+    return np.asarray(rows + 1.5 * _step(normal, rng) * (rng.random((len(rows), 1)) < SPIKE_SHARE))
 
 
-def _shift(rows: Floats, usual: NormalRows, rng: np.random.Generator) -> Doubles:
-    return np.asarray(rows + _step(usual, rng))
+def _shift(rows: Floats, normal: NormalRows, rng: np.random.Generator) -> Doubles:
+    return np.asarray(rows + _step(normal, rng))
 
 
-def _drift(rows: Floats, usual: NormalRows, rng: np.random.Generator) -> Doubles:
-    return np.asarray(rows + _step(usual, rng) * np.linspace(0, 1, len(rows))[:, None])
+def _drift(rows: Floats, normal: NormalRows, rng: np.random.Generator) -> Doubles:
+    return np.asarray(rows + _step(normal, rng) * np.linspace(0, 1, len(rows))[:, None])
 
 
-def _noise(rows: Floats, usual: NormalRows, rng: np.random.Generator) -> Doubles:
-    return np.asarray(rows + rng.normal(size=rows.shape) * np.abs(_step(usual, rng)))
+def _noise(rows: Floats, normal: NormalRows, rng: np.random.Generator) -> Doubles:
+    return np.asarray(rows + rng.normal(size=rows.shape) * np.abs(_step(normal, rng)))
 
 
-def _flatline(rows: Floats, usual: NormalRows, rng: np.random.Generator) -> Doubles:
-    still, sensors = rows.astype(np.float64), _some(usual, rng)
+def _flatline(rows: Floats, normal: NormalRows, rng: np.random.Generator) -> Doubles:
+    still, sensors = rows.astype(np.float64), _some(normal, rng)
     still[:, sensors] = still[0, sensors]
     return still
 
 
-def _break(rows: Floats, usual: NormalRows, rng: np.random.Generator) -> Doubles:
-    elsewhere = int(rng.integers(0, max(1, len(usual.values) - len(rows))))
-    broken, sensors = rows.astype(np.float64), _some(usual, rng)
-    other = usual.values[elsewhere : elsewhere + len(rows)]
+def _break(rows: Floats, normal: NormalRows, rng: np.random.Generator) -> Doubles:
+    elsewhere = int(rng.integers(0, max(1, len(normal.values) - len(rows))))
+    broken, sensors = rows.astype(np.float64), _some(normal, rng)
+    other = normal.values[elsewhere : elsewhere + len(rows)]
     broken[: len(other), sensors] = other[:, sensors]
     return broken
 

@@ -1,8 +1,9 @@
-"""`score: auto`: which parts, at which time scales, a score is a sum of; chosen on normal data with anomalies made up.
+"""`score: auto`: which components, at which time scales, a score is a sum of. The history decides, without a label.
 
-Held-out windows are injected (trainer/scoring/injection.py) and judged by the networks that never saw them, exactly as
-they will be judged later: each candidate's figure is the average precision with which it finds the injected rows, the
-mean over the kinds of anomaly. Networks are fitted once; all candidates are sums of the same parts. No label is read.
+Synthetic anomalies are put into held-out windows (trainer/scoring/injection.py), and the networks that never saw these
+windows score them, exactly as they will score the feed. A candidate's figure is the average precision with which it
+finds the anomalous rows: the mean over the kinds of anomaly. Networks are fitted once; every candidate is a sum of the
+same components.
 """
 
 from collections.abc import Iterator
@@ -34,106 +35,103 @@ COMPONENT_SETS: tuple[tuple[ComponentName, ...], ...] = (
     ("forecast", "distance"),
     ("residual", "forecast", "distance"),
 )
-# Standard errors by which a lead over the chain without a model is no chance. Many, for twenty candidates are tried,
-# and a short history is one draw itself.
+# A lead over the chain without a model counts from this many standard errors on. They are many because twenty
+# candidates are tried, and because a short history is a single draw itself.
 MIN_STANDARD_ERRORS = 5.0
-COST_PER_COMPONENT = 0.002  # what a part must find more of, to be worth its time per record and its share of chance
+COST_PER_COMPONENT = 0.002  # of average precision: a component takes time per record, and adds its share of chance
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A candidate."""
+    """A score that may be chosen: a sum of components, smoothed."""
 
     components: tuple[ComponentSettings, ...]
     score_alpha: float
 
     @property
     def names(self) -> tuple[ComponentName, ...]:
-        """Its parts' names, each once."""
+        """The component set: each name once."""
         return tuple(dict.fromkeys(component.name for component in self.components))
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         """For people."""
-        said = [
-            part.name + ("" if part.vector_alpha == 1 else f" (slow {part.vector_alpha:g})") for part in self.components
+        terms = [
+            each.name + ("" if each.vector_alpha == 1 else f" (slow {each.vector_alpha:g})") for each in self.components
         ]
-        return " + ".join(said) + (f", smoothed {self.score_alpha:g}" if self.score_alpha < 1 else "")
+        return " + ".join(terms) + (f", smoothed {self.score_alpha:g}" if self.score_alpha < 1 else "")
 
 
 @dataclass(frozen=True, slots=True)
 class SyntheticCase:
-    """Held-out windows with one kind of anomaly in them, and what each of their last rows is."""
+    """Held-out windows with one kind of anomaly in them, and what the last row of each window is."""
 
     kind: str
     components: HeldOutComponents
-    marks: Bytes  # (window,)
+    marks: Bytes  # (window,) NORMAL, ANOMALOUS or AFTER
+
+    def average_precision(self, scores: Doubles) -> float:
+        """How well scores (window,) find the anomalous rows, 0 to 1."""
+        counted = (self.marks == NORMAL) | (self.marks == ANOMALOUS)
+        return area_under_pr(self.marks[counted] == ANOMALOUS, scores[counted]) or 0.0
 
 
 class CandidateEvaluator:
-    """The parts of all candidates, each measured once."""
+    """Scores candidates. Each component is calibrated once, however many candidates share it."""
 
     def __init__(self, held: HeldOutComponents, weights: Doubles) -> None:
+        """weights: (sensor,) of the sensors' deviations."""
         self._held = held
         self._weights = weights
-        self._gauges: dict[tuple[ComponentName, float], CalibratedComponent] = {}
+        self._calibrated: dict[ComponentSettings, CalibratedComponent] = {}
 
-    def calibrate_component(self, part: ComponentSettings) -> CalibratedComponent:
-        """What a part is judged by."""
-        key = part.name, part.vector_alpha
-        if key not in self._gauges:
-            self._gauges[key] = calibrate_component(self._held, *key, self._weights)
-        return self._gauges[key]
-
-    def scoring(self, chosen: Candidate) -> tuple[Scoring, Doubles]:
-        """The chain's numbers, and the held-out scores (window,) that the threshold is set on."""
-        calibrated = [self.calibrate_component(part) for part in chosen.components]
+    def scoring(self, candidate: Candidate) -> tuple[Scoring, Doubles]:
+        """The bundle's scoring, and the held-out scores (window,) that the threshold is set on."""
+        calibrated = [self._calibrate(each) for each in candidate.components]
+        total = sum((each.held_out for each in calibrated), np.zeros(1))
         components = tuple(each.component() for each in calibrated)
-        scores = self._held.smoothed_scores(sum((each.usual for each in calibrated), np.zeros(1)), chosen.score_alpha)
-        return Scoring(method="sum", components=components, score_alpha=chosen.score_alpha), scores
+        scoring = Scoring(method="sum", components=components, score_alpha=candidate.score_alpha)
+        return scoring, self._held.smoothed_scores(total, candidate.score_alpha)
 
-    def found(self, candidates: list[Candidate], injected: list[SyntheticCase]) -> Doubles:
-        """How well each candidate finds what was made up, (candidate, case)."""
-        found = np.zeros((len(candidates), len(injected)))
-        for column, case in enumerate(injected):
-            known: dict[tuple[ComponentName, float], Doubles] = {}
-            for row, candidate in enumerate(candidates):
-                for part in candidate.components:
-                    key = part.name, part.vector_alpha
-                    if key not in known:
-                        known[key] = self.calibrate_component(part).measure(case.components)
-                total = sum((known[part.name, part.vector_alpha] for part in candidate.components), np.zeros(1))
-                found[row, column] = _precision(case, case.components.smoothed_scores(total, candidate.score_alpha))
+    def average_precisions(self, candidates: list[Candidate], cases: list[SyntheticCase]) -> Doubles:
+        """How well each candidate finds the synthetic anomalies, (candidate, case)."""
+        columns = [self._of_case(candidates, case) for case in cases]
+        return np.array(columns).T if columns else np.zeros((len(candidates), 0))
+
+    def _of_case(self, candidates: list[Candidate], case: SyntheticCase) -> list[float]:
+        settings = {each for candidate in candidates for each in candidate.components}
+        distances = {each: self._calibrate(each).distances(case.components) for each in settings}
+        found = []
+        for candidate in candidates:
+            total = sum((distances[each] for each in candidate.components), np.zeros(1))
+            scores = case.components.smoothed_scores(total, candidate.score_alpha)
+            found.append(case.average_precision(scores))
         return found
+
+    def _calibrate(self, settings: ComponentSettings) -> CalibratedComponent:
+        if settings not in self._calibrated:
+            calibrated = calibrate_component(self._held, settings.name, settings.vector_alpha, self._weights)
+            self._calibrated[settings] = calibrated
+        return self._calibrated[settings]
 
 
 def candidates(training: Training) -> list[Candidate]:
-    """Every mixture at every pace. The more there are, the more often one looks best by chance alone."""
+    """Every component set at every smoothing. The more there are, the more often one looks best by chance alone."""
     sets = [names for names in COMPONENT_SETS if training.window > 1 or "forecast" not in names]
-    smoothings = (parts for names in sets for parts in _smoothings(names, training.vector_alpha))
-    return [Candidate(parts, training.score_alpha) for parts in smoothings]
+    smoothed = (components for names in sets for components in _smoothings(names, training.vector_alpha))
+    return [Candidate(components, training.score_alpha) for components in smoothed]
 
 
-def choose(
-    evaluator: CandidateEvaluator, training: Training, injected: list[SyntheticCase]
-) -> tuple[Candidate, Choice]:
-    """The candidate to take, and how each mixture did at its best pace."""
+def choose(evaluator: CandidateEvaluator, training: Training, cases: list[SyntheticCase]) -> tuple[Candidate, Choice]:
+    """The candidate to take, and how each component set did at its best smoothing."""
     tried = candidates(training)
-    found = evaluator.found(tried, injected)
-    worth = found.mean(axis=1) - COST_PER_COMPONENT * np.array([len(candidate.components) for candidate in tried])
-    # Both smoothings where there are two: of one alone nobody knows on normal data which faults it will pass over.
-    plain = max(
-        (n for n, one in enumerate(tried) if one.names == WITHOUT_MODEL), key=lambda n: len(tried[n].components)
-    )
-    best = int(np.argmax(worth))
-    kinds = np.array([case.kind for case in injected])
-    taken = best if beats(found[best], found[plain], kinds) else plain
-    leaders: dict[tuple[ComponentName, ...], int] = {WITHOUT_MODEL: plain, tried[taken].names: taken}
-    for number, candidate in enumerate(tried):
-        first = leaders.setdefault(candidate.names, number)
-        if first not in (plain, taken) and worth[number] > worth[first]:
-            leaders[candidate.names] = number
-    table = tuple(_tried(tried[n], found[n], kinds, chosen=n == taken) for n in leaders.values())
+    found = evaluator.average_precisions(tried, cases)
+    kinds = np.array([case.kind for case in cases])
+    net = found.mean(axis=1) - COST_PER_COMPONENT * np.array([len(candidate.components) for candidate in tried])
+    baseline, best = _without_model(tried), int(np.argmax(net))
+    taken = best if beats(found[best], found[baseline], kinds) else baseline
+    rows = _best_of_sets(tried, net, baseline, taken)
+    table = tuple(_tried(tried[row], found[row], kinds, chosen=row == taken) for row in rows)
     return tried[taken], Choice(kinds=tuple(KINDS), tried=table)
 
 
@@ -145,35 +143,46 @@ def beats(found: Doubles, other: Doubles, kinds: NDArray[np.str_]) -> bool:
     return bool(chance) and float(lead.mean()) > MIN_STANDARD_ERRORS * float(np.sqrt(np.mean(chance) / len(lead)))
 
 
-def _smoothings(names: tuple[ComponentName, ...], slow: float) -> Iterator[tuple[ComponentSettings, ...]]:
-    """At which time scales the vectors are judged: fast or slow; one that is alone also at both."""
+def describe_choice(choice: Choice) -> tuple[str, ...]:
+    """What was chosen, for people. A network that does not beat the chain without a model says so."""
+    (chosen,) = (tried for tried in choice.tried if tried.chosen)
+    without = next(tried for tried in choice.tried if tried.components == WITHOUT_MODEL)
+    text = f"the score was chosen on synthetic anomalies: {chosen.score} (it finds {chosen.mean:.3f}"
+    if chosen is without:
+        best = max((tried for tried in choice.tried if tried is not without), key=lambda tried: tried.mean)
+        return (f"{text}); no network beats it beyond chance: the best with one, {best.score}, finds {best.mean:.3f}",)
+    return (f"{text}; the chain without a model {without.mean:.3f})",)
+
+
+def _smoothings(names: tuple[ComponentName, ...], alpha: float) -> Iterator[tuple[ComponentSettings, ...]]:
+    """A component set with its vectors as they are (fast) and smoothed (slow). A set of one also has both at once."""
     fast = tuple(ComponentSettings(name=name) for name in names)
     yield fast
-    if slow == 1 or DISTANCES & {*names}:  # a distance has no vector that could be slow
+    if alpha == 1 or DISTANCES & {*names}:  # a distance has no vector to smooth
         return
-    calm = tuple(ComponentSettings(name=name, vector_alpha=slow) for name in names)
-    yield calm
+    slow = tuple(ComponentSettings(name=name, vector_alpha=alpha) for name in names)
+    yield slow
     if len(names) == 1:
-        yield fast + calm
+        yield fast + slow
 
 
-def _precision(case: SyntheticCase, scores: Doubles) -> float:
-    known = (case.marks == NORMAL) | (case.marks == ANOMALOUS)
-    return area_under_pr(case.marks[known] == ANOMALOUS, scores[known]) or 0.0
+def _without_model(tried: list[Candidate]) -> int:
+    """The chain without a model, fast and slow at once: normal data do not tell which faults either misses alone."""
+    rows = [row for row, candidate in enumerate(tried) if candidate.names == WITHOUT_MODEL]
+    return max(rows, key=lambda row: len(tried[row].components))
+
+
+def _best_of_sets(tried: list[Candidate], net: Doubles, baseline: int, taken: int) -> list[int]:
+    """The best candidate of each component set; of their own sets the baseline and the one that is taken stand."""
+    best = {WITHOUT_MODEL: baseline, tried[taken].names: taken}
+    for row, candidate in enumerate(tried):
+        leader = best.setdefault(candidate.names, row)
+        if leader not in (baseline, taken) and net[row] > net[leader]:
+            best[candidate.names] = row
+    return list(best.values())
 
 
 def _tried(candidate: Candidate, found: Doubles, kinds: NDArray[np.str_], *, chosen: bool) -> Tried:
-    figures = {kind: round(float(found[kinds == kind].mean()), 4) for kind in KINDS if (kinds == kind).any()}
+    by_kind = {kind: round(float(found[kinds == kind].mean()), 4) for kind in KINDS if (kinds == kind).any()}
     mean = round(float(found.mean()), 4) if len(found) else 0.0
-    return Tried(score=candidate.words, components=candidate.names, found=figures, mean=mean, chosen=chosen)
-
-
-def describe_choice(choice: Choice) -> tuple[str, ...]:
-    """What was chosen, for people; a network that does not beat the chain without a model says so."""
-    (chosen,) = (one for one in choice.tried if one.chosen)
-    without = next(one for one in choice.tried if one.components == WITHOUT_MODEL)
-    said = f"the score was chosen on made-up anomalies: {chosen.score} (it finds {chosen.mean:.3f}"
-    if chosen is without:
-        best = max((one for one in choice.tried if one is not without), key=lambda one: one.mean)
-        return (f"{said}); no network beats it beyond chance: the best with one, {best.score}, finds {best.mean:.3f}",)
-    return (f"{said}; the chain without a model {without.mean:.3f})",)
+    return Tried(score=candidate.description, components=candidate.names, found=by_kind, mean=mean, chosen=chosen)

@@ -147,9 +147,9 @@ def test_alarm_rate_is_the_last_that_keeps_the_promise(per_week: float, between:
 
 def test_alarms_are_counted_as_the_daemon_raises_them() -> None:
     """A burst shorter than the on-delay calls nobody, so it does not lift the threshold; two assets have two weeks."""
-    nine_digits = normal_scores(with_bursts(1, [50.0] * 5, rows=4), row_s=MINUTE_S)
+    short = normal_scores(with_bursts(1, [50.0] * 5, rows=4), row_s=MINUTE_S)
     settings = Threshold(method="alarm_rate", alarms_per_week=0.0)
-    assert find_threshold(nine_digits, settings)[0] < 2.0
+    assert find_threshold(short, settings)[0] < 2.0
     scores = np.r_[with_bursts(1, (5.0, 4.0, 3.0)), with_bursts(1, (2.0,))]
     both = normal_scores(scores, np.repeat([0, 1], WEEK_ROWS), MINUTE_S)
     threshold, said = find_threshold(both, Threshold(method="alarm_rate", alarms_per_week=1.0))

@@ -9,8 +9,9 @@ from schemas.training import Threshold, Training
 from tests.support.made_history import normal_scores
 from trainer.calibration.thresholds import MIN_THRESHOLD, calibrate_threshold
 from trainer.fitting.members import FoldOutputs
+from trainer.scoring.calibrate import calibrate_mahalanobis
 from trainer.scoring.covariance import drift_weights, independent_rows, shrunk_covariance
-from trainer.scoring.held_out import HeldOut, calibrate_chain, join
+from trainer.scoring.held_out import HeldOut, join
 
 
 def test_percentile_is_the_promised_rate() -> None:
@@ -60,7 +61,7 @@ def test_a_block_is_judged_by_the_others() -> None:
     rng = np.random.default_rng(0)
     errors = rng.normal(size=(900, 3)).astype(np.float32)
     errors[600:, 0] += 3.0
-    scoring, scores = calibrate_chain(held_out(900, 3), errors, np.ones(3), Training(score="mahalanobis"))
+    scoring, scores = calibrate_mahalanobis(held_out(900, 3), errors, np.ones(3), Training(score="mahalanobis"))
     assert scores[650:].mean() > 3 * scores[:550].mean()
     assert scoring.center[0] == pytest.approx(1.0, abs=0.3)
 
@@ -71,7 +72,7 @@ def test_one_held_out_part_is_judged_by_halves() -> None:
     single = join([replace(held, block=np.zeros(400, np.int64))])
     errors = np.random.default_rng(0).normal(size=(400, 2)).astype(np.float32)
     errors[200:] += 2.0
-    _, scores = calibrate_chain(single, errors, np.ones(2), Training(score="mahalanobis"))
+    _, scores = calibrate_mahalanobis(single, errors, np.ones(2), Training(score="mahalanobis"))
     assert scores[250:].mean() > 2.0
 
 
