@@ -13,7 +13,8 @@ def run(config: ConfigOption = None) -> None:
     Reads records from Kafka (or JSON lines: transport: files), scores them with the current model of each watch rule
     and sends alerts to their topic. Offsets are committed after everything they gave was delivered.
 
-    Signals: SIGTERM or Ctrl-C drains and stops (a second one stops at once); SIGHUP reads the configuration again.
+    Signals: SIGTERM or Ctrl-C drains and stops (a second one stops at once); SIGHUP reads the configuration again;
+    SIGUSR1 writes every thread's stack to the log, and so does SIGABRT before it ends the process.
     HTTP on http.host:http.port: /metrics, /healthz, /readyz.
 
     Exit codes: 0 ended as asked, 2 configuration, 3 data, 4 bundle, 5 broker, 6 too much bad input.

@@ -1,9 +1,11 @@
 """The life of the daemon: start, run until a signal, drain within a budget, report how it ended.
 
 Signal handlers only set flags. The first SIGTERM or SIGINT drains: the tick in hand is finished, the state is
-committed, the group is left. A second one exits at once. SIGHUP reloads the configuration between ticks.
+committed, the group is left. A second one exits at once. SIGHUP reloads the configuration between ticks. SIGUSR1
+writes every thread's stack to the log, and so does SIGABRT before it ends the process.
 """
 
+import faulthandler
 import gc
 import os
 import signal
@@ -25,6 +27,8 @@ from detector.transports.interface import Transport
 from detector.transports.registry import transport_of
 from schemas.config import Settings
 
+_STANDARD_ERROR = 2
+
 
 class Signals:
     """The flags that signals set."""
@@ -34,10 +38,14 @@ class Signals:
         self.reload = False
 
     def install(self) -> None:
-        """Takes over SIGTERM, SIGINT and SIGHUP."""
+        """Takes over SIGTERM, SIGINT and SIGHUP; SIGABRT and SIGUSR1 write every thread's stack to the log."""
         signal.signal(signal.SIGTERM, self._on_stop)
         signal.signal(signal.SIGINT, self._on_stop)
         signal.signal(signal.SIGHUP, self._on_reload)
+        # These two are handled below Python, so a loop that stands still in a library answers them as well: systemd's
+        # watchdog sends SIGABRT, which ends the process after that, a person SIGUSR1, which does not.
+        faulthandler.enable(_STANDARD_ERROR)
+        faulthandler.register(signal.SIGUSR1, _STANDARD_ERROR)
 
     def _on_stop(self, number: int, _frame: FrameType | None) -> None:
         if self.stop:
