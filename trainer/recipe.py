@@ -13,14 +13,13 @@ from trainer.bundle.result import Fitted
 from trainer.calibration.normal_scores import held_out_scores
 from trainer.calibration.thresholds import calibrate_threshold
 from trainer.data.history import History
-from trainer.fitting.crew import Task, fit_members
-from trainer.fitting.members import FoldModel, scaling_of
+from trainer.fitting.members import FitTask, FoldModel, fit_members, scaling_of
 from trainer.graph import export
 from trainer.graph.decoder import export_decoder
 from trainer.graph.graph import Graph
 from trainer.graph.parts import Parts, Standard
 from trainer.graph.preprocess import Scaling
-from trainer.parallel.progress import Progressing, Silent
+from trainer.parallel.progress import OnProgress, no_progress
 from trainer.parallel.threads import one_thread
 from trainer.replay import splits
 from trainer.replay.prepare import Prepared, prepare
@@ -37,23 +36,23 @@ def train(
     model: str,
     training: Training,
     parent: str | None = None,
-    say: Progressing | None = None,
+    on_progress: OnProgress = no_progress,
     *,
     decoder: bool = False,
     processes: int = 1,
 ) -> Fitted:
     """Fits, calibrates and exports. Blocks. Raises DataError where the history does not suit; KeyboardInterrupt passes.
 
-    parent: the version that this one follows; say: is told how far the fitting is.
+    parent: the version that this one follows; on_progress: gets the events of the fits.
     decoder: also exports the way from a code back to a window, which takes half as long as the export again.
     processes: how many networks may be fitted at a time; the result does not depend on it.
     """
     with one_thread():
-        return _train(history, model, training, parent, say or Silent(), processes, decoder=decoder)
+        return _train(history, model, training, parent, on_progress, processes, decoder=decoder)
 
 
 def _train(
-    history: History, model: str, training: Training, parent: str | None, say: Progressing, processes: int, *,
+    history: History, model: str, training: Training, parent: str | None, on_progress: OnProgress, processes: int, *,
     decoder: bool,
 ) -> Fitted:  # fmt: skip
     # 1. Sensors, period, and the windows that serving would score.
@@ -66,11 +65,11 @@ def _train(
     folds = splits.blocked(replay, training.folds) if training.folds > 1 else []
     splits.check_sizes(replay, [split, *folds], MIN_WINDOWS, history.source)
     scaling = scaling_of(prepared, split)
-    tasks = [Task("model", split, None)]
+    tasks = [FitTask("model", split, None)]
     for number, fold in enumerate(folds):
         within = splits.validation(replay, fold.rest, training.validation_share)
-        tasks.append(Task(f"fold {number + 1}", within, scaling))
-    final, *fold_models = fit_members(prepared, tasks, needed_components(training), say, processes)
+        tasks.append(FitTask(f"fold {number + 1}", within, scaling))
+    final, *fold_models = fit_members(prepared, tasks, needed_components(training), on_progress, processes)
 
     # 3. Outputs for windows that a network never saw: block by block, or of the validation part where no fold is held
     #    out.

@@ -82,7 +82,7 @@ def _sensor(prepared: Prepared, column: int) -> Sensor:
 
 def _metrics(curve: Curve, calibrated: Calibrated) -> dict[str, float]:
     outputs, scores, by = calibrated.held.outputs, calibrated.scores, calibrated.calibration
-    squares = (outputs.parts["residual"] ** 2).sum()
+    squares = (outputs.components["residual"] ** 2).sum()
     figures = {
         "training_loss": curve.train[curve.best_epoch],
         "validation_loss": curve.validation[curve.best_epoch],

@@ -21,7 +21,7 @@ def drift_reference(
 ) -> DriftReference | None:
     """Block means of normal rows, by asset and in time order. scores (row,), values (row, sensor), NaN = missing.
 
-    None where the history is too nine_digits to say how block means scatter.
+    None where the history is too short to say how block means scatter.
     """
     rows = np.bincount(slots)
     block_rows = max(MIN_BLOCK_WINDOWS * window, int(rows.max()) // BLOCKS)

@@ -21,7 +21,7 @@ from trainer.evaluation.judge import MethodResult
 from trainer.evaluation.scoreboard import pooled, scoreboard
 from trainer.evaluation.series import read_series
 from trainer.evaluation.tsb_ad import MANIFEST, as_tsb_ad, train_rows
-from trainer.parallel.pool import Tell, processors, side_by_side
+from trainer.parallel.pool import Send, parallel_map, processors
 
 
 class Protocol(StrEnum):
@@ -161,7 +161,7 @@ def _judge_all(tasks: list[_Task], jobs: int) -> Iterator[SeriesResult]:
     if jobs == 1 or len(tasks) == 1:
         yield from _with_test_rows(tasks, map(work, tasks))
         return
-    with side_by_side(jobs, work, tasks) as judged:
+    with parallel_map(jobs, work, tasks) as judged:
         yield from _with_test_rows(tasks, judged)
 
 
@@ -173,7 +173,7 @@ def _with_test_rows(tasks: list[_Task], results: Iterator[SeriesResult | None]) 
             yield result
 
 
-def _judge(processes: int, task: _Task, _tell: Tell | None = None) -> SeriesResult | None:
+def _judge(processes: int, task: _Task, _send: Send | None = None) -> SeriesResult | None:
     """One series, in whichever process."""
     series = read_series(task.path)
     if series is None:

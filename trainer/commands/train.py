@@ -21,7 +21,7 @@ from trainer.data.history import History
 from trainer.data.sources import read_history
 from trainer.data.topic import parse_span, topic_history
 from trainer.parallel.pool import processors
-from trainer.parallel.progress import Silent, progress
+from trainer.parallel.progress import shown_progress
 from trainer.recipe import train as run_recipe
 
 
@@ -95,9 +95,9 @@ def _fit(history: History, name: str, training: Training, settings: Settings, jo
     pointer = Store.of(settings).pointer(name)
     parent = pointer.model_version if pointer else None
     if quiet:
-        return run_recipe(history, name, training, parent, Silent(), decoder=True, processes=jobs)
-    with progress() as say:
-        return run_recipe(history, name, training, parent, say, decoder=True, processes=jobs)
+        return run_recipe(history, name, training, parent, decoder=True, processes=jobs)
+    with shown_progress() as on_progress:
+        return run_recipe(history, name, training, parent, on_progress, decoder=True, processes=jobs)
 
 
 def _history(settings: Settings, training: Training, data: list[Path] | None, span: str | None) -> History:

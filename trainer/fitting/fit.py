@@ -13,6 +13,7 @@ from trainer.networks.categorical import OneHotColumns
 from trainer.networks.config import NetworkConfig, network_config
 from trainer.networks.interface import Batch, Network, Solvable, reconstruction_loss
 from trainer.networks.losses import loss_function
+from trainer.parallel.progress import EpochEnded, FitBegan, FitEnded, OnProgress, no_progress
 
 BETTER = 1e-4  # a validation loss counts as better when it is lower by this share
 MIN_STEPS = 8  # an epoch over a few hundred windows still takes so many steps ...
@@ -73,31 +74,37 @@ class Scaled:
         return Scaled(values, shown, columns.repeat(self.present), fill, columns.owner)
 
 
-Epoch = Callable[[int, float, float], None]  # epoch, training loss, validation loss
 Make = Callable[[NetworkConfig], tuple[nn.Module, nn.Module]]  # a new network and its objective
 
 
 def fit(
-    name: str, data: Scaled, validation: Scaled, training: Training, on_epoch: Epoch, make: Make = build
+    name: str,
+    data: Scaled,
+    validation: Scaled,
+    training: Training,
+    on_progress: OnProgress = no_progress,
+    make: Make = build,
 ) -> tuple[nn.Module, Curve]:
-    """Fits a new network. Blocks; KeyboardInterrupt passes."""
+    """Fits a new network, and tells the callback of each epoch. Blocks; KeyboardInterrupt passes."""
+    on_progress(FitBegan(name, training.epochs))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(training.seed)
         network, objective = make(network_config(training, data.values.shape[2]))
         if isinstance(network, Solvable):
             network.solve(data.shown)
-            curve = _solved(name, network, data, validation, training, on_epoch)
+            curve = _solved(name, network, data, validation, training, on_progress)
         else:
-            curve = _descend(name, network, objective, data, validation, training, on_epoch)
+            curve = _descend(name, network, objective, data, validation, training, on_progress)
     network.eval()
+    on_progress(FitEnded(name, curve.best_epoch, curve.validation[curve.best_epoch]))
     return network, curve
 
 
 def _solved(
-    name: str, network: nn.Module, data: Scaled, validation: Scaled, training: Training, on_epoch: Epoch
+    name: str, network: nn.Module, data: Scaled, validation: Scaled, training: Training, on_progress: OnProgress
 ) -> Curve:
     losses = loss_over(network, data, training), loss_over(network, validation, training)
-    on_epoch(0, *losses)
+    on_progress(EpochEnded(name, 0, *losses))
     return Curve(name, losses[:1], losses[1:], 0)
 
 
@@ -108,7 +115,7 @@ def _descend(
     data: Scaled,
     validation: Scaled,
     training: Training,
-    on_epoch: Epoch,
+    on_progress: OnProgress,
 ) -> Curve:
     parameters = [*network.parameters(), *objective.parameters()]
     optimiser = torch.optim.Adam(parameters, lr=training.learning_rate, weight_decay=training.l2, fused=True)
@@ -119,7 +126,7 @@ def _descend(
     for epoch in range(training.epochs):
         losses.append(_epoch(network, objective, optimiser, data, training))
         validated.append(loss_over(network, validation, training))
-        on_epoch(epoch, losses[-1], validated[-1])
+        on_progress(EpochEnded(name, epoch, losses[-1], validated[-1]))
         if validated[-1] < best * (1 - BETTER):
             best, best_epoch = validated[-1], epoch
             weights = copy.deepcopy(network.state_dict())

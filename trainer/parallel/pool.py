@@ -1,4 +1,4 @@
-"""Work for several processors: processes that end with whoever spawned them, and say nothing of it.
+"""A pool of processes that end with their parent, and leave nothing behind.
 
 The standard library's pool would do, but for this: a process that is killed while it sends its result leaves the pool
 waiting for the rest of it for ever, and one that is killed early may be noticed only when another has ended.
@@ -20,12 +20,12 @@ from detector.errors import WatchkeeperError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Tell = Callable[[Any], None]
-Work = Callable[[Item, Tell], Result]  # in the other process: an item, and how to tell something on the way
+Send = Callable[[Any], None]
+Work = Callable[[Item, Send], Result]  # runs in the other process: an item, and how to send messages on the way
 
 CONTEXT = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
-# What a process may say.
-NEWS, DONE, FAILED = "news", "done", "failed"
+# The kinds of answers that a process sends.
+MESSAGE, RESULT, ERROR = "message", "result", "error"
 
 
 def processors() -> int:
@@ -34,24 +34,24 @@ def processors() -> int:
 
 
 @contextmanager
-def side_by_side(
-    count: int, work: Work[Item, Result], items: Sequence[Item], hear: Tell = lambda _news: None
+def parallel_map(
+    count: int, work: Work[Item, Result], items: Sequence[Item], on_message: Send = lambda _message: None
 ) -> Iterator[Iterator[Result]]:
     """The results of the items' work in at most `count` processes, in the items' order, as they come.
 
-    hear: gets what a process tells on its way. Whatever ends the block kills the processes. An error of one item is
-    raised as soon as it is known; WatchkeeperError where a process ended that should not have.
+    on_message: gets what a process sends on its way. The processes are killed when the block ends, whatever ends it.
+    An error of one item is raised as soon as it is known; WatchkeeperError where a process died in its work.
     """
-    with _deaf():
-        team = [_Process() for _ in range(min(count, len(items)))]
+    with sigint_blocked():
+        workers = [_Worker() for _ in range(min(count, len(items)))]
     try:
-        yield _results(team, work, items, hear)
+        yield _in_order(workers, work, items, on_message)
     finally:
-        for process in team:
-            process.end()
+        for worker in workers:
+            worker.end()
 
 
-class _Process:
+class _Worker:
     """A spawned process and the pipe to it."""
 
     def __init__(self) -> None:
@@ -62,13 +62,13 @@ class _Process:
 
     def give(self, work: Work[Item, Result], item: Item) -> None:
         """Sends an item with its work. Not at the start: a process starts only when the one before has read all."""
-        with self._ended_is_an_error():
+        with self._death_is_an_error():
             self.pipe.send_bytes(pickle.dumps((work, item)))
 
-    def said(self) -> tuple[str, Any]:
-        """What it says next; blocks."""
-        with self._ended_is_an_error():
-            kind, value = pickle.loads(self.pipe.recv_bytes())  # noqa: S301  # our own process said it
+    def receive(self) -> tuple[str, Any]:
+        """Its next answer, kind and value; blocks."""
+        with self._death_is_an_error():
+            kind, value = pickle.loads(self.pipe.recv_bytes())  # noqa: S301  # from our own process
         return kind, value
 
     def end(self) -> None:
@@ -78,7 +78,7 @@ class _Process:
         self.pipe.close()
 
     @contextmanager
-    def _ended_is_an_error(self) -> Iterator[None]:
+    def _death_is_an_error(self) -> Iterator[None]:
         try:
             yield
         except (EOFError, OSError):
@@ -89,55 +89,67 @@ class _Process:
             ) from None
 
 
-def _results(team: list[_Process], work: Work[Item, Result], items: Sequence[Item], hear: Tell) -> Iterator[Result]:
-    """In the items' order."""
-    found: dict[int, Result] = {}
-    ended = _ended(team, work, items, hear)
+def _in_order(
+    workers: list[_Worker], work: Work[Item, Result], items: Sequence[Item], on_message: Send
+) -> Iterator[Result]:
+    """Results in the items' order."""
+    early: dict[int, Result] = {}
+    results = _as_completed(workers, work, items, on_message)
     for wanted in range(len(items)):
-        while wanted not in found:
-            number, result = next(ended)
-            found[number] = result
-        yield found.pop(wanted)
+        while wanted not in early:
+            number, result = next(results)
+            early[number] = result
+        yield early.pop(wanted)
 
 
-def _ended(
-    team: list[_Process], work: Work[Item, Result], items: Sequence[Item], hear: Tell
+def _as_completed(
+    workers: list[_Worker], work: Work[Item, Result], items: Sequence[Item], on_message: Send
 ) -> Iterator[tuple[int, Result]]:
     """Numbers of items and their results, as they come."""
-    left, idle = deque(enumerate(items)), [*team]
-    busy: dict[Connection, tuple[_Process, int]] = {}
+    left, idle = deque(enumerate(items)), [*workers]
+    busy: dict[Connection, tuple[_Worker, int]] = {}
     while left or busy:
         while left and idle:
-            process, (number, item) = idle.pop(), left.popleft()
-            process.give(work, item)
-            busy[process.pipe] = process, number
+            worker, (number, item) = idle.pop(), left.popleft()
+            worker.give(work, item)
+            busy[worker.pipe] = worker, number
         for pipe in wait([*busy]):
-            process, number = busy[cast("Connection", pipe)]
-            kind, value = process.said()
-            if kind == FAILED:
+            worker, number = busy[cast("Connection", pipe)]
+            kind, value = worker.receive()
+            if kind == ERROR:
                 raise value
-            if kind == NEWS:
-                hear(value)
+            if kind == MESSAGE:
+                on_message(value)
                 continue
-            idle.append(process)
-            del busy[process.pipe]
+            idle.append(worker)
+            del busy[worker.pipe]
             yield number, value
 
 
 def _serve(pipe: Connection) -> None:
     """A process's life: items in, results out. Pickled here: torch's own way would share memory, which goes with us."""
-    follow_parent()
+    begin_process()
+
+    def send(message: Any) -> None:
+        pipe.send_bytes(pickle.dumps((MESSAGE, message)))
+
     while True:
-        work, item = pickle.loads(pipe.recv_bytes())  # noqa: S301  # our own parent said it
+        work, item = pickle.loads(pipe.recv_bytes())  # noqa: S301  # from our own parent
         try:
-            answer = pickle.dumps((DONE, work(item, lambda news: pipe.send_bytes(pickle.dumps((NEWS, news))))))
-        except Exception as error:  # noqa: BLE001  # whatever it is, it is the parent's to tell
-            answer = pickle.dumps((FAILED, error))
+            answer = pickle.dumps((RESULT, work(item, send)))
+        except Exception as error:  # noqa: BLE001  # whatever it is, the parent raises it
+            answer = pickle.dumps((ERROR, error))
         pipe.send_bytes(answer)
 
 
-def follow_parent() -> None:
-    """Ends this process with the one that spawned it, or it would work on for nobody."""
+def begin_process() -> None:
+    """The first call in a spawned process: it ends with its parent, and leaves no semaphore behind.
+
+    Libraries make locks on their own (tqdm does, inside torch's export). Those of a spawned process are named, and a
+    process that is killed cannot take its names back: Python warns of a leak at the end. Locks for forked processes
+    have no name once they are made.
+    """
+    multiprocessing.set_start_method("fork", force=True)
     parent = multiprocessing.parent_process()
     assert parent is not None
 
@@ -149,8 +161,8 @@ def follow_parent() -> None:
 
 
 @contextmanager
-def _deaf() -> Iterator[None]:
-    """What is spawned here never hears of Ctrl-C: it would print a traceback. Its parent hears, and kills it."""
+def sigint_blocked() -> Iterator[None]:
+    """Processes that are spawned in the block ignore Ctrl-C: they would print a traceback. Their parent kills them."""
     resource_tracker.ensure_running()  # begun with the first process, it would let the signal through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

@@ -9,18 +9,18 @@ from detector.errors import DataError
 from trainer.replay.windows import Replay
 
 CHUNK_WINDOWS = 50  # a chunk holds so many windows that do not overlap, or the margins would eat it
-MOST_CHUNKS = 4
+MAX_CHUNKS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Split:
     """Window numbers, ascending. No row of a held-out window is in a window of `rest`."""
 
     held: Ints
     rest: Ints
 
 
-def validation(replay: Replay, within: Ints, share: float) -> Part:
+def validation(replay: Replay, within: Ints, share: float) -> Split:
     """Holds out the last `share` of each chunk of an asset's windows among `within`, in time.
 
     A short history is one chunk: its last part. A long one is several, or a new season at its end would only ever be
@@ -31,7 +31,7 @@ def validation(replay: Replay, within: Ints, share: float) -> Part:
     return _apart(replay, within, (place >= 1.0 - share) | (rank == size - 1))
 
 
-def blocked(replay: Replay, folds: int) -> list[Part]:
+def blocked(replay: Replay, folds: int) -> list[Split]:
     """Cuts each asset's windows into blocks in time, dealt out to `folds` parts, and holds out one after the other.
 
     Blocks, since neighbours in time are alike: held-out windows strewn among fitted ones would be known already. A
@@ -52,13 +52,13 @@ def thinned(chosen: Ints, most: int) -> Ints:
     return chosen[np.linspace(0, len(chosen) - 1, most).astype(np.int64)]
 
 
-def check_sizes(replay: Replay, parts: list[Part], least: int, source: str) -> None:
-    """Raises DataError where a part leaves too little to fit on or nothing to judge by."""
-    for part in parts:
-        if len(part.rest) < least or not len(part.held):
+def check_sizes(replay: Replay, splits: list[Split], least: int, source: str) -> None:
+    """Raises DataError where a split leaves too little to fit on or nothing to judge by."""
+    for split in splits:
+        if len(split.rest) < least or not len(split.held):
             raise DataError(
-                f"{source} gives {len(replay)} windows of {replay.window} rows; with the held-out part set aside "
-                f"{len(part.rest)} are left to fit on, and {least} are the least",
+                f"{source} gives {len(replay)} windows of {replay.window} rows; with the held-out windows set aside "
+                f"{len(split.rest)} are left to fit on, and {least} are the least",
                 "give more history, lower training.<model>.window, or set training.<model>.folds to 0",
             )
 
@@ -73,12 +73,12 @@ def _ranks(replay: Replay, chosen: Ints) -> tuple[Ints, Ints]:
 
 def _chunks(replay: Replay, size: Ints) -> Ints:
     """Into how many chunks of time so many windows of an asset can be cut."""
-    return np.clip(size // (CHUNK_WINDOWS * replay.window), 1, MOST_CHUNKS)
+    return np.clip(size // (CHUNK_WINDOWS * replay.window), 1, MAX_CHUNKS)
 
 
-def _apart(replay: Replay, chosen: Ints, held: Bools) -> Part:
+def _apart(replay: Replay, chosen: Ints, held: Bools) -> Split:
     """Drops from the rest every window that shares a row with a held-out one."""
     rows, reach = replay.rows[chosen], replay.window - 1
     taken = np.append(np.sort(rows[held]), np.iinfo(np.int64).max)
     nearest = taken[np.searchsorted(taken, rows - reach)]
-    return Part(chosen[held], chosen[~held & (nearest > rows + reach)])
+    return Split(chosen[held], chosen[~held & (nearest > rows + reach)])

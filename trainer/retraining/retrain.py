@@ -19,7 +19,6 @@ from trainer.bundle.publish import publish
 from trainer.data.history import History, gather
 from trainer.data.sources import read_history
 from trainer.data.topic import topic_history
-from trainer.parallel.progress import Progressing
 from trainer.recipe import train
 from trainer.retraining import gate
 from trainer.retraining.exclusions import false_positives, incident_spans, left_out
@@ -34,7 +33,7 @@ class Decision:
     figures: dict[str, float]
 
 
-def answer(settings: Settings, request: RetrainRequest, say: Progressing) -> Decision:
+def answer(settings: Settings, request: RetrainRequest) -> Decision:
     """Trains, judges, and promotes or keeps the candidate. Blocks for the training. Raises BundleError, BrokerError."""
     store = Store.of(settings)
     pointer = store.pointer(request.model)
@@ -45,7 +44,7 @@ def answer(settings: Settings, request: RetrainRequest, say: Progressing) -> Dec
         _check_rows(settings, history)
         parts = gate.split(history, settings.worker.gate_share)
         parent = pointer.model_version if pointer else None
-        fitted = train(parts.fit, request.model, training, parent, say, decoder=True)
+        fitted = train(parts.fit, request.model, training, parent, decoder=True)
     except DataError as error:
         return _rejected(request, None, str(error), {})
     publish(store, fitted, promote=False)

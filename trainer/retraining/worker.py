@@ -12,7 +12,6 @@ from detector.transports.control import parse_control, send_control
 from detector.transports.registry import transport_of
 from schemas.config import Settings
 from schemas.control import Control, RetrainRequest, Trigger
-from trainer.parallel.progress import Silent
 from trainer.retraining.retrain import Decision, answer, write_down
 
 Answering = Callable[[Settings, RetrainRequest], Decision]
@@ -46,7 +45,7 @@ class Worker:
         self._settings = settings
         self._store = Store.of(settings)
         self._store.check_signing_key()
-        self._answer = answering or (lambda settings, request: answer(settings, request, Silent()))
+        self._answer = answering or answer
         self._log = structlog.get_logger()
         self._answered: dict[tuple[str, str | None], datetime] = {}
         self._schedule_at = time.monotonic()

@@ -14,7 +14,7 @@ import numpy as np
 from detector.core.arrays import Bools, Doubles, Floats, Ints
 from detector.core.scoring import ScoreSmoother, mahalanobis
 from schemas.manifest import ComponentName, ScoreComponent, Scoring
-from trainer.fitting.members import FoldOutputs
+from trainer.fitting.outputs import FoldOutputs
 from trainer.graph.parts import DISTANCES, ERROR_LIMIT, Standard
 from trainer.networks.interface import MIN_SD
 from trainer.scoring.covariance import smoothed_covariance, weighted_precision
@@ -89,7 +89,7 @@ def standards(outputs: FoldOutputs, constant: Bools) -> dict[ComponentName, Stan
     """
     count = np.maximum(outputs.present.sum(axis=0), 1)
     found: dict[ComponentName, Standard] = {}
-    for name, raw in outputs.parts.items():
+    for name, raw in outputs.components.items():
         if name in DISTANCES:
             continue
         vectors = np.where(outputs.present, raw, 0.0)
@@ -103,7 +103,7 @@ def standards(outputs: FoldOutputs, constant: Bools) -> dict[ComponentName, Stan
 def standardised(outputs: FoldOutputs, by: dict[ComponentName, Standard]) -> dict[ComponentName, Floats]:
     """What the graph's output `parts` would be, component by component."""
     vectors = {}
-    for name, raw in outputs.parts.items():
+    for name, raw in outputs.components.items():
         if name in by:
             scaled = np.where(outputs.present, (raw - by[name].shift) / by[name].size, 0.0)
             vectors[name] = np.asarray(np.clip(scaled, -ERROR_LIMIT, ERROR_LIMIT), np.float32)

@@ -11,7 +11,8 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from detector.core.arrays import Bools, Doubles, Floats, Ints
-from trainer.fitting.members import CHUNK, FoldModel, FoldOutputs, joined, outputs_of
+from trainer.fitting.members import CHUNK, FoldModel
+from trainer.fitting.outputs import FoldOutputs, joined, outputs_of
 from trainer.graph.parts import ERROR_LIMIT, Standard
 from trainer.graph.preprocess import Scaling
 from trainer.networks.losses import squares
@@ -45,7 +46,7 @@ def join(blocks: list[HeldOut]) -> HeldOut:
 
 def standard_errors(outputs: FoldOutputs, by: Standard) -> Floats:
     """What the graph's `sensor_error` would be, (window, sensor)."""
-    return np.asarray(np.clip(outputs.parts["residual"] / by.size, -ERROR_LIMIT, ERROR_LIMIT), np.float32)
+    return np.asarray(np.clip(outputs.components["residual"] / by.size, -ERROR_LIMIT, ERROR_LIMIT), np.float32)
 
 
 def window_scores(outputs: FoldOutputs, sizes: Doubles, loss: str) -> Floats:

@@ -17,7 +17,7 @@ from trainer.reports.figures import BLUE, GREY, ORANGE, as_uri, draw, style
 from trainer.reports.page import render
 from trainer.tuning.space import read
 
-LEAST_FOR_IMPORTANCE = 10  # completed trials; fewer say nothing of what mattered
+MIN_FOR_IMPORTANCE = 10  # completed trials; fewer say nothing of what mattered
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def write(
 def importances(study: optuna.Study) -> dict[str, float]:
     """How much each key mattered for being among the best trials (PED-ANOVA); nothing of too few trials."""
     values = [trial.value for trial in study.get_trials(deepcopy=False) if _done(trial)]
-    if len(values) < LEAST_FOR_IMPORTANCE or len(set(values)) < LEAST_FOR_IMPORTANCE:
+    if len(values) < MIN_FOR_IMPORTANCE or len(set(values)) < MIN_FOR_IMPORTANCE:
         return {}
     found = optuna.importance.get_param_importances(study)
     return {key: round(float(value), 4) for key, value in found.items()}

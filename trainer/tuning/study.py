@@ -23,8 +23,8 @@ from detector.errors import ConfigError, DataError, WatchkeeperError
 from schemas.training import Training
 from schemas.tuning import Axis
 from trainer.data.history import History
-from trainer.parallel.pool import CONTEXT, follow_parent
-from trainer.tuning.objective import Judged, judge
+from trainer.parallel.pool import CONTEXT, begin_process
+from trainer.tuning.objective import TrialLosses, judge
 from trainer.tuning.space import changed, grid, read, suggest
 
 NAME = "watchkeeper"
@@ -107,7 +107,7 @@ def work(search: Search, jobs: int) -> None:
 
 def _job(search: Search, number: int) -> None:
     """One process. It ends with its parent, or a killed search would go on beside the one begun after it."""
-    follow_parent()
+    begin_process()
     try:
         _optimise(search, number)
     except KeyboardInterrupt:
@@ -144,7 +144,7 @@ def _try(search: Search, trial: optuna.Trial) -> float:
     """One trial: a training of every fold, ended after any that is worse than the median of the others'."""
     values = suggest(trial, search.space, on_grid=search.sampler == "grid")
 
-    def after(fold: int, so_far: Judged) -> None:
+    def after(fold: int, so_far: TrialLosses) -> None:
         trial.report(getattr(so_far, search.objective), fold)
         if trial.should_prune():
             trial.set_user_attr("why", f"worse than the median after fold {fold + 1}")
@@ -163,12 +163,12 @@ def _try(search: Search, trial: optuna.Trial) -> float:
 
 def _say(study: optuna.Study, trial: FrozenTrial) -> None:
     took = f"{trial.duration.total_seconds():.1f} s" if trial.duration else ""
-    told = ", ".join(f"{key} {read(value)}" for key, value in trial.params.items())
+    values = ", ".join(f"{key} {read(value)}" for key, value in trial.params.items())
     if trial.state is TrialState.COMPLETE:
         result = f"{trial.value:.4g} (best {study.best_value:.4g}, trial {study.best_trial.number})"
     else:
         result = f"ended early: {trial.user_attrs.get('why', trial.state.name.lower())}"
-    print(f"trial {trial.number}: {result}; {told}; {took}", file=sys.stderr, flush=True)
+    print(f"trial {trial.number}: {result}; {values}; {took}", file=sys.stderr, flush=True)
 
 
 def _storage(folder: Path) -> RDBStorage:

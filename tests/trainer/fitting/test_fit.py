@@ -10,23 +10,28 @@ from tests.support.made_windows import made_windows
 from trainer.fitting.fit import Curve, Scaled, fit, loss_over, ordinary
 from trainer.networks import FAMILIES
 from trainer.networks.config import WIDE
+from trainer.parallel.progress import EpochEnded, FitEvent
 
 
 def run(validation: Scaled | None = None, **changes: object) -> tuple[torch.nn.Module, Curve, list[int]]:
-    """A quick fit, and the epochs it told."""
-    told: list[int] = []
+    """A quick fit, and the epochs of its progress."""
+    epochs: list[int] = []
     training = Training.model_validate({"window": 4, "hidden": (16,), "epochs": 12, "latent": 4, **changes})
     judged = validation or made_windows(100, 1)
-    network, curve = fit("model", made_windows(400, 0), judged, training, lambda e, *_: told.append(e))
-    return network, curve, told
+
+    def note(event: FitEvent) -> None:
+        epochs.extend([event.epoch] if isinstance(event, EpochEnded) else [])
+
+    network, curve = fit("model", made_windows(400, 0), judged, training, note)
+    return network, curve, epochs
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_fit_learns(family: str) -> None:
-    """The validation loss falls well below what knowing nothing gives, and every epoch is told."""
-    _, curve, told = run(family=family, latent=16 if family in WIDE else 4, epochs=40, learning_rate=5e-3)
+    """The validation loss falls well below what knowing nothing gives, and every epoch is reported."""
+    _, curve, epochs = run(family=family, latent=16 if family in WIDE else 4, epochs=40, learning_rate=5e-3)
     assert curve.validation[curve.best_epoch] < 0.5
-    assert told == list(range(len(curve.train)))
+    assert epochs == list(range(len(curve.train)))
 
 
 def test_best_weights_are_restored() -> None:
@@ -106,7 +111,7 @@ def test_cross_entropy_keeps_cells_between_0_and_1() -> None:
     unit = (raw.values - low) / (high - low)
     data = Scaled(unit, unit, raw.present, raw.fill)
     training = Training(window=4, hidden=(16,), latent=4, epochs=20, loss="bce", scaling="minmax")
-    network, curve = fit("model", data, data, training, lambda *_: None)
+    network, curve = fit("model", data, data, training)
     rebuilt = network.decode(network.encode(3 * unit))  # type: ignore[operator]
     assert 0 <= rebuilt.min() <= rebuilt.max() <= 1
     assert curve.validation[curve.best_epoch] < 0.98 * curve.validation[0]
@@ -119,7 +124,7 @@ def test_ordinary_windows_leave_out_the_faults() -> None:
     values[::10] += 8.0 * torch.randn(values[::10].shape, generator=torch.Generator().manual_seed(2))
     spoiled = Scaled(values, values, data.present, data.fill)
     training = Training.model_validate({"window": 4, "hidden": (16,), "epochs": 12, "latent": 2})
-    network, _ = fit("model", spoiled, spoiled, training, lambda *_: None)
+    network, _ = fit("model", spoiled, spoiled, training)
     kept = ordinary(network, spoiled, 75.0)
     assert int(kept.sum()) == 300
     assert not kept[::10].any()

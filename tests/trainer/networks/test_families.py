@@ -31,7 +31,7 @@ def fitted(family: str, **changes: object) -> nn.Module:
     """A small network of a family, ready for use."""
     base = {"family": family, "window": 4, "hidden": (16,), "latent": 4, "epochs": 25, "learning_rate": 5e-3}
     training = Training.model_validate({**base, **changes})
-    return fit("model", made_windows(400, 0), made_windows(100, 1), training, lambda *_: None)[0]
+    return fit("model", made_windows(400, 0), made_windows(100, 1), training)[0]
 
 
 def rebuilt(network: nn.Module, windows: torch.Tensor) -> torch.Tensor:
@@ -166,7 +166,7 @@ def test_variational_knows_which_sensor_is_noisy() -> None:
     noisy[..., 1] += torch.randn(noisy.shape[:2], generator=generator)
     spoiled = replace(data, values=noisy, shown=noisy)
     training = Training(family="variational", window=4, latent=2, epochs=60, learning_rate=5e-3)
-    network, _ = fit("model", spoiled, spoiled, training, lambda *_: None)
+    network, _ = fit("model", spoiled, spoiled, training)
     assert isinstance(network, VariationalAutoencoder)
     weight = network.predict(noisy).weight
     assert weight is not None

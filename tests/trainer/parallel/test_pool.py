@@ -16,50 +16,59 @@ import pytest
 
 from detector.errors import DataError, WatchkeeperError
 from tests.support.processes import gone
-from trainer.parallel.pool import Tell, Work, side_by_side
+from trainer.parallel.pool import Send, Work, parallel_map
 
 
-def plus(summand: int, number: int, tell: Tell) -> tuple[int, int]:
-    tell(f"adding {number}")
+def plus(summand: int, number: int, send: Send) -> tuple[int, int]:
+    send(f"adding {number}")
     return number + summand, os.getpid()
 
 
-def fail(number: int, _tell: Tell) -> int:
+def fail(number: int, _send: Send) -> int:
     time.sleep(600 * (1 - number))
     raise DataError("this history is too short", "give more")
 
 
-def die(number: int, _tell: Tell) -> int:
+def die(number: int, _send: Send) -> int:
     time.sleep(600 * (1 - number))
     os.kill(os.getpid(), signal.SIGKILL)
     return number
 
 
-def die_in_mid_sentence(number: int, _tell: Tell) -> bytes:
+def die_while_sending(number: int, _send: Send) -> bytes:
     """More than a pipe takes at once, and a kill before the parent has read it all."""
     Timer(0.5, os.kill, (os.getpid(), signal.SIGKILL)).start()
     return bytes(400_000_000 * number)
 
 
-def toil(folder: str, _tell: Tell) -> None:
+def sleep_long(folder: str, _send: Send) -> None:
     Path(folder, str(os.getpid())).touch()
     time.sleep(600)
 
 
+LOCKS: list[object] = []
+
+
+def make_lock(number: int, _send: Send) -> int:
+    """As tqdm makes one, without asking, inside torch's export; it lives as long as the process."""
+    LOCKS.append(multiprocessing.RLock())
+    return number
+
+
 def results(work: Work[int, object]) -> list[object]:
     """Of two items in two processes, the second of which is done first."""
-    with side_by_side(2, work, (0, 1)) as found:
+    with parallel_map(2, work, (0, 1)) as found:
         return list(found)
 
 
 def test_results_come_in_the_items_order_from_other_processes() -> None:
-    """And what is told on the way is heard before them."""
-    heard: list[str] = []
-    with side_by_side(2, partial(plus, 100), range(5), heard.append) as found:
+    """And messages that are sent on the way come before them."""
+    messages: list[str] = []
+    with parallel_map(2, partial(plus, 100), range(5), messages.append) as found:
         sums, places = zip(*found, strict=True)
     assert sums == (100, 101, 102, 103, 104)
     assert os.getpid() not in places
-    assert sorted(heard) == [f"adding {number}" for number in range(5)]
+    assert sorted(messages) == [f"adding {number}" for number in range(5)]
 
 
 @pytest.mark.timeout(120)
@@ -71,21 +80,39 @@ def test_an_error_is_raised_at_once_and_ends_the_others() -> None:
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("work", [die, die_in_mid_sentence])
-def test_a_killed_process_is_said_at_once(work: Work[int, object]) -> None:
+@pytest.mark.parametrize("work", [die, die_while_sending])
+def test_a_killed_process_is_an_error_at_once(work: Work[int, object]) -> None:
     """As the kernel kills when memory runs out: nobody waits for the others, nor for the rest of a result."""
     with pytest.raises(WatchkeeperError, match=r"\(exit code -9\): give fewer --jobs"):
         results(work)
     assert not multiprocessing.active_children()
 
 
+LOCKING = """
+from tests.trainer.parallel.test_pool import make_lock
+from trainer.parallel.pool import parallel_map
+if __name__ == "__main__":
+    with parallel_map(2, make_lock, [1, 2]) as found:
+        assert list(found) == [1, 2]
+"""
+
+
+def test_a_killed_process_leaves_no_lock_behind(tmp_path: Path) -> None:
+    """Python would warn of leaked semaphores at the end of the command, and its user would look for the mistake."""
+    script = tmp_path / "script.py"
+    script.write_text(LOCKING, encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    ended = subprocess.run([sys.executable, str(script)], env=environment, capture_output=True, timeout=120, check=True)
+    assert ended.stderr == b""
+
+
 SCRIPT = """
 import sys
-from tests.trainer.parallel.test_pool import toil
-from trainer.parallel.pool import side_by_side
+from tests.trainer.parallel.test_pool import sleep_long
+from trainer.parallel.pool import parallel_map
 if __name__ == "__main__":
     try:
-        with side_by_side(2, toil, [sys.argv[1]] * 2) as found:
+        with parallel_map(2, sleep_long, [sys.argv[1]] * 2) as found:
             next(found)
     except KeyboardInterrupt:
         sys.exit(130)
@@ -93,7 +120,7 @@ if __name__ == "__main__":
 
 
 @contextmanager
-def toiling(folder: Path) -> Iterator[tuple["subprocess.Popen[bytes]", list[int]]]:
+def parent_at_work(folder: Path) -> Iterator[tuple["subprocess.Popen[bytes]", list[int]]]:
     """A parent and its two processes at work."""
     script = folder / "script.py"
     script.write_text(SCRIPT, encoding="utf-8")
@@ -114,7 +141,7 @@ def toiling(folder: Path) -> Iterator[tuple["subprocess.Popen[bytes]", list[int]
 
 def test_ctrl_c_ends_all_at_once_and_nobody_prints_a_traceback(tmp_path: Path) -> None:
     """The terminal's signal goes to all of them."""
-    with toiling(tmp_path) as (parent, pids):
+    with parent_at_work(tmp_path) as (parent, pids):
         os.killpg(parent.pid, signal.SIGINT)
         assert parent.wait(30) == 130
         assert parent.stderr is not None
@@ -125,7 +152,7 @@ def test_ctrl_c_ends_all_at_once_and_nobody_prints_a_traceback(tmp_path: Path) -
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_nobody_outlives_the_parent(tmp_path: Path, number: signal.Signals) -> None:
     """However it ended."""
-    with toiling(tmp_path) as (parent, pids):
+    with parent_at_work(tmp_path) as (parent, pids):
         parent.send_signal(number)
         parent.wait(30)
         assert gone(pids)

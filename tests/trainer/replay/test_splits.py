@@ -75,8 +75,8 @@ def test_a_long_history_is_validated_on_parts_of_all_of_it() -> None:
     assert whole is not None
     part = splits.validation(whole, np.arange(len(whole)), 0.2)
     assert not rows_of(whole, part.held) & rows_of(whole, part.rest)
-    quarter = len(whole) // splits.MOST_CHUNKS
-    for begin in range(0, quarter * splits.MOST_CHUNKS, quarter):
+    quarter = len(whole) // splits.MAX_CHUNKS
+    for begin in range(0, quarter * splits.MAX_CHUNKS, quarter):
         for chosen, least in ((part.held, 0.15), (part.rest, 0.7)):
             assert np.count_nonzero((chosen >= begin) & (chosen < begin + quarter)) > least * quarter
 

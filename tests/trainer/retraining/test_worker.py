@@ -15,7 +15,6 @@ from schemas.control import DriftFigure, IncidentMark, MarkKind, ModelPublished,
 from schemas.training import Training
 from trainer.bundle.publish import publish
 from trainer.data.history import AssetHistory, History
-from trainer.parallel.progress import Silent
 from trainer.recipe import train
 from trainer.retraining.exclusions import IncidentSpan, false_positives, left_out
 from trainer.retraining.gate import CHUNKS, JUDGED, split
@@ -56,7 +55,7 @@ def champion(config: Settings) -> str:
     history = History(
         ("a", "b"), (AssetHistory("p", START + np.arange(1500.0), plant(1500).astype(np.float32)),), "made"
     )
-    fitted = train(history, "m", TRAINING, None, Silent())
+    fitted = train(history, "m", TRAINING)
     publish(Store(config.store), fitted, promote=True)
     return fitted.manifest.model_version
 
@@ -73,7 +72,7 @@ def test_a_drifted_feed_gets_a_better_model(tmp_path: Path) -> None:
     config = settings(tmp_path)
     old = champion(config)
     feed(tmp_path, np.concatenate([plant(800), plant(1200, 800, shift=3.0)]))
-    decision = answer(config, request(old), Silent())
+    decision = answer(config, request(old))
     assert isinstance(decision.message, ModelPublished)
     assert decision.figures["candidate_error"] < decision.figures["champion_error"]
     store = Store(config.store)
@@ -92,7 +91,7 @@ def test_a_worse_candidate_is_kept_and_says_why(tmp_path: Path) -> None:
     config = settings(tmp_path, gate_tolerance=1e-6)
     old = champion(config)
     feed(tmp_path, plant(2000))
-    decision = answer(config, request(old), Silent())
+    decision = answer(config, request(old))
     assert isinstance(decision.message, ModelRejected)
     assert decision.message.model_version in Store(config.store).versions("m")
     assert "champion's" in decision.reason
@@ -104,7 +103,7 @@ def test_too_little_normal_history_is_a_refusal_with_a_remedy(tmp_path: Path) ->
     config = settings(tmp_path, min_rows=5000)
     old = champion(config)
     feed(tmp_path, plant(2000))
-    decision = answer(config, request(old), Silent())
+    decision = answer(config, request(old))
     assert isinstance(decision.message, ModelRejected)
     assert decision.message.model_version is None
     assert "worker.min_rows" in decision.reason
@@ -184,7 +183,7 @@ def test_an_empty_span_is_one_clear_line(tmp_path: Path) -> None:
     """A feed without rows ends the request with the file's name, not with a traceback."""
     config = settings(tmp_path)
     (tmp_path / "sensors.jsonl").write_text("")
-    decision = answer(config, request(None, Trigger.PERSON), Silent())
+    decision = answer(config, request(None, Trigger.PERSON))
     assert isinstance(decision.message, ModelRejected)
     with pytest.raises(DataError):
         History((), (), "x").between(0, 1)

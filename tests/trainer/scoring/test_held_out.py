@@ -8,7 +8,7 @@ import pytest
 from schemas.training import Threshold, Training
 from tests.support.made_history import normal_scores
 from trainer.calibration.thresholds import MIN_THRESHOLD, calibrate_threshold
-from trainer.fitting.members import FoldOutputs
+from trainer.fitting.outputs import FoldOutputs
 from trainer.scoring.calibrate import calibrate_mahalanobis
 from trainer.scoring.covariance import drift_weights, independent_rows, shrunk_covariance
 from trainer.scoring.held_out import HeldOut, join

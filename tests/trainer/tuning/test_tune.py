@@ -20,7 +20,7 @@ from tests.support.made_history import SENSORS, START, made_history, made_values
 from tests.support.processes import gone
 from trainer.commands.tune import tune
 from trainer.scoring.injection import NormalRows
-from trainer.tuning.objective import LONGEST, judge, spoil
+from trainer.tuning.objective import LONGEST, judge, with_anomalies
 
 QUICK = {"family": "linear", "folds": 2, "window": 4}
 SPACE = {"window": {"choices": [1, 2, 4, 6]}, "latent": {"low": 1, "high": 4, "whole": True}}
@@ -138,15 +138,15 @@ def test_what_cannot_be_compared_is_refused(plant: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("rows", [1, 4, 60])
-def test_a_spoiled_window_is_spoiled_to_its_end(rows: int) -> None:
+def test_an_anomaly_lasts_to_its_windows_end(rows: int) -> None:
     """Nearly every window's last row is changed, however long the window; what came before the anomaly is not."""
     random = np.random.default_rng(0)
     windows = random.normal(size=(300, rows, 3)).astype(np.float32)
-    spoiled = spoil(windows, NormalRows.of(windows[:, -1]), random)
-    changed = spoiled != windows
+    anomalous = with_anomalies(windows, NormalRows.of(windows[:, -1]), random)
+    changed = anomalous != windows
     assert changed[:, -1].any(axis=1).mean() > 0.9 if rows > 1 else changed.any(axis=(1, 2)).mean() > 0.75
     assert not changed[:, :-LONGEST].any()
-    assert np.isfinite(spoiled).all()
+    assert np.isfinite(anomalous).all()
 
 
 def test_a_network_that_knows_the_plant_judges_better() -> None:
