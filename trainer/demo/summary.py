@@ -22,17 +22,16 @@ def print_summary(setup: DemoSetup, story: FinishedStory, verdict: StoryVerdict)
     for failure in verdict.failures:
         print(f"  NOT AS PROMISED: {failure}")
     store = f"--config {setup.config}"
-    kept = (
-        ""
-        if setup.bootstrap is None
-        else f"\n  the topics {setup.name}.* stay on {setup.bootstrap} for as long as it keeps them"
-    )
     print(f"""
 It took {story.seconds:.0f} s. What next:
   open {setup.page}   the whole story as pictures
   {EXECUTABLE.name} models list {store}   the models and how they were judged
   {EXECUTABLE.name} alerts {store}   the alarms, as an operator reads them
-  edit a copy of {setup.config}, then: {EXECUTABLE.name} train --model {MODEL} --data YOUR_HISTORY.csv --config COPY{kept}""")
+  edit a copy of {setup.config}, then: {EXECUTABLE.name} train --model {MODEL} --data YOUR_HISTORY.csv --config COPY""")
+    if setup.bootstrap is not None:
+        print(
+            f"  the topics {setup.name}.* stay on {setup.bootstrap}; a broker that ends with the demo takes them along"
+        )
 
 
 def _outcome_line(outcome: FaultOutcome, story: FinishedStory) -> str:
