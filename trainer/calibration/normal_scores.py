@@ -8,7 +8,7 @@ import numpy as np
 from detector.core.arrays import Bools, Doubles, Ints
 from schemas.manifest import Timing
 from schemas.training import Threshold
-from trainer.metrics.events import alarm_rules, simulate_alarms
+from trainer.metrics.alarms import alarm_rules, simulate_alarms
 from trainer.replay.prepare import Prepared
 from trainer.scoring.held_out import HeldOut
 

@@ -12,17 +12,17 @@ from detector.core.arrays import Doubles
 from schemas.training import Training
 from trainer.bundle.result import Fitted
 from trainer.data.history import AssetHistory
-from trainer.evaluation.baselines import BASELINES, say
+from trainer.evaluation.baselines import BASELINES, baseline_scores
 from trainer.evaluation.judge import MethodResult, MethodScores, judge
 from trainer.evaluation.series import Series
-from trainer.metrics.events import alarm_rules
+from trainer.metrics.alarms import alarm_rules
 from trainer.parallel.threads import one_thread
 from trainer.recipe import train
 from trainer.replay.through_core import watched
 
 MODEL = "evaluate"
 OURS = "watchkeeper"
-# Windows and smoothed scores begin on known ground: so many train rows go before the first test row.
+# The last train rows go before the first test row, so that windows and smoothed scores begin with known rows.
 CONTEXT_WINDOWS, CONTEXT_ROWS = 2, 100
 
 
@@ -44,26 +44,26 @@ def evaluate_series(
     """
     with one_thread():
         ours = [_ours(series, training, out, number, processes) for number in range(seeds)]
-        others = [judge(series, say(name, series, training)) for name in BASELINES] if beside else []
+        others = [judge(series, baseline_scores(name, series, training)) for name in BASELINES] if beside else []
     return SeriesResult(tuple(ours), tuple(others))
 
 
 def _ours(series: Series, training: Training, out: Path, number: int, processes: int) -> MethodResult:
     seeded = training.model_copy(update={"seed": training.seed + number})
-    said = method_scores(series, train(series.train, MODEL, seeded, processes=processes))
-    _write(series, said, out / f"seed-{seeded.seed}" if number else out)
-    return judge(series, said)
+    scores = method_scores(series, train(series.train, MODEL, seeded, processes=processes))
+    _write(series, scores, out / f"seed-{seeded.seed}" if number else out)
+    return judge(series, scores)
 
 
 def method_scores(series: Series, fitted: Fitted) -> MethodScores:
-    """The product's scores of the test rows, and what it makes an alarm of."""
+    """The product's scores of the test rows, and what raises an alarm."""
     calibration, timing = fitted.manifest.calibration, fitted.manifest.timing
     by = alarm_rules(calibration.threshold, calibration.lower_threshold, timing.on_delay_s, timing.off_delay_s)
-    return MethodScores(OURS, score_series(series, fitted), by)
+    return MethodScores(OURS, score_series(series, fitted), by, fitted.manifest.max_gap_s)
 
 
 def score_series(series: Series, fitted: Fitted) -> Doubles:
-    """The daemon's scores of the test rows, (row,); a row without a score keeps the one before it."""
+    """The daemon's scores of the test rows, (row,); NaN where it gives none."""
     known = series.train.assets[0]
     before = CONTEXT_WINDOWS * fitted.manifest.window + CONTEXT_ROWS if series.follows else 0
     begins = max(len(known.times) - before, 0)
@@ -72,17 +72,12 @@ def score_series(series: Series, fitted: Fitted) -> Doubles:
     asset = AssetHistory(series.name, times, values)
     history = replace(series.train, assets=(asset,))
     scores, _ = watched(OnnxScorer(fitted.manifest, fitted.graph), history)
-    return _carried(scores)[-len(series.times) :]
+    return scores[-len(series.times) :]
 
 
-def _write(series: Series, said: MethodScores, out: Path) -> None:
-    verdicts = pa.array((said.scores > said.rules.threshold).astype(np.int8))
-    table = {"timestamp": series.stamps, "score": pa.array(said.scores), "pred": verdicts}
+def _write(series: Series, method: MethodScores, out: Path) -> None:
+    scores = method.carried
+    verdicts = pa.array((scores > method.rules.threshold).astype(np.int8))
+    table = {"timestamp": series.stamps, "score": pa.array(scores), "pred": verdicts}
     out.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table(table), out / f"{series.name}.parquet", compression="zstd")
-
-
-def _carried(scores: Doubles) -> Doubles:
-    """Rows without a score keep the one before them; 0 where there is none yet."""
-    place = np.maximum.accumulate(np.where(np.isnan(scores), -1, np.arange(len(scores))))
-    return np.where(place >= 0, scores[np.maximum(place, 0)], 0.0)

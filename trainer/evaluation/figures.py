@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 
 from detector.core.arrays import Doubles
 from trainer.evaluation.judge import MethodResult
-from trainer.metrics.events import DAY_S, spans
+from trainer.metrics.alarms import DAY_S
+from trainer.metrics.events import spans
 from trainer.reports.figures import BLACK, BLUE, GREY, ORANGE, RED, SKY, as_uri, draw
 from trainer.reports.page import Picture
 

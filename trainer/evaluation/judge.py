@@ -1,4 +1,4 @@
-"""What a method's scores are worth against a series' labels. Labels are read here, and shown to no method."""
+"""A method's scores held against a series' labels. Labels are read here, and shown to no method."""
 
 from dataclasses import dataclass, replace
 
@@ -7,7 +7,8 @@ import numpy as np
 from detector.core.alarms.incidents import Rules
 from detector.core.arrays import Bools, Doubles
 from trainer.evaluation.series import Series
-from trainer.metrics.events import DAY_S, Alarm, EventCounts, match, simulate_alarms
+from trainer.metrics.alarms import DAY_S, Alarm, gaps, simulate_alarms
+from trainer.metrics.events import EventCounts, match
 from trainer.metrics.rows import Counts, area_under_pr, area_under_roc, count
 from trainer.metrics.vus import volume_under_pr
 
@@ -17,11 +18,23 @@ OLDEST_S = 1e8  # a time before 1973 is no time of day: the series counts rows
 
 @dataclass(frozen=True, slots=True)
 class MethodScores:
-    """What a method says of a series' test rows."""
+    """A method's scores of a series' test rows, and what raises an alarm."""
 
     method: str
-    scores: Doubles  # (test row,) higher is more anomalous
+    scores: Doubles  # (test row,) higher is more anomalous, NaN where there is none
     rules: Rules
+    max_gap_s: float  # a longer gap between rows ends what is not yet an alarm
+
+    @property
+    def carried(self) -> Doubles:
+        """The scores (test row,); a row without one keeps the score before it, and 0 stands before the first."""
+        known = np.maximum.accumulate(np.where(np.isnan(self.scores), -1, np.arange(len(self.scores))))
+        return np.where(known >= 0, self.scores[np.maximum(known, 0)], 0.0)
+
+    def alarms(self, times: Doubles, factor: float = 1.0) -> tuple[Alarm, ...]:
+        """The alarms that the daemon would raise, at `factor` times both thresholds. times: (test row,) seconds."""
+        rules = replace(self.rules, threshold=factor * self.rules.threshold, lower=factor * self.rules.lower)
+        return tuple(simulate_alarms(times, self.scores, rules, gaps(times, self.max_gap_s)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,24 +67,20 @@ class MethodResult:
         return 0 if self.labels is None else int(self.labels.sum())
 
 
-def judge(series: Series, said: MethodScores) -> MethodResult:
+def judge(series: Series, method: MethodScores) -> MethodResult:
     """Scores, threshold and alarms against the labels, where there are any."""
-    scores, labels, threshold = said.scores, series.labels, said.rules.threshold
-    alarms = tuple(simulate_alarms(series.times, scores, said.rules))
+    scores, labels, threshold = method.carried, series.labels, method.rules.threshold
+    alarms = method.alarms(series.times)
     days = float(np.ptp(series.times)) / DAY_S if len(scores) and series.times[0] >= OLDEST_S else None
-    bare = (series.name, said.method, scores, threshold, series.times, labels, alarms, days)
+    bare = (series.name, method.method, scores, threshold, series.times, labels, alarms, days)
     if labels is None:
         return MethodResult(*bare)
     return MethodResult(
         *bare,
-        raised_at=tuple(tuple(simulate_alarms(series.times, scores, _times(said.rules, factor))) for factor in FACTORS),
+        raised_at=tuple(method.alarms(series.times, factor) for factor in FACTORS),
         counts=count(labels, scores > threshold),
         roc=area_under_roc(labels, scores),
         area=area_under_pr(labels, scores),
         volume=volume_under_pr(labels, scores, series.buffer),
         events=match(labels, series.times, alarms),
     )
-
-
-def _times(rules: Rules, factor: float) -> Rules:
-    return replace(rules, threshold=factor * rules.threshold, lower=factor * rules.lower)

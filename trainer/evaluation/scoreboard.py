@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from trainer.evaluation.baselines import CHAIN
 from trainer.evaluation.evaluate import OURS, SeriesResult
 from trainer.evaluation.judge import FACTORS, MethodResult
-from trainer.metrics.events import Alarm, EventCounts
+from trainer.metrics.alarms import Alarm
+from trainer.metrics.events import EventCounts
 from trainer.metrics.nab import nab_score, worth
 from trainer.metrics.rows import Counts
 

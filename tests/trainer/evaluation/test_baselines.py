@@ -6,7 +6,7 @@ import pytest
 from schemas.training import Training
 from tests.support.made_history import SENSORS, START, made_values
 from trainer.data.history import AssetHistory, History
-from trainer.evaluation.baselines import BASELINES, say
+from trainer.evaluation.baselines import BASELINES, baseline_scores
 from trainer.evaluation.judge import judge
 from trainer.evaluation.series import Series
 from trainer.evaluation.tsb_ad import as_tsb_ad
@@ -30,7 +30,7 @@ def made_series(*, missing: bool = False) -> Series:
 def test_finds_a_plain_fault(name: str) -> None:
     """The fault's first row stands out for methods of steps, its rows for the others; missing values are no fault."""
     series = made_series(missing=True)
-    said = say(name, series, Training())
+    said = baseline_scores(name, series, Training())
     assert np.isfinite(said.scores).all()
     judged = judge(series, said)
     assert judged.roc is not None
@@ -43,7 +43,7 @@ def test_is_causal(name: str) -> None:
     """Other later rows change neither the threshold nor a score before them."""
     first, second = made_series(), made_series()
     second.values[200:] += 50
-    one, two = (say(name, series, Training()) for series in (first, second))
+    one, two = (baseline_scores(name, series, Training()) for series in (first, second))
     assert one.rules == two.rules
     np.testing.assert_allclose(one.scores[:200], two.scores[:200], rtol=1e-9)
 
@@ -54,4 +54,4 @@ def test_the_tsb_ad_way_trains_on_the_first_test_rows_and_judges_all() -> None:
     assert series.train.rows == 90
     assert len(series.times) == 300
     assert series.buffer != made_series().buffer
-    assert len(say("PCA", series, Training()).scores) == 300
+    assert len(baseline_scores("PCA", series, Training()).scores) == 300

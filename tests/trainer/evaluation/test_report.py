@@ -9,13 +9,13 @@ import pytest
 
 from schemas.training import Training
 from tests.trainer.evaluation.test_baselines import made_series
-from trainer.evaluation.baselines import BASELINES, say
+from trainer.evaluation.baselines import BASELINES, baseline_scores
 from trainer.evaluation.evaluate import OURS, SeriesResult
 from trainer.evaluation.judge import MethodResult, MethodScores, judge
 from trainer.evaluation.published import published
 from trainer.evaluation.report import COLUMNS, shown, write_evaluation
 from trainer.evaluation.scoreboard import scoreboard
-from trainer.metrics.events import alarm_rules
+from trainer.metrics.alarms import alarm_rules
 
 
 class Tables(HTMLParser):
@@ -62,8 +62,8 @@ def judgement(name: str, seeds: int = 2) -> SeriesResult:
     ours: list[MethodResult] = []
     for seed in range(seeds):
         scores = np.random.default_rng(seed).random(300) + 0.7 * series.labels
-        ours.append(judge(series, MethodScores(OURS, scores, alarm_rules(1.0, 0.8, 2.0, 5.0))))
-    beside = [judge(series, say(method, series, Training())) for method in list(BASELINES)[:2]]
+        ours.append(judge(series, MethodScores(OURS, scores, alarm_rules(1.0, 0.8, 2.0, 5.0), 10.0)))
+    beside = [judge(series, baseline_scores(method, series, Training())) for method in list(BASELINES)[:2]]
     return SeriesResult(tuple(ours), tuple(beside))
 
 

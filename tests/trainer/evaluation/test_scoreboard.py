@@ -6,7 +6,7 @@ import pytest
 from trainer.evaluation.judge import MethodScores, judge
 from trainer.evaluation.scoreboard import pooled
 from trainer.evaluation.series import Series
-from trainer.metrics.events import alarm_rules
+from trainer.metrics.alarms import alarm_rules
 from trainer.metrics.nab import nab_score, worth
 
 ROWS = 400
@@ -26,7 +26,7 @@ def test_nab_counts_the_moments_at_which_alarms_are_told() -> None:
     scores[20:80] = 1.5  # false
     scores[200:230] = 4.0
     known = series("a", 200)
-    judged = judge(known, MethodScores("ours", scores, alarm_rules(1.0, 0.8, 3.0, 5.0)))
+    judged = judge(known, MethodScores("ours", scores, alarm_rules(1.0, 0.8, 3.0, 5.0), 10.0))
     assert known.labels is not None
     told = np.zeros(ROWS, bool)
     told[[alarm.opened for alarm in judged.alarms]] = True
@@ -42,7 +42,7 @@ def test_an_oracle_that_only_loses_never_alarms() -> None:
     """Silence is a threshold too, and scores 0."""
     scores = np.zeros(ROWS)
     scores[20:80] = 100.0
-    judged = judge(series("a", 200), MethodScores("ours", scores, alarm_rules(1.0, 0.8, 3.0, 5.0)))
+    judged = judge(series("a", 200), MethodScores("ours", scores, alarm_rules(1.0, 0.8, 3.0, 5.0), 10.0))
     figures = pooled([judged])
     assert figures["NAB ORACLE"] == 0.0
     assert figures["NAB"] is not None

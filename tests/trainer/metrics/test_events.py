@@ -4,15 +4,19 @@ import numpy as np
 import pytest
 
 from detector.bundles.loading import OnnxScorer
+from detector.core.arrays import Doubles, Floats, Ints
 from detector.core.ingest.rows import Rows
 from detector.core.watch import Watch
-from schemas.alert import AlertKind, AlertState
+from schemas.alert import Alert, AlertKind, AlertState
 from schemas.config import Drift, Settings, WatchRule
 from tests.support.made_history import SENSORS, START, fitted_model, made_values
+from trainer.bundle.result import Fitted
 from trainer.data.history import AssetHistory, History
 from trainer.evaluation.evaluate import method_scores
+from trainer.evaluation.judge import judge
 from trainer.evaluation.series import Series
-from trainer.metrics.events import Alarm, Delay, EventCounts, alarm_rules, match, simulate_alarms
+from trainer.metrics.alarms import Alarm, alarm_rules, simulate_alarms
+from trainer.metrics.events import Delay, EventCounts, match
 
 
 def test_an_alarm_waits_for_the_on_delay_and_outlives_a_dip() -> None:
@@ -45,22 +49,37 @@ def test_alarms_against_events() -> None:
     assert (none.recall, none.precision, none.delay) == (None, None, None)
 
 
-def test_alarms_are_the_daemons() -> None:
-    """What evaluate counts as alarms is what the daemon tells of the same rows, to the row."""
+FULL = np.arange(900)
+WITH_A_GAP = np.delete(FULL, np.arange(503, 560))  # rows are missing while an incident is pending
+WITH_A_LATE_GAP = np.delete(FULL, np.arange(530, 590))  # and while one is open
+
+
+@pytest.mark.parametrize("kept", [FULL, WITH_A_GAP, WITH_A_LATE_GAP], ids=["full", "gap", "late gap"])
+def test_alarms_are_the_daemons(kept: Ints) -> None:
+    """What evaluate counts as alarms is what the daemon sends for the same rows, to the row, also beside gaps."""
     values = made_values(900, 1)
     values[500:560, 2] += 25
+    values[560:640, 2] += 40
     values[700:720, 0] -= 12
     times = START + np.arange(900.0)
     fitted = fitted_model("dense")
     history = History(SENSORS, (AssetHistory("pump-1", times[:300], values[:300]),), "made up")
-    series = Series("pump-1", history, times[300:], values[300:], None, np.arange(600))  # type: ignore[arg-type]
-    said = method_scores(series, fitted)
-    alarms = simulate_alarms(series.times, said.scores, said.rules)
-    settings = Settings(watch=(WatchRule(model="pumps"),), drift=Drift(enabled=False), transport="files")
-    watch = Watch(settings, {"pumps": OnnxScorer(fitted.manifest, fitted.graph)}, by_feed=True, topic="t")
-    rows = Rows("t", np.zeros(900, np.int64), np.arange(900), ["pump-1"] * 900, times, values, SENSORS)
-    told = watch.process_rows(rows, float(times[-1])).alerts
-    process = [alert for alert in told if alert.data.kind is AlertKind.PROCESS]
-    opened = [alert.time.timestamp() for alert in process if alert.data.state is AlertState.OPENED]
+    times, values = times[kept], values[kept]
+    series = Series("pump-1", history, times[300:], values[300:], None, kept[300:])  # type: ignore[arg-type]
+    alarms = judge(series, method_scores(series, fitted)).alarms
+    opened = [
+        alert.time.timestamp()
+        for alert in process_alerts(fitted, times, values)
+        if alert.data.state is AlertState.OPENED
+    ]
     assert len(opened) >= 2
     assert [times[300 + alarm.opened] for alarm in alarms] == opened
+
+
+def process_alerts(fitted: Fitted, times: Doubles, values: Floats) -> list[Alert]:
+    """The daemon's process alerts of one pump's rows."""
+    settings = Settings(watch=(WatchRule(model="pumps"),), drift=Drift(enabled=False), transport="files")
+    watch = Watch(settings, {"pumps": OnnxScorer(fitted.manifest, fitted.graph)}, by_feed=True, topic="t")
+    count = len(times)
+    rows = Rows("t", np.zeros(count, np.int64), np.arange(count), ["pump-1"] * count, times, values, SENSORS)
+    return [each for each in watch.process_rows(rows, float(times[-1])).alerts if each.data.kind is AlertKind.PROCESS]

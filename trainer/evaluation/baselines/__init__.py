@@ -22,7 +22,8 @@ from trainer.evaluation.baselines.persistence import persistence
 from trainer.evaluation.baselines.zscore import zscore
 from trainer.evaluation.judge import MethodScores
 from trainer.evaluation.series import Series
-from trainer.metrics.events import alarm_rules
+from trainer.metrics.alarms import alarm_rules, gaps
+from trainer.replay.prepare import GAP_PERIODS
 
 CHAIN = "chain without a model"
 BASELINES: dict[str, Baseline] = {
@@ -38,25 +39,25 @@ BLOCKS = 3  # of the train rows
 CLIP = 20.0  # standard deviations: beyond it a value says no more than "far out"
 
 
-def say(name: str, series: Series, training: Training) -> MethodScores:
-    """What the baseline of that name says of a series' test rows."""
+def baseline_scores(name: str, series: Series, training: Training) -> MethodScores:
+    """The scores of a series' test rows by the baseline of that name, calibrated as ours are."""
     known = series.train.assets[0].values.astype(np.float64)
     blocks = np.array_split(known, BLOCKS)
     held = []
     for number, block in enumerate(blocks):
         rest = [np.concatenate(part) for part in (blocks[:number], blocks[number + 1 :]) if part]
         held.append(_fit(BASELINES[name], rest, training.seed)(block))
-    period = training.period_s or median_step(series.train)
-    scores, times = np.concatenate(held), series.train.assets[0].times
+    period, times = training.period_s or median_step(series.train), series.train.assets[0].times
+    max_gap_s = training.max_gap_s or GAP_PERIODS * period
     delays = timing(training.threshold, period)
-    nothing = np.zeros(len(scores), np.int64)
-    normal = HeldOutScores(scores, nothing, times, nothing.astype(bool), period, delays)
+    one_asset = np.zeros(len(times), np.int64)
+    normal = HeldOutScores(np.concatenate(held), one_asset, times, gaps(times, max_gap_s), period, delays)
     calibration = calibrate_threshold(normal, training.threshold)
     score = _fit(BASELINES[name], [known], training.seed)
     before = known if series.follows else known[:0]
     scores = score(np.concatenate([before, series.values.astype(np.float64)]))[len(before) :]
     by = alarm_rules(calibration.threshold, calibration.lower_threshold, delays.on_delay_s, delays.off_delay_s)
-    return MethodScores(name, scores, by)
+    return MethodScores(name, scores, by, max_gap_s)
 
 
 def _fit(baseline: Baseline, known: Sequence[Doubles], seed: int) -> Score:
