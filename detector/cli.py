@@ -42,6 +42,8 @@ def _root(
 
 def register(arguments: Sequence[str]) -> None:
     """Adds our commands, and of the trainer's the one that is asked for, or all: torch takes 600 MB and seconds."""
+    from rich.markup import escape
+
     from detector.commands import register as register_own
 
     register_own(app)
@@ -52,7 +54,8 @@ def register(arguments: Sequence[str]) -> None:
     for name, point in points.items():
         if find_spec("torch") is None:
             extra = {"allow_extra_args": True, "ignore_unknown_options": True}
-            app.command(name, help=f"Needs the trainer: {_INSTALL}", context_settings=extra)(_missing)
+            text = f"Needs the trainer: {escape(_INSTALL)}"  # rich would take [trainer] for a style, and leave it out
+            app.command(name, help=text, context_settings=extra)(_missing)
         elif name == asked or asked not in points:
             app.command(name)(point.load())
 

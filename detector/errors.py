@@ -1,12 +1,13 @@
 """Errors by whose fault they are. Any other exception that leaves a command is a bug.
 
-    WatchkeeperError          one line for a person: what is wrong with which thing, and what to do
-    |-- ConfigError           the configuration's: a key, a value, a file that is not there     exit code 2
-    |-- DataError             the history's: unreadable, empty, too short, a missing column     exit code 3
-    |-- BundleError           the bundle's: tampered, truncated, not for these sensors          exit code 4
-    |-- BrokerError           the broker's: away at the start, refusing a right                 exit code 5
-    |   `-- RetriableError    for now: a delivery was not confirmed; the loop begins again at its last checkpoint
-    `-- BadInputLimit         the feed's: more dead letters than the stated limit               exit code 6
+    WatchkeeperError            one line for a person: what is wrong with which thing, and what to do
+    |-- ConfigError             the configuration's: a key, a value, a file that is not there     exit code 2
+    |-- DataError               the history's: unreadable, empty, too short, a missing column     exit code 3
+    |-- BundleError             the bundle's: tampered, truncated, not for these sensors          exit code 4
+    |-- BrokerError             the broker's: away at the start, refusing a right                 exit code 5
+    |   `-- RetriableError      for now: a delivery was not confirmed; the loop begins again at its last checkpoint
+    |       `-- PartitionsLost  nobody's: the group gave our partitions to others before we had committed
+    `-- BadInputLimit           the feed's: more dead letters than the stated limit               exit code 6
 
 A record's fault is no exception: it is a dead letter with a reason code (schemas.feed.Reason).
 """

@@ -109,7 +109,7 @@ class Alarms(Contract):
 
 
 class Drift(Contract):
-    """When a feed has drifted (DESIGN: block-wise, persistent, with a cooldown)."""
+    """When a feed has drifted: judged by blocks of rows, over several of them, with a pause between two requests."""
 
     enabled: bool = Field(default=True, description="whether drift is judged, and a retraining asked for")
     z_limit: float = Field(

@@ -78,6 +78,14 @@ def test_a_command_of_the_trainer_says_how_to_get_it(command: str) -> None:
     ]
 
 
+def test_the_help_names_the_extra_that_is_missing() -> None:
+    """In full: brackets are not taken for a style and left out."""
+    done = run("--help")
+    assert done.returncode == 0
+    text = " ".join(done.stdout.replace("│", " ").split())
+    assert text.count('pip install "watchkeeper[trainer]"') >= 7
+
+
 def test_serve_says_how_to_get_its_libraries() -> None:
     """One line, no traceback."""
     done = run("serve")
