@@ -42,8 +42,6 @@ def _root(
 
 def register(arguments: Sequence[str]) -> None:
     """Adds our commands, and of the trainer's the one that is asked for, or all: torch takes 600 MB and seconds."""
-    from rich.markup import escape
-
     from detector.commands import register as register_own
 
     register_own(app)
@@ -53,9 +51,7 @@ def register(arguments: Sequence[str]) -> None:
         return
     for name, point in points.items():
         if find_spec("torch") is None:
-            extra = {"allow_extra_args": True, "ignore_unknown_options": True}
-            text = f"Needs the trainer: {escape(_INSTALL)}"  # rich would take [trainer] for a style, and leave it out
-            app.command(name, help=text, context_settings=extra)(_missing)
+            _stand_in(name)
         elif name == asked or asked not in points:
             app.command(name)(point.load())
 
@@ -63,6 +59,15 @@ def register(arguments: Sequence[str]) -> None:
 def _own_names() -> set[str]:
     commands = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
     return commands | {group.name for group in app.registered_groups if group.name}
+
+
+def _stand_in(name: str) -> None:
+    """A command that says what it needs."""
+    from rich.markup import escape
+
+    settings = {"allow_extra_args": True, "ignore_unknown_options": True}
+    text = f"Needs the trainer: {escape(_INSTALL)}"  # typer's rich would take [trainer] for a style, and leave it out
+    app.command(name, help=text, context_settings=settings)(_missing)
 
 
 def _missing(context: typer.Context) -> None:

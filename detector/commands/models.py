@@ -10,6 +10,7 @@ from detector.bundles.loading import load_bundle, load_manifest
 from detector.bundles.store import Store
 from detector.commands.options import ConfigOption, JsonOption
 from detector.commands.signatures import keys, sign
+from detector.commands.tables import print_table
 from detector.config import load_settings
 from detector.errors import BrokerError, BundleError
 from detector.transports.control import send_control
@@ -28,6 +29,7 @@ AnnounceOption = Annotated[
 ]
 
 
+_HEAD = ("", "model", "version", "created", "family", "sensors", "window", "threshold", "signature")
 _SIGNATURES = {
     "none": "none",
     "unchecked": "there is one, and trust.public_keys names no key to check it with",
@@ -55,10 +57,11 @@ def list_models(
     if not rows:
         what = f"model {model}" if model is not None else "model"
         raise BundleError(f"there is no {what} in the store {store.url}", "run: watchkeeper train")
-    _table(
-        ["", "model", "version", "created", "family", "sensors", "window", "threshold", "signature"],
-        [_cells(r) for r in rows],
-    )
+    sound, broken = [row for row in rows if not row["fault"]], [row for row in rows if row["fault"]]
+    if sound:
+        print_table([_cells(row) for row in sound], _HEAD)
+    if broken:
+        print_table([("!", row["model"], row["version"], row["fault"]) for row in broken])
     typer.echo("next: watchkeeper models show MODEL, or watchkeeper models verify")
 
 
@@ -74,8 +77,7 @@ def show(
         added = {"manifest_sha256": digest, "signature": signature}
         typer.echo(json.dumps(manifest.model_dump(mode="json") | added))
         return
-    for name, text in [*_facts(manifest, digest), ("signature", _SIGNATURES.get(signature, f"by key {signature}"))]:
-        typer.echo(f"{name:<13} {text}")
+    print_table([*_facts(manifest, digest), ("signature", _SIGNATURES.get(signature, f"by key {signature}"))])
     typer.echo(f"next: watchkeeper models verify {model} {manifest.model_version}")
 
 
@@ -210,8 +212,6 @@ def _row(store: Store, model: str, version: str) -> dict[str, Any]:
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
-    if row["fault"]:
-        return ["!", row["model"], row["version"], row["fault"]]
     return [
         "*" if row["in_use"] else "",
         row["model"],
@@ -223,13 +223,6 @@ def _cells(row: dict[str, Any]) -> list[str]:
         f"{row['threshold']:.4g}",
         row["signature"],
     ]
-
-
-def _table(head: list[str], rows: list[list[str]]) -> None:
-    whole = [row for row in (head, *rows) if len(row) == len(head)]
-    widths = [max(len(row[column]) for row in whole) for column in range(len(head))]
-    for row in (head, *rows):
-        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)).rstrip())
 
 
 def _facts(manifest: Manifest, digest: str) -> list[tuple[str, str]]:

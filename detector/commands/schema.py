@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from detector.commands.options import JsonOption
+from detector.commands.tables import print_table
 from detector.errors import WatchkeeperError
 from schemas.catalog import CATALOG, Entry
 from schemas.documents import asyncapi
@@ -57,7 +58,5 @@ def _print(document: Any) -> None:
 
 
 def _list() -> None:
-    width = max(map(len, CATALOG))
-    for entry in CATALOG.values():
-        typer.echo(f"{entry.name:<{width}}  v{entry.version}  {entry.where}")
+    print_table([(entry.name, f"v{entry.version}", entry.where) for entry in CATALOG.values()])
     typer.echo("next: watchkeeper schema NAME, or watchkeeper schema --asyncapi for all topics")

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from detector.commands.options import ConfigOption, JsonOption
+from detector.commands.tables import print_table
 from detector.config import load_settings
 from detector.transports.package import TopicReport
 from detector.transports.registry import transport_of
@@ -35,26 +36,30 @@ def topics(
     rows = transport_of(settings).admin(
         settings, create=create, partitions=partitions, replication=replication, wait_s=wait_s
     )
-    typer.echo(json.dumps([_plain(row) for row in rows], indent=1) if as_json else _table(rows, config))
+    if as_json:
+        typer.echo(json.dumps([_plain(row) for row in rows], indent=1))
+    else:
+        _print(rows, config)
     raise typer.Exit(1 if any(wrong.fatal for row in rows for wrong in row.mismatches) else 0)
 
 
-def _table(rows: list[TopicReport], config: Path | None) -> str:
-    lines = [_line(row) for row in rows]
-    lines += [f"{row.name}: {wrong.problem} -> {wrong.remedy}" for row in rows for wrong in row.mismatches]
+def _print(rows: list[TopicReport], config: Path | None) -> None:
+    print_table([_cells(row) for row in rows], ("state", "stream", "topic", "partitions", "settings"))
+    for row in rows:
+        for wrong in row.mismatches:
+            typer.echo(f"{row.name}: {wrong.problem} -> {wrong.remedy}")
     option = f" --config {config}" if config else ""
     missing = sum(not row.exists for row in rows)
     if missing:
-        lines.append(f"{missing} missing. Next: watchkeeper topics --create{option}")
+        typer.echo(f"{missing} missing. Next: watchkeeper topics --create{option}")
     else:
-        lines.append(f"All topics are there. Next: watchkeeper check{option}")
-    return "\n".join(lines)
+        typer.echo(f"All topics are there. Next: watchkeeper check{option}")
 
 
-def _line(row: TopicReport) -> str:
+def _cells(row: TopicReport) -> tuple[str, ...]:
     state = "created" if row.created else "exists" if row.exists else "missing"
     settings = " ".join(f"{key}={value}" for key, value in row.settings.items())
-    return f"{state:<8} {row.stream:<13} {row.name:<28} partitions={row.partitions} {settings}".rstrip()
+    return state, row.stream, row.name, str(row.partitions), settings
 
 
 def _plain(row: TopicReport) -> dict[str, Any]:
