@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from detector import disk
 from detector.config import load_settings
 from trainer.demo.judge import Observations
 from trainer.demo.live import LiveView
@@ -194,9 +195,7 @@ class Feeder:
 
 def _replace(path: Path, rate: float) -> None:
     """In one step: the simulation reads the file at any time."""
-    draft = path.with_suffix(".draft")
-    draft.write_text(str(rate), encoding="utf-8")
-    draft.replace(path)
+    disk.replace(path, str(rate).encode())
 
 
 def _simulate(setup: DemoSetup, name: str, *arguments: str) -> CommandProcess:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 
+from detector import disk
 from tests.reliability.faults.registry import Outcome
 
 HEADINGS = (
@@ -62,9 +63,7 @@ class Tally:
 
     def save(self, path: Path) -> None:
         """Replaces the file."""
-        draft = path.with_suffix(".draft")
-        draft.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=1))
-        draft.replace(path)
+        disk.replace(path, msgspec.json.format(msgspec.json.encode(self), indent=1))
 
     def add(self, name: str, guarantee: str, outcome: Outcome) -> None:
         """Counts one run."""
