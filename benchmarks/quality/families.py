@@ -29,11 +29,11 @@ from trainer.networks.config import network_config
 from trainer.recipe import train
 
 SKAB = Path(__file__).resolve().parents[3] / "shared" / "data" / "skab"
-LEAST_S = 0.5  # the graph is timed for at least so long
+MIN_TIMED_S = 0.5  # the graph is timed for at least so long
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class FamilyFigures:
     """One family's figures over all series."""
 
     family: str
@@ -77,7 +77,7 @@ def _labelled(data: Path, most: int) -> list[Series]:
     return [known[place] for place in np.linspace(0, len(known) - 1, most).astype(int)]
 
 
-def _measure(family: str, chosen: list[Series]) -> Row:
+def _measure(family: str, chosen: list[Series]) -> FamilyFigures:
     # The network alone: what `auto` would choose may have other parts in it, or no network at all.
     training = Training.model_validate({"family": family, "score": "mahalanobis"})
     judged: list[MethodResult] = []
@@ -91,7 +91,7 @@ def _measure(family: str, chosen: list[Series]) -> Row:
         sizes.append(len(fitted.graph) / 1024)
     network, _ = build(network_config(training, len(chosen[0].train.sensors)))
     total = sum((one.counts for one in judged if one.counts is not None), Counts(0, 0, 0, 0))
-    return Row(
+    return FamilyFigures(
         family=family,
         series=len(chosen),
         vus_pr=_mean([one.volume for one in judged]),
@@ -113,7 +113,7 @@ def _speed(series: Series, fitted: Fitted) -> float:
     windows = np.ascontiguousarray(np.lib.stride_tricks.sliding_window_view(rows, shape, axis=0).transpose(0, 2, 1))
     scorer.sensor_error(windows)
     done, begun = 0, time.process_time()
-    while time.process_time() - begun < LEAST_S:
+    while time.process_time() - begun < MIN_TIMED_S:
         scorer.sensor_error(windows)
         done += batch
     return done / (time.process_time() - begun)
@@ -123,7 +123,7 @@ def _mean(values: list[float] | list[float | None]) -> float:
     return float(np.mean([value for value in values if value is not None]))
 
 
-def _table(rows: list[Row]) -> Iterator[str]:
+def _table(rows: list[FamilyFigures]) -> Iterator[str]:
     """A Markdown table."""
     yield f"{rows[0].series} series, defaults but `score: mahalanobis`, one seed"
     yield ""

@@ -1,4 +1,4 @@
-"""Made-up histories of a small plant: four sensors that follow one slow load, with noise."""
+"""Synthetic histories of a small plant: four sensors that follow one slow load, with noise."""
 
 from functools import cache
 from pathlib import Path
@@ -36,7 +36,7 @@ def made_history(rows: int = 900, assets: int = 2, seed: int = 0) -> History:
     """Rows a second apart, for each of some assets."""
     times = START + np.arange(rows, dtype=np.float64)
     made = [AssetHistory(f"pump-{n}", times, made_values(rows, 100 * seed + n)) for n in range(assets)]
-    return History(SENSORS, tuple(made), "made up")
+    return History(SENSORS, tuple(made), "synthetic")
 
 
 def write_series(folder: Path, name: str, *, labelled: bool = True, shift: bool = True) -> None:

@@ -1,4 +1,4 @@
-"""Made-up windows as a network sees them."""
+"""Synthetic windows as a network sees them."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""`watchkeeper backtest`: what the daemon would have said of files."""
+"""`watchkeeper backtest`: the alerts and scores that the daemon would have given for files."""
 
 import json
 from contextlib import closing
@@ -15,7 +15,7 @@ from detector.daemon.swaps import load_current
 from schemas.alert import AlertKind, AlertState
 from trainer.data.sources import data_files
 from trainer.metrics.rows import Counts, count
-from trainer.replay.backtest import ScoreFile, Told, backtest_settings, run_file, verdicts
+from trainer.replay.backtest import BacktestResult, ScoreFile, backtest_settings, run_file, verdicts
 
 DAY_S = 86400.0
 
@@ -28,7 +28,7 @@ def backtest(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Replay files through the daemon's own core with the models in use, and write what it would have said.
+    """Replay files through the daemon's own core with the models in use, and write the alerts and scores it gives.
 
     JSON lines are read as raw records (the line's number is the offset); rows of tables count as one record each. So
     alerts and their ids are those the daemon gives when the same records lie in one partition. Silence is measured on
@@ -42,18 +42,18 @@ def backtest(
         typer.echo(f"replaying {len(files)} file(s) through {used}; results go to {out}")
     out.mkdir(parents=True, exist_ok=True)
     watch = Watch(settings, scorers, by_feed=True, topic=settings.topics.input)
-    told, counts = Told(), Counts(0, 0, 0, 0)
+    result, counts = BacktestResult(), Counts(0, 0, 0, 0)
     labelled = False
     with closing(ScoreFile(out / "scores.parquet")) as scores:
         for path in files:
-            begin = told.records
-            labels = run_file(watch, path, told, scores)
+            begin = result.records
+            labels = run_file(watch, path, result, scores)
             if labels is not None:
                 labelled = True
-                counts += count(labels, verdicts(told, begin, len(labels)))
-    lines = "".join(alert.model_dump_json() + "\n" for alert in told.alerts)
+                counts += count(labels, verdicts(result, begin, len(labels)))
+    lines = "".join(alert.model_dump_json() + "\n" for alert in result.alerts)
     (out / "alerts.jsonl").write_text(lines, encoding="utf-8")
-    figures = _figures(told, watch) | (_against_labels(counts) if labelled else {})
+    figures = _figures(result, watch) | (_against_labels(counts) if labelled else {})
     (out / "metrics.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     if as_json:
         typer.echo(json.dumps(figures))
@@ -63,23 +63,23 @@ def backtest(
     typer.echo(f"next: read {out / 'alerts.jsonl'}; to move the threshold, set training.<model>.threshold and train")
 
 
-def _figures(told: Told, watch: Watch) -> dict[str, Any]:
-    opened = [alert.data for alert in told.alerts if alert.data.state is AlertState.OPENED]
+def _figures(result: BacktestResult, watch: Watch) -> dict[str, Any]:
+    opened = [alert.data for alert in result.alerts if alert.data.state is AlertState.OPENED]
     process = sum(data.kind is AlertKind.PROCESS for data in opened)
-    days = (told.last_s - told.first_s) / DAY_S if told.assets else 0.0
-    asset_days = days * max(len(told.assets), 1)
+    days = (result.last_s - result.first_s) / DAY_S if result.assets else 0.0
+    asset_days = days * max(len(result.assets), 1)
     return {
-        "records": told.records,
-        "scored": told.scored,
-        "above_threshold": told.above,
-        "dead_letters": told.dead_letters,
+        "records": result.records,
+        "scored": result.scored,
+        "above_threshold": result.above,
+        "dead_letters": result.dead_letters,
         "unwatched_records": sum(watch.unwatched.values()),
-        "assets": len(told.assets),
+        "assets": len(result.assets),
         "days": round(days, 4),
         "process_alarms": process,
         "quality_alarms": len(opened) - process,
         "process_alarms_per_asset_and_day": round(process / asset_days, 4) if asset_days else None,
-        "retrain_requests": told.requests,
+        "retrain_requests": result.requests,
     }
 
 

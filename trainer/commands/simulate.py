@@ -19,7 +19,7 @@ from trainer.simulate.scenario import STORY_DAYS, Scenario
 PROGRESS_EVERY_S = 5.0
 
 
-class _Said:
+class _RecordCount:
     """Plain lines of progress on standard error; at most one every few seconds."""
 
     def __init__(self) -> None:
@@ -83,7 +83,7 @@ def simulate(
     simulation = Simulation(scenario=scenario, assets=assets, days=span, period_s=period, seed=seed, start=begin)
     if truth_file is not None:
         _write_truth(truth_file, simulation)
-    said, pace = _Said(), Pace(rate_from(rate_file) if rate_file else fixed_rate(rate))
+    sent, pace = _RecordCount(), Pace(rate_from(rate_file) if rate_file else fixed_rate(rate))
     where = "the input topic" if kafka else str(out)
     print(
         f"simulate: {assets} pumps, {span:g} days from {begin:%Y-%m-%d %H:%M} UTC, "
@@ -93,27 +93,27 @@ def simulate(
     begun = time.monotonic()
     blocks = stream(simulation, from_day, to_day)
     if out is None:
-        produce(blocks, simulation.names, load_settings(config), pace, said.more)
+        produce(blocks, simulation.names, load_settings(config), pace, sent.more)
     elif out.suffix == ".parquet":
         if append or rate or rate_file:
             raise ConfigError("a Parquet file takes neither --append nor a rate", "write NAME.jsonl instead")
-        _write_parquet(blocks, simulation.names, out, said)
+        _write_parquet(blocks, simulation.names, out, sent)
     else:
         with open_lines(out, append) as file:
-            write_lines(blocks, simulation.names, file, pace, said.more)
-    figures = {"records": said.records, "seconds": round(time.monotonic() - begun, 3), "faults": len(simulation.faults)}
+            write_lines(blocks, simulation.names, file, pace, sent.more)
+    figures = {"records": sent.records, "seconds": round(time.monotonic() - begun, 3), "faults": len(simulation.faults)}
     if as_json:
         print(json.dumps(figures), file=sys.stderr if str(out) == "-" else sys.stdout)
         return
-    print(f"simulate: {said.records:,} records in {figures['seconds']:.1f} s", file=sys.stderr)
+    print(f"simulate: {sent.records:,} records in {figures['seconds']:.1f} s", file=sys.stderr)
     if out is not None and str(out) != "-":
         print(f"next: watchkeeper train --data {out} --help   (how to fit a model on it)", file=sys.stderr)
 
 
-def _write_parquet(blocks: Iterator[Block], names: tuple[str, ...], out: Path, said: _Said) -> None:
+def _write_parquet(blocks: Iterator[Block], names: tuple[str, ...], out: Path, sent: _RecordCount) -> None:
     if not out.parent.is_dir():
         raise DataError(f"{out} cannot be written: {out.parent} is no folder", "create it, or choose another")
-    write_parquet(blocks, names, out, said.more)
+    write_parquet(blocks, names, out, sent.more)
 
 
 def _start(text: str | None, days: float) -> datetime:

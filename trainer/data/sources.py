@@ -6,7 +6,7 @@ from pathlib import Path
 from detector.errors import DataError
 from schemas.config import Feed
 from trainer.data.history import History, gather
-from trainer.data.records import Gatherer, line_records
+from trainer.data.records import Gatherer, file_records
 from trainer.data.tables import table_history
 
 TABLES = (".parquet", ".csv")
@@ -42,6 +42,6 @@ def _read(path: Path, feed: Feed, sensors: Sequence[str] | None, period_s: float
     if path.suffix in TABLES:
         return table_history(path, feed, sensors, period_s)
     gatherer = Gatherer(str(path), feed, sensors, period_s)
-    for records in line_records(path, path.stem):
+    for records in file_records(path, path.stem):
         gatherer.add(records)
     return gatherer.history()

@@ -9,7 +9,7 @@ from schemas.alert import AlertState
 from trainer.explain.view import View
 from trainer.replay.splits import thinned
 
-MOST_WINDOWS = 800  # shown
+MAX_WINDOWS = 800  # shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +42,10 @@ def worst_episode(view: View) -> Episode:
     if not view.alerts:
         return _strangest(view)
     worst = max(view.alerts, key=lambda alert: (alert.data.peak_score, alert.data.score)).data
-    told = [alert for alert in view.alerts if alert.data.incident == worst.incident]
-    data = max((alert for alert in told if alert.data.sensors), key=lambda alert: alert.data.score).data
+    reported = [alert for alert in view.alerts if alert.data.incident == worst.incident]
+    data = max((alert for alert in reported if alert.data.sensors), key=lambda alert: alert.data.score).data
     owner = next(number for number, asset in enumerate(view.history.assets) if asset.name == data.asset)
-    closed = [alert.time.timestamp() for alert in told if alert.data.state is AlertState.CLOSED]
+    closed = [alert.time.timestamp() for alert in reported if alert.data.state is AlertState.CLOSED]
     begin, end = data.start.timestamp(), closed[0] if closed else float(view.history.assets[owner].times[-1])
     shares = [Share(one.sensor, one.unit, one.contribution) for one in data.sensors]
     return _cut(view, owner, (begin, end), worst.incident, worst.peak_score, shares)
@@ -71,7 +71,7 @@ def _cut(
     margin = max(span[1] - span[0], 5 * manifest.window * manifest.period_s)
     times = view.replay.times
     near = (view.replay.slots == owner) & (times >= span[0] - margin) & (times <= span[1] + margin)
-    chosen = thinned(np.flatnonzero(near), MOST_WINDOWS)
+    chosen = thinned(np.flatnonzero(near), MAX_WINDOWS)
     windows = view.replay.windows(chosen)
     return Episode(
         incident=incident,

@@ -112,8 +112,8 @@ def contributions(episode: Episode) -> Picture:
     axes.grid(visible=False, axis="y")
     what = "score" if episode.incident else "residual"
     axes.set_xlabel(f"% of the {what} (right: higher than expected)")
-    told = ", ".join(f"{one.sensor} {100 * one.contribution:+.0f} %" for one in episode.shares[:3])
-    return Picture(as_uri(figure), f"Contributions to the {what}: {told or 'none'}")
+    strongest = ", ".join(f"{one.sensor} {100 * one.contribution:+.0f} %" for one in episode.shares[:3])
+    return Picture(as_uri(figure), f"Contributions to the {what}: {strongest or 'none'}")
 
 
 def score_course(episode: Episode, threshold: float) -> Picture:
@@ -130,7 +130,7 @@ def score_course(episode: Episode, threshold: float) -> Picture:
 
 
 def sensors(episode: Episode, names: Sequence[str]) -> Iterator[Picture]:
-    """Measured and rebuilt values of the sensors that contributed most."""
+    """Measured and reconstructed values of the sensors that contributed most."""
     minutes = (episode.times - episode.begin_s) / 60
     order = [one.sensor for one in episode.shares]
     chosen = [*order, *(name for name in names if name not in order)][:SENSORS_SHOWN]

@@ -14,13 +14,13 @@ from trainer.replay.splits import thinned
 from trainer.replay.through_core import watched
 from trainer.replay.windows import Replay, replay
 
-CLOSELY = 2000  # windows looked at closely, evenly spread; a scatter of more is a blot
-MOST_SENSORS = 50  # that an alert may name
+MAX_CHOSEN = 2000  # windows examined, evenly spread; a scatter plot of more is a blot
+MAX_SENSORS = 50  # that an alert may name
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """All windows of the data, some of them looked at closely."""
+    """All windows of the data, and some of them in detail."""
 
     scorer: OnnxScorer
     history: History
@@ -47,9 +47,9 @@ def look(scorer: OnnxScorer, history: History, alarms: Alarms) -> View:
         manifest.window, len(manifest.sensors), manifest.stride, manifest.max_gap_s, manifest.fill_limit
     )
     replayed = replay(history, shape)
-    chosen = thinned(np.arange(len(replayed)), CLOSELY)
+    chosen = thinned(np.arange(len(replayed)), MAX_CHOSEN)
     windows = replayed.windows(chosen)
-    named = alarms.model_copy(update={"top_sensors": min(len(history.sensors), MOST_SENSORS)})
+    named = alarms.model_copy(update={"top_sensors": min(len(history.sensors), MAX_SENSORS)})
     scores, alerts = watched(scorer, history, named)
     return View(
         scorer=scorer,

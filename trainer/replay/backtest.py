@@ -1,4 +1,4 @@
-"""Files through the daemon's own core: what it would have said, with the same scores, alerts and ids."""
+"""Files through the daemon's own core: the same scores, alerts and ids as the daemon's."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,8 +31,8 @@ SCORES = pa.schema(_TYPES)
 
 
 @dataclass(slots=True)
-class Told:
-    """What a backtest gave."""
+class BacktestResult:
+    """What a backtest gave, summed over its files."""
 
     records: int = 0
     scored: int = 0
@@ -68,13 +68,13 @@ class ScoreFile:
         self._writer.close()
 
 
-def run_file(watch: Watch, path: Path, told: Told, scores: ScoreFile) -> NDArray[np.bool_] | None:
+def run_file(watch: Watch, path: Path, result: BacktestResult, scores: ScoreFile) -> NDArray[np.bool_] | None:
     """One file; gives the labels of its rows where it has them. Offsets go on from the file before."""
-    feed, begin = watch.settings.feed, told.records
+    feed, begin = watch.settings.feed, result.records
     if path.suffix in LINES:
         for records in read_records(path, watch.topic, begin, POLL):
-            _take(watch.process(records, _clock(told)), told, scores)
-        _take(watch.finish(_clock(told)), told, scores)
+            _take(watch.process(records, _clock(result)), result, scores)
+        _take(watch.finish(_clock(result)), result, scores)
         return None
     sensors = tuple(dict.fromkeys(name for pipeline in watch.pipelines.values() for name in pipeline.sensor_names))
     if is_long(path, feed):
@@ -83,7 +83,7 @@ def run_file(watch: Watch, path: Path, told: Told, scores: ScoreFile) -> NDArray
         rows = table_rows(path, feed, sensors)
         labels = rows.labels
     for first in range(0, len(rows.times), POLL):
-        _take(watch.process_rows(_poll(watch, rows, first, begin), _clock(told)), told, scores)
+        _take(watch.process_rows(_poll(watch, rows, first, begin), _clock(result)), result, scores)
     return labels
 
 
@@ -121,28 +121,28 @@ def backtest_settings(settings: Settings) -> Settings:
     return settings.model_copy(update={"scores": settings.scores.model_copy(update={"emit": "all"})})
 
 
-def verdicts(told: Told, begin: int, count: int) -> NDArray[np.bool_]:
+def verdicts(result: BacktestResult, begin: int, count: int) -> NDArray[np.bool_]:
     """Whether the scores of records begin to begin + count lay above the threshold; False where there was none."""
-    return np.array([told.verdicts.get(offset, False) for offset in range(begin, begin + count)])
+    return np.array([result.verdicts.get(offset, False) for offset in range(begin, begin + count)])
 
 
-def _clock(told: Told) -> float:
+def _clock(result: BacktestResult) -> float:
     """The newest event time so far: a file has no other clock."""
-    return told.last_s if np.isfinite(told.last_s) else 0.0
+    return result.last_s if np.isfinite(result.last_s) else 0.0
 
 
-def _take(outcome: Outcome, told: Told, scores: ScoreFile) -> None:
-    told.records += outcome.records
-    told.scored += outcome.scored
-    told.alerts += outcome.alerts
-    told.requests += len(outcome.requests)
+def _take(outcome: Outcome, result: BacktestResult, scores: ScoreFile) -> None:
+    result.records += outcome.records
+    result.scored += outcome.scored
+    result.alerts += outcome.alerts
+    result.requests += len(outcome.requests)
     for letter in outcome.dead_letters:
-        told.dead_letters[letter.reason.value] = told.dead_letters.get(letter.reason.value, 0) + 1
+        result.dead_letters[letter.reason.value] = result.dead_letters.get(letter.reason.value, 0) + 1
     for block in outcome.scores:
         scores.add(block)
         above = block.scores > (np.inf if block.threshold is None else block.threshold)
-        told.above += int(above.sum())
-        told.verdicts.update(zip(block.offsets.tolist(), above.tolist(), strict=True))
-        told.assets.add(block.asset)
-        told.first_s = min(told.first_s, float(block.times.min()))
-        told.last_s = max(told.last_s, float(block.times.max()))
+        result.above += int(above.sum())
+        result.verdicts.update(zip(block.offsets.tolist(), above.tolist(), strict=True))
+        result.assets.add(block.asset)
+        result.first_s = min(result.first_s, float(block.times.min()))
+        result.last_s = max(result.last_s, float(block.times.max()))

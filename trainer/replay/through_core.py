@@ -1,4 +1,4 @@
-"""A history through the daemon's own core: what it would have said of each row."""
+"""A history through the daemon's own core: the score that it would have given each row, and the alerts."""
 
 import numpy as np
 

@@ -25,7 +25,7 @@ PACED_BATCH = 25
 RATE_READ_S = 0.2
 SENDS_IN_FLIGHT = 5000  # the producer's own accumulator has no bound
 
-Progress = Callable[[int], None]  # told how many more records have gone out
+OnRecords = Callable[[int], None]  # gets the number of records that have gone out since the last call
 
 
 class Pace:
@@ -82,17 +82,17 @@ def _read_rate(path: Path) -> float | None:
 
 
 def write_lines(
-    blocks: Iterator[Block], names: tuple[str, ...], file: BinaryIO, pace: Pace, progress: Progress
+    blocks: Iterator[Block], names: tuple[str, ...], file: BinaryIO, pace: Pace, on_records: OnRecords
 ) -> None:
     """Flat wide JSON, one record a line; readers that follow the file never see half a line for long."""
     for batch in _batches(blocks, names, pace.batch):
         file.write(b"".join(line + b"\n" for _, line in batch))
         file.flush()
         pace.wait(len(batch))
-        progress(len(batch))
+        on_records(len(batch))
 
 
-def write_parquet(blocks: Iterator[Block], names: tuple[str, ...], path: Path, progress: Progress) -> None:
+def write_parquet(blocks: Iterator[Block], names: tuple[str, ...], path: Path, on_records: OnRecords) -> None:
     """Columns asset, timestamp (seconds) and one per sensor; a row group a day."""
     fields = {"asset": pa.string(), "timestamp": pa.float64()} | dict.fromkeys(NAMES, pa.float32())
     schema = pa.schema([pa.field(name, kind) for name, kind in fields.items()])
@@ -102,11 +102,11 @@ def write_parquet(blocks: Iterator[Block], names: tuple[str, ...], path: Path, p
             values = block.values[rows, assets].astype(np.float32)
             columns = [pa.array([names[a] for a in assets]), pa.array(block.times[rows]), *map(pa.array, values.T)]
             writer.write_table(pa.table(columns, schema=schema))
-            progress(len(rows))
+            on_records(len(rows))
 
 
 def produce(
-    blocks: Iterator[Block], names: tuple[str, ...], settings: Settings, pace: Pace, progress: Progress
+    blocks: Iterator[Block], names: tuple[str, ...], settings: Settings, pace: Pace, on_records: OnRecords
 ) -> None:
     """Sends to the input topic, keyed by asset. Blocks until all is delivered; raises BrokerError."""
     topic, servers = settings.topics.input, settings.kafka.bootstrap_servers
@@ -120,7 +120,7 @@ def produce(
                 waiting[0].get(timeout=60)
                 waiting = [send for send in waiting if not send.is_done]
             pace.wait(len(batch))
-            progress(len(batch))
+            on_records(len(batch))
         for send in waiting:
             send.get(timeout=60)
     except KafkaError as error:

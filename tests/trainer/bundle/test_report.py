@@ -17,7 +17,7 @@ NOW = datetime(2026, 1, 20, 12, tzinfo=UTC)
 
 
 def make_fitted(sensors: int = 4, windows: int = 500) -> Fitted:
-    """A fitted model with made-up numbers."""
+    """A fitted model with synthetic numbers."""
     rng = np.random.default_rng(3)
     names = [f"sensor-{number}" for number in range(sensors)]
     entry = FileEntry(sha256="0" * 64, size_bytes=1)

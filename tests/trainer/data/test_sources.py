@@ -175,7 +175,7 @@ def test_infinite_values_and_repeats_are_cleaned() -> None:
 
 def test_spans_are_left_out_and_cut() -> None:
     """Incidents' spans go; a span without rows is an error, not an empty history."""
-    history = History(("x",), (asset_history("a", np.arange(10.0), np.ones((10, 1), np.float32)),), "made up")
+    history = History(("x",), (asset_history("a", np.arange(10.0), np.ones((10, 1), np.float32)),), "synthetic")
     assert history.without({"a": [(2.0, 4.0), (8.0, 99.0)]}).assets[0].times.tolist() == [0, 1, 4, 5, 6, 7]
     early, late = history.cut(0.3)
     assert (early.rows, late.rows) == (7, 3)

@@ -22,7 +22,7 @@ def made_series(*, missing: bool = False) -> Series:
     times = START + np.arange(800.0)
     labels = np.zeros(300, bool)
     labels[100:160] = True
-    history = History(SENSORS, (AssetHistory("s", times[:500], values[:500]),), "made up")
+    history = History(SENSORS, (AssetHistory("s", times[:500], values[:500]),), "synthetic")
     return Series("s", history, times[500:], values[500:], labels, np.arange(300))  # type: ignore[arg-type]
 
 

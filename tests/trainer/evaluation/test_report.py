@@ -55,7 +55,7 @@ class Tables(HTMLParser):
 
 
 def judgement(name: str, seeds: int = 2) -> SeriesResult:
-    """A series of that name, judged; the product's scores are made up."""
+    """A series of that name, judged; the product's scores are synthetic."""
     series = made_series()
     series = type(series)(name, series.train, series.times, series.values, series.labels, series.stamps)
     assert series.labels is not None

@@ -26,7 +26,7 @@ def made(*, harmed: bool = True) -> History:
         if harmed and number:
             values[200:260, 1] += 14
         assets.append(AssetHistory(name, START + np.arange(400.0), values))
-    return History(SENSORS, tuple(assets), "made up")
+    return History(SENSORS, tuple(assets), "synthetic")
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:

@@ -135,7 +135,7 @@ def test_a_code_between_two_ways_of_running_is_strange() -> None:
         return np.asarray(LEVELS + load[:, None] * LOADINGS + noise, np.float32)
 
     modes = np.where(np.arange(1200) // 50 % 2, 3.0, -3.0) + 0.2 * rng.normal(size=1200)
-    history = History(SENSORS, (AssetHistory("pump-0", START + np.arange(1200.0), rows(modes, 1)),), "made up")
+    history = History(SENSORS, (AssetHistory("pump-0", START + np.arange(1200.0), rows(modes, 1)),), "synthetic")
     between = rows(0.2 * rng.normal(size=300), 2)
     for part in BOTH:
         training = quick_training(family="linear", window=1, score="sum", components=(part,))

@@ -34,7 +34,7 @@ def made(rows: int, seed: int) -> np.ndarray:
 def fitted() -> Fitted:
     sensors = {"flow": {}, "mode": {"categories": MODES}, "power": {}}
     history = History(
-        ("flow", "mode", "power"), (AssetHistory("p", START + np.arange(700.0), made(700, 1)),), "made up"
+        ("flow", "mode", "power"), (AssetHistory("p", START + np.arange(700.0), made(700, 1)),), "synthetic"
     )
     training = quick_training(
         window=2, folds=2, latent=2, sensors=sensors, learning_rate=1e-2, score="mahalanobis", epochs=80, patience=20

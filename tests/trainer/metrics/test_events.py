@@ -63,7 +63,7 @@ def test_alarms_are_the_daemons(kept: Ints) -> None:
     values[700:720, 0] -= 12
     times = START + np.arange(900.0)
     fitted = fitted_model("dense")
-    history = History(SENSORS, (AssetHistory("pump-1", times[:300], values[:300]),), "made up")
+    history = History(SENSORS, (AssetHistory("pump-1", times[:300], values[:300]),), "synthetic")
     times, values = times[kept], values[kept]
     series = Series("pump-1", history, times[300:], values[300:], None, kept[300:])  # type: ignore[arg-type]
     alarms = judge(series, method_scores(series, fitted)).alarms

@@ -131,11 +131,11 @@ def test_adversarial_codes_look_like_the_prior() -> None:
 
 
 def test_winners_are_few() -> None:
-    """In use, where no minibatch decides, a unit speaks in about the share of windows it won in training."""
+    """In use, where no minibatch decides, a unit is active in about the share of windows it won in training."""
     network = fitted("winner_take_all", latent=16, winner_take_all={"share": 0.25}, epochs=60)
     assert isinstance(network, WinnerAutoencoder)
-    spoken = (network.encode(made_windows(400, 2).values) > 0).float().mean()
-    assert 0.1 < float(spoken) < 0.35
+    active = (network.encode(made_windows(400, 2).values) > 0).float().mean()
+    assert 0.1 < float(active) < 0.35
 
 
 def test_the_prediction_is_the_reconstruction_probability() -> None:

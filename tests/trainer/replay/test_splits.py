@@ -27,7 +27,7 @@ def replayed(rows: list[int], window: int, stride: int, seed: int) -> Replay | N
     shape = WindowShape(window, 2, stride, 10.0, 0.5)
     if max(rows) < window + 25:  # a gap may leave nothing
         return None
-    return replay(History(("x", "y"), tuple(assets), "made up"), shape)
+    return replay(History(("x", "y"), tuple(assets), "synthetic"), shape)
 
 
 def rows_of(whole: Replay, chosen: np.ndarray) -> set[int]:
