@@ -10,7 +10,6 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-ROOMS = "schemas|detector|trainer|deploy|tests|benchmarks|docs"
 FENCED = re.compile(r"^```.*?^```$", flags=re.MULTILINE | re.DOTALL)
 
 
@@ -33,28 +32,6 @@ def test_the_links_of_a_page_lead_somewhere(page: Path) -> None:
         target = (page.parent / path).resolve() if path else page
         assert target.exists(), link
         assert not anchor or anchor in _headings(target), link
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_the_paths_that_a_page_names_exist(page: Path) -> None:
-    """A path of the repository between backticks is one that is there; words in capitals stand for a name."""
-    spans = re.findall(r"`([^`\n]+)`", FENCED.sub("", page.read_text(encoding="utf-8")))
-    named = {
-        span for span in spans if re.fullmatch(rf"(?:{ROOMS})/[\w./-]*\w", span) and not re.search("[A-Z]{3}", span)
-    }
-    assert {name for name in named if not (ROOT / name).exists()} == set()
-
-
-def test_files_that_name_a_page_name_one_that_exists() -> None:
-    """Messages and docstrings of the program send their readers to pages that are there."""
-    named = {
-        (path.name, name)
-        for room in ("schemas", "detector", "trainer", "deploy", "benchmarks", "tests")
-        for path in (ROOT / room).rglob("*.py")
-        for name in re.findall(r"\bdocs/[\w/-]+\.(?:md|json|png|svg)\b", path.read_text(encoding="utf-8"))
-    }
-    assert len(named) > 3
-    assert {(file, name) for file, name in named if not (ROOT / name).exists()} == set()
 
 
 @pytest.fixture(scope="module")
