@@ -125,14 +125,18 @@ def candidates(training: Training) -> list[Candidate]:
 def choose(evaluator: CandidateEvaluator, training: Training, cases: list[SyntheticCase]) -> tuple[Candidate, Choice]:
     """The candidate to take, and how each component set did at its best smoothing."""
     tried = candidates(training)
-    found = evaluator.average_precisions(tried, cases)
-    kinds = np.array([case.kind for case in cases])
+    taken, choice = rank(tried, evaluator.average_precisions(tried, cases), np.array([case.kind for case in cases]))
+    return tried[taken], choice
+
+
+def rank(tried: list[Candidate], found: Doubles, kinds: NDArray[np.str_]) -> tuple[int, Choice]:
+    """Which candidate to take by average precisions (candidate, case), and the table. kinds: (case,) of anomaly."""
     net = found.mean(axis=1) - COST_PER_COMPONENT * np.array([len(candidate.components) for candidate in tried])
     baseline, best = _without_model(tried), int(np.argmax(net))
     taken = best if beats(found[best], found[baseline], kinds) else baseline
     rows = _best_of_sets(tried, net, baseline, taken)
     table = tuple(_tried(tried[row], found[row], kinds, chosen=row == taken) for row in rows)
-    return tried[taken], Choice(kinds=tuple(KINDS), tried=table)
+    return taken, Choice(kinds=tuple(KINDS), tried=table)
 
 
 def beats(found: Doubles, other: Doubles, kinds: NDArray[np.str_]) -> bool:
