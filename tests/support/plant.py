@@ -1,4 +1,4 @@
-"""A feed and a scorer whose every figure can be worked out by hand: the fake at the Scorer seam."""
+"""A feed and a scorer whose every figure can be worked out by hand: a fake behind the Scorer interface."""
 
 import json
 from collections.abc import Iterable, Sequence

@@ -53,12 +53,12 @@ def explain(
     found = look_into(scorer, history, settings.alarms)
     out.mkdir(parents=True, exist_ok=True)
     write(found, out)
-    told = figures(found)
+    shown = figures(found)
     if as_json:
-        typer.echo(json.dumps(told))
+        typer.echo(json.dumps(shown))
         return
-    first = told["sensitivity"][0]
-    typer.echo(f"{told['windows']} windows, {told['above_threshold']} above the threshold, alarms: {told['alarms']}")
+    first = shown["sensitivity"][0]
+    typer.echo(f"{shown['windows']} windows, {shown['above_threshold']} above the threshold, alarms: {shown['alarms']}")
     typer.echo(f"the score hangs most on {first['sensor']}: {first['score_ratio']:.2f} times as high with other values")
     typer.echo(f"next: open {out / 'explain.html'}; the same as data is beside it")
 

@@ -67,11 +67,11 @@ def test_train_publishes_and_says_what_next(plant: Path) -> None:
     assert ran.code == 0
     assert "models promote pumps" in ran.lines[-1]
     again = run(train, plant, "--data", plant / "history.parquet", "--json", "--promote")
-    told = json.loads(again.lines[-1])
-    assert told["promoted"] is True
-    assert told["held_out_weeks"] == pytest.approx(told["held_out_windows"] / 604_800, rel=1e-4), "a row a second"
-    said = f"they would have raised in {told['held_out_windows'] / 60:.3g} minutes: {told['held_out_alarms']:.0f}"
-    assert any(said in line for line in ran.lines), ran.out
+    result = json.loads(again.lines[-1])
+    assert result["promoted"] is True
+    assert result["held_out_weeks"] == pytest.approx(result["held_out_windows"] / 604_800, rel=1e-4), "a row a second"
+    line = f"they would have raised in {result['held_out_windows'] / 60:.3g} minutes: {result['held_out_alarms']:.0f}"
+    assert any(line in each for each in ran.lines), ran.out
 
 
 def test_train_signs_what_it_publishes(plant: Path, tmp_path: Path) -> None:
@@ -240,14 +240,15 @@ def test_evaluate_refuses_other_folders(plant: Path, tmp_path: Path) -> None:
 def test_explain_writes_a_page_and_the_same_as_data(plant: Path, tmp_path: Path) -> None:
     """Of the model in use; a bundle that is not there and options that contradict each other are one line each."""
     data = ("--data", plant / "history.parquet", "--out", tmp_path / "out")
-    told = json.loads(run(explain, plant, *data, "--json").lines[-1])
-    assert told["model"] == "pumps"
+    result = json.loads(run(explain, plant, *data, "--json").lines[-1])
+    assert result["model"] == "pumps"
     bundles = plant / "models" / "pumps"
     assert "pumps gone is not" in run(explain, plant, *data, "--bundle", bundles / "gone").err
-    assert json.loads((tmp_path / "out" / "explain.json").read_text("utf-8")) == told
+    assert json.loads((tmp_path / "out" / "explain.json").read_text("utf-8")) == result
     assert {p.name for p in (tmp_path / "out").iterdir()} >= {"explain.html", "windows.csv", "incident.csv"}
     assert (
-        "give one of them" in run(explain, plant, *data, "--bundle", bundles / told["version"], "--model", "pumps").err
+        "give one of them"
+        in run(explain, plant, *data, "--bundle", bundles / result["version"], "--model", "pumps").err
     )
     assert "no version of fans" in run(explain, plant, *data, "--model", "fans").err
     assert run(explain, plant, *data, "--version", "gone").code == 4

@@ -67,8 +67,8 @@ def test_the_truth_file_can_be_read_back(tmp_path: Path) -> None:
         "--truth",
         str(tmp_path / "truth.json"),
     )
-    told = Truth.model_validate_json((tmp_path / "truth.json").read_text())
-    assert [fault.kind for fault in told.faults] == ["wear", "leak", "stuck", "silent", "warming"]
+    written = Truth.model_validate_json((tmp_path / "truth.json").read_text())
+    assert [fault.kind for fault in written.faults] == ["wear", "leak", "stuck", "silent", "warming"]
 
 
 def test_the_figures_are_printed_as_json_when_asked(tmp_path: Path) -> None:

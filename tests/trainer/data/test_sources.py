@@ -94,7 +94,7 @@ def test_times_in_words_and_units(tmp_path: Path) -> None:
 
 
 def test_some_bad_lines_are_left_out_and_told(tmp_path: Path) -> None:
-    """A few unreadable records do not stop a training; that they were left out is said."""
+    """A few unreadable records do not stop a training; a note says that they were left out."""
     path = write_lines(tmp_path / "h.jsonl", [{"asset": "a", "timestamp": t, "flow": t} for t in TIMES])
     path.write_text(path.read_text(encoding="utf-8") + "{half\n", encoding="utf-8")
     history = read_history([path], Feed())

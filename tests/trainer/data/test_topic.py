@@ -32,7 +32,7 @@ def feed(cluster: Cluster) -> Settings:
 
 
 def test_the_whole_topic(feed: Settings) -> None:
-    """Every readable record of every partition; the bad one is told."""
+    """Every readable record of every partition; a note counts the bad one."""
     history = topic_history(feed, Span(), None, None)
     assert history.sensors == ("flow", "heat")
     assert [asset.name for asset in history.assets] == ["pump-0", "pump-1"]

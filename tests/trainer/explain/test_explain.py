@@ -58,7 +58,7 @@ def test_the_strongest_alarm_is_the_fault_and_names_its_sensor(found: Explained)
 
 
 def test_an_alarm_that_is_still_open_lasts_to_the_end_of_the_data() -> None:
-    """Not to the last thing that was told of it."""
+    """Not to the last alert of it."""
     fitted = fitted_model("dense")
     cut = made().between(START, START + 240)
     assert explain(OnnxScorer(fitted.manifest, fitted.graph), cut, Alarms()).episode.end_s == START + 239
@@ -112,14 +112,14 @@ def test_page_figures_and_tables_say_the_same(found: Explained, tmp_path: Path) 
     assert not re.search(rb"url\(|@import|https?://", page)
     assert seen.pictures == len(seen.addresses) > 8
     assert all(seen.spoken)
-    told = json.loads((tmp_path / "explain.json").read_text("utf-8"))
+    printed = json.loads((tmp_path / "explain.json").read_text("utf-8"))
     names = ("score_ratio", "code_shift", "score_ratio_1sd_up", "score_ratio_1sd_down")
-    expected = [[one["sensor"], *(f"{one[name]:.2f}" for name in names)] for one in told["sensitivity"]]
+    expected = [[one["sensor"], *(f"{one[name]:.2f}" for name in names)] for one in printed["sensitivity"]]
     assert seen.tables["sensitivity"][1:] == expected
-    assert [row[2] for row in seen.tables["clusters"][1:]] == [f"{c['silhouette']:.3f}" for c in told["clusters"]]
-    assert told["incident"]["contributions"]["pressure"] > 0.5
-    assert told["alarms"] >= 1
+    assert [row[2] for row in seen.tables["clusters"][1:]] == [f"{c['silhouette']:.3f}" for c in printed["clusters"]]
+    assert printed["incident"]["contributions"]["pressure"] > 0.5
+    assert printed["alarms"] >= 1
     windows, incident = (rows_of(tmp_path / name) for name in ("windows.csv", "incident.csv"))
-    assert len(windows) == told["looked_at"]
+    assert len(windows) == printed["looked_at"]
     assert len(incident) == len(found.episode.times)
     assert float(incident[0]["pressure rebuilt"]) == pytest.approx(float(found.episode.rebuilt[0, 1]), rel=1e-5)

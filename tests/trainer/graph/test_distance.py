@@ -109,14 +109,14 @@ def test_every_family_can_be_scored_in_its_latent_space(family: str) -> None:
     """
     small = {"family": family, "window": 4, "folds": 2, "epochs": 4, "hidden": (16,), "learning_rate": 5e-3}
     fitted = train(made_history(500), "pumps", quick_training(**small, score="sum", components=BOTH))
-    told = [(part.name, part.width, part.center) for part in fitted.manifest.scoring.components]
-    assert told == [("latent_neighbours", 1, ()), ("latent_centres", 1, ())]
+    found = [(part.name, part.width, part.center) for part in fitted.manifest.scoring.components]
+    assert found == [("latent_neighbours", 1, ()), ("latent_centres", 1, ())]
     scorer = OnnxScorer(fitted.manifest, fitted.graph)
     windows = windows_of(made_values(400, 77), 4)
     distances = scorer.parts(windows)
     assert distances.shape == (len(windows), 2)
     assert (distances >= 0).all()
-    # What the final network says is of the size of what the folds' networks said, though none of their codes are alike.
+    # The final network's distances are of the size of the folds' networks', though none of their codes are alike.
     usual = np.quantile(distances, 0.95, axis=0) / [part.scale for part in fitted.manifest.scoring.components]
     assert ((usual > 0.2) & (usual < 5.0)).all()
     kept = {tuple(tensor.dims) for tensor in onnx.load_from_string(fitted.graph).graph.initializer}

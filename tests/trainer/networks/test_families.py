@@ -174,7 +174,7 @@ def test_variational_knows_which_sensor_is_noisy() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("document", "message"),
     [
         ({"family": "dense", "sparse": {}}, "the section sparse is for family: sparse, and family is dense"),
         ({"loss": "bce"}, "set scaling: minmax"),
@@ -187,10 +187,10 @@ def test_variational_knows_which_sensor_is_noisy() -> None:
         ({"family": "dnese"}, "'transformer'"),
     ],
 )
-def test_what_does_not_go_together_is_refused(wrong: dict[str, object], said: str, tmp_path: Path) -> None:
+def test_what_does_not_go_together_is_refused(document: dict[str, object], message: str, tmp_path: Path) -> None:
     """A combination that would be passed over in silence is one line that says what to change."""
     path = tmp_path / "config.yaml"
-    path.write_text(json.dumps({"training": {"pumps": wrong}}), encoding="utf-8")
-    with pytest.raises(ConfigError, match=said) as caught:
+    path.write_text(json.dumps({"training": {"pumps": document}}), encoding="utf-8")
+    with pytest.raises(ConfigError, match=message) as caught:
         load_settings(path, {})
     assert "\n" not in str(caught.value)

@@ -67,7 +67,7 @@ def test_assets_are_alike_but_not_the_same() -> None:
 
 
 def test_each_fault_shows_in_its_sensors_and_nowhere_else() -> None:
-    """The truth file says which sensors tell of a fault; a clean twin of the plant proves it."""
+    """The truth file names the sensors that show a fault; a clean twin of the plant proves it."""
     clean = Simulation(assets=4, days=3.0, period_s=300.0, seed=7)
     difference = np.abs(_whole(SHORT) - _whole(clean)).max(axis=0)  # (asset, sensor)
     noise = np.array([i.noise for i in INSTRUMENTS])
@@ -111,13 +111,13 @@ def test_warming_moves_the_air_of_every_asset_and_stays() -> None:
 
 def test_the_truth_names_every_fault_with_its_condition() -> None:
     """What a watch is measured against is written down before it runs."""
-    told = truth(SHORT)
-    assert [fault.condition for fault in told.faults] == [
+    written = truth(SHORT)
+    assert [fault.condition for fault in written.faults] == [
         Condition.ANOMALY, Condition.ANOMALY, Condition.STUCK, Condition.SILENT,
     ]  # fmt: skip
-    assert [fault.asset for fault in told.faults] == ["pump-2", "pump-4", "pump-1", "pump-3"]
-    assert told.faults[0].start == SHORT.start + timedelta(seconds=SHORT.faults[0].start_s)
-    assert type(told).model_validate_json(told.model_dump_json()) == told
+    assert [fault.asset for fault in written.faults] == ["pump-2", "pump-4", "pump-1", "pump-3"]
+    assert written.faults[0].start == SHORT.start + timedelta(seconds=SHORT.faults[0].start_s)
+    assert type(written).model_validate_json(written.model_dump_json()) == written
 
 
 def test_the_story_keeps_faults_and_warming_in_their_chapters() -> None:

@@ -60,11 +60,11 @@ def test_the_best_trial_becomes_a_configuration(plant: Path, tmp_path: Path) -> 
     """The best of the table stands in tuned.yaml, which keeps all else and is read like any configuration."""
     out = tmp_path / "found"
     ran = run(plant, out, "--trials", "12", "--sampler", "random", "--json")
-    told = json.loads(ran.out)
-    best = told["best"]
+    printed = json.loads(ran.out)
+    best = printed["best"]
     trials = read_trials(out)
     done = [row for row in trials.values() if row["state"] == "complete"]
-    assert (len(trials), told["trials"]) == (12, 12)
+    assert (len(trials), printed["trials"]) == (12, 12)
     assert best["detection"] == min(float(row["detection"]) for row in done)
     tuned = load_settings(out / "tuned.yaml", {})
     assert tuned.store == "models"
@@ -82,12 +82,12 @@ def test_killed_and_begun_again_nothing_is_lost(plant: Path, tmp_path: Path) -> 
     command = [sys.executable, "-c", COMMAND, "--config", str(plant / "watch.yaml"), "--jobs", "2", "--out", str(out),
                "--data", str(plant / "history.parquet"), "--trials"]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
-    told: list[str] = []
+    lines: list[str] = []
     with subprocess.Popen([*command, "400"], stderr=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stderr is not None
         for line in process.stderr:
-            told += [line] if line.startswith("trial ") else []
-            if len(told) == 4:
+            lines += [line] if line.startswith("trial ") else []
+            if len(lines) == 4:
                 break
         workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="utf-8").split()
         process.kill()
@@ -98,12 +98,12 @@ def test_killed_and_begun_again_nothing_is_lost(plant: Path, tmp_path: Path) -> 
     assert ran.code == 0, ran.err
     after = read_trials(out)
     assert len(after) >= 30
-    for line in told:
+    for line in lines:
         number, result = line.removeprefix("trial ").split(": ", 1)
         row = after[int(number)]
         assert row["state"] == ("pruned" if result.startswith("ended early") else "complete")
         if row["state"] == "complete":
-            assert f"{float(row['detection']):.4g}" == result.split(" ", 1)[0], "its result is the one that was told"
+            assert f"{float(row['detection']):.4g}" == result.split(" ", 1)[0], "its result is the one that was printed"
 
 
 def test_a_grid_tries_everything_once(plant: Path, tmp_path: Path) -> None:
