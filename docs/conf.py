@@ -16,6 +16,9 @@ extensions = ["myst_parser"]
 exclude_patterns = ["generate/**"]
 myst_heading_anchors = 4  # links to headings are written as on the forge, and a dead one is a warning
 
+smartquotes = False  # --asset is an option, not a dash
+highlight_language = "none"  # a block without a language is text
+
 html_theme = "furo"
 html_title = "watchkeeper"
 html_static_path = ["_static"]
