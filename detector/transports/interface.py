@@ -1,7 +1,4 @@
-"""The seam between the loop and the outside: Kafka is one transport, files of JSON lines are the other.
-
-One contract suite (tests/contract) runs over both.
-"""
+"""The seam between the loop and the outside. One contract suite (tests/contract) runs over every transport."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +28,15 @@ class Message:
     key: bytes | None = None
     headers: tuple[tuple[str, bytes], ...] = ()
     partition: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rebalance:
+    """Partitions by what became of them since the last look."""
+
+    assigned: frozenset[int]
+    revoked: frozenset[int]  # given up in order: ours until the next poll
+    lost: frozenset[int]  # another member may have them already
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from schemas.config import Settings
 TRANSPORTS: dict[str, str] = {
     "kafka": "detector.transports.kafka",
     "files": "detector.transports.files",
+    "memory": "detector.transports.memory",  # not a name of the contract: there is nothing in it for a person's feed
 }
 
 

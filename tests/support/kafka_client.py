@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.admin import ConfigResource, ConfigResourceType
+from kafka.admin import ConfigResource, ConfigResourceType, MemberToRemove
 from kafka.errors import RetriableError
 from kafka.serializer import Serializer
 
@@ -93,6 +93,14 @@ class Cluster:
         admin = KafkaAdminClient(bootstrap_servers=self.bootstrap)
         try:
             admin.delete_records({TopicPartition(topic, number): offset for number, offset in keep_from.items()})
+        finally:
+            admin.close()
+
+    def evict(self, group: str, member_id: str) -> None:
+        """Removes a member from a group, as the broker does with one that it does not hear from."""
+        admin = KafkaAdminClient(bootstrap_servers=self.bootstrap)
+        try:
+            admin.remove_group_members(group, [MemberToRemove(member_id=member_id)])
         finally:
             admin.close()
 

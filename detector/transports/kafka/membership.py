@@ -1,12 +1,13 @@
 """What the group gives and takes. Listeners run on the client's own thread, so they only record."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
 from threading import Lock
 
 from kafka import ConsumerRebalanceListener, TopicPartition
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.structs import ConsumerGroupMetadata
+
+from detector.transports.interface import Rebalance
 
 
 class ForgetfulStickyAssignor(CooperativeStickyAssignor):  # type: ignore[misc]  # kafka-python has no types
@@ -19,15 +20,6 @@ class ForgetfulStickyAssignor(CooperativeStickyAssignor):  # type: ignore[misc] 
     def forget(self) -> None:
         """We hold nothing any more."""
         self.member_assignment = None
-
-
-@dataclass(frozen=True, slots=True)
-class Rebalance:
-    """Partitions by what became of them since the last look."""
-
-    assigned: frozenset[int]
-    revoked: frozenset[int]  # given up in order: ours until the next poll
-    lost: frozenset[int]  # another member may have them already
 
 
 class RebalanceRecorder(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python has no types

@@ -4,7 +4,8 @@ from kafka import TopicPartition
 from kafka.protocol.consumer.metadata import ConsumerProtocolAssignment
 from kafka.structs import ConsumerGroupMetadata
 
-from detector.transports.kafka.membership import ForgetfulStickyAssignor, Rebalance, RebalanceRecorder
+from detector.transports.interface import Rebalance
+from detector.transports.kafka.membership import ForgetfulStickyAssignor, RebalanceRecorder
 
 
 def member(generation: int, name: str) -> ConsumerGroupMetadata:
