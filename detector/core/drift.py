@@ -15,6 +15,7 @@ import numpy as np
 
 from detector.core.alarms.alerts import utc
 from detector.core.arrays import Bools, Doubles, Floats, Ints, first_of_runs
+from detector.core.component import Columns, grown, pack, unpack
 from schemas.config import Drift as DriftSettings
 from schemas.control import DriftFigure, RetrainRequest, Trigger
 from schemas.manifest import DriftReference, Manifest
@@ -56,20 +57,34 @@ class DriftWatch:
 
     def grow(self, capacity: int) -> None:
         """Makes room for slots below `capacity`."""
-        more = capacity - len(self.count)
-        if more > 0:
-            count = self.total.shape[1]
-            self.count = np.concatenate([self.count, np.zeros(more, np.int64)])
-            self.total = np.concatenate([self.total, np.zeros((more, count))])
-            self.streak = np.concatenate([self.streak, np.zeros((more, count), np.int64)])
-            self.z = np.concatenate([self.z, np.full((more, count), np.nan)])
+        self.count = grown(self.count, capacity, 0)
+        self.total = grown(self.total, capacity, 0)
+        self.streak = grown(self.streak, capacity, 0)
+        self.z = grown(self.z, capacity, np.nan)
 
-    def forget(self, slot: int) -> None:
-        """Empties a slot for its next owner."""
-        self.count[slot] = 0
-        self.total[slot] = 0
-        self.streak[slot] = 0
-        self.z[slot] = np.nan
+    def forget(self, slots: Ints) -> None:
+        """Empties slots for their next owners."""
+        self.count[slots], self.total[slots], self.streak[slots], self.z[slots] = 0, 0, 0, np.nan
+
+    def adopt(self, old: "DriftWatch") -> None:
+        """Blocks begin anew against another reference; the cooldown goes on."""
+        self.asked_s = old.asked_s
+
+    def dump(self, slots: Ints) -> Columns:
+        """drift: float64 (3, signal), total, streak and z; drift_count: rows of the block that is being filled."""
+        memory = np.stack([self.total[slots], self.streak[slots].astype(np.float64), self.z[slots]], axis=1)
+        return {"drift_count": self.count[slots].tolist(), "drift": pack(memory)}
+
+    def load(self, slots: Ints, columns: Columns) -> None:
+        """Takes up blocks of the same version; an empty one was written without a drift watch. Raises ValueError."""
+        known = [place for place, data in enumerate(columns["drift"]) if data]
+        slots, shape = slots[known], (3, self.total.shape[1])
+        found = unpack([columns["drift"][place] for place in known], np.float64, shape, most=np.inf)
+        total, streak, z = found.swapaxes(0, 1)
+        if not np.isfinite([total, streak]).all() or np.abs(streak).max(initial=0) > 2**40:
+            raise ValueError("the checkpoint has a drift that is not a number")
+        self.count[slots] = [columns["drift_count"][place] % self.block_rows for place in known]
+        self.total[slots], self.streak[slots], self.z[slots] = total, streak.astype(np.int64), z
 
     def advance(self, slots: Ints, times: Doubles, scores: Doubles, values: Floats) -> list[DriftFinding]:
         """Takes scored rows sorted by slot; scores (row,), values (row, sensor), NaN counts as the reference."""
@@ -79,7 +94,8 @@ class DriftWatch:
         with np.errstate(over="ignore"):
             off = np.clip(np.nan_to_num((signals - self._mean) / self._sd), -FURTHEST, FURTHEST)
         first = first_of_runs(slots)
-        rank = np.arange(len(slots)) - np.maximum.accumulate(np.where(first, np.arange(len(slots)), 0))
+        index = np.arange(len(slots))
+        rank = index - np.maximum.accumulate(np.where(first, index, 0))
         filled = self.count[slots] + rank
         begins = np.flatnonzero(first | (filled % self.block_rows == 0))
         sums = np.add.reduceat(off, begins, axis=0)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from detector.core.arrays import Bools, Counts, Floats, Ints, first_of_runs
+from detector.core.arrays import Bools, Counts, Floats, Ints, first_of_runs, last_of_runs
+from detector.core.component import Columns, grown, pack, unpack
 from schemas.alert import Condition
 from schemas.manifest import Sensor
 
@@ -21,43 +22,62 @@ _LONG = 2**30  # a run is not counted on past this: at 1 kHz it takes twelve day
 
 
 @dataclass(frozen=True, slots=True)
-class Verdicts:
-    """Runs of bad rows against their limits; a sensor is bad where run >= limit."""
+class QualityRuns:
+    """Runs of bad rows; a sensor is bad where its run reaches its limit."""
 
     runs: tuple[Counts, ...]  # one (row, sensor) for each of CONDITIONS
-    bad: Bools  # (row, sensor) invalid: masked for the model
+    limits: tuple[Ints, ...]  # one (sensor,) for each of CONDITIONS
+    invalid: Bools  # (row, sensor) masked for the model
+
+    def mask(self, values: Floats) -> Floats:
+        """Values (row, sensor) with NaN in invalid cells."""
+        return np.where(self.invalid, np.float32(np.nan), values) if self.invalid.any() else values
 
 
-class Quality:
+class QualityMonitor:
     """The quality memory of many assets: about 16 bytes a sensor and asset."""
 
     def __init__(self, sensors: tuple[Sensor, ...], missing_rows: int, range_rows: int, capacity: int = 64) -> None:
-        count = len(sensors)
+        self._sensors = sensors
         self._low = _limits([s.low for s in sensors], -np.inf)
         self._high = _limits([s.high for s in sensors], np.inf)
-        stuck = np.array([_NEVER if s.stuck_rows is None else s.stuck_rows - 1 for s in sensors], np.int64)
-        self.limits = (stuck, np.full(count, missing_rows), np.full(count, range_rows))
-        self.last: Floats = np.full((capacity, count), np.nan, np.float32)
-        self.runs: Counts = np.zeros((len(CONDITIONS), capacity, count), np.int32)
+        self.last: Floats = np.full((capacity, len(sensors)), np.nan, np.float32)
+        self.runs: Counts = np.zeros((len(CONDITIONS), capacity, len(sensors)), np.int32)
+        self.configure(missing_rows, range_rows)
+
+    def configure(self, missing_rows: int, range_rows: int) -> None:
+        """Takes up other limits; runs go on."""
+        stuck = np.array([_NEVER if s.stuck_rows is None else s.stuck_rows - 1 for s in self._sensors], np.int64)
+        self._run_limits = (stuck, np.full(len(stuck), missing_rows), np.full(len(stuck), range_rows))
 
     def grow(self, capacity: int) -> None:
         """Makes room for slots below `capacity`."""
-        more = capacity - len(self.last)
-        if more > 0:
-            count = self.last.shape[1]
-            self.last = np.concatenate([self.last, np.full((more, count), np.nan, np.float32)])
-            self.runs = np.concatenate([self.runs, np.zeros((len(CONDITIONS), more, count), np.int32)], axis=1)
+        self.last = grown(self.last, capacity, np.nan)
+        self.runs = grown(self.runs, capacity, 0, axis=1)
 
-    def forget(self, slot: int) -> None:
-        """Empties a slot for its next owner."""
-        self.last[slot] = np.nan
-        self.runs[:, slot] = 0
+    def forget(self, slots: Ints) -> None:
+        """Empties slots for their next owners."""
+        self.last[slots] = np.nan
+        self.runs[:, slots] = 0
 
-    def adopt(self, old: "Quality") -> None:
-        """Takes over the runs of another version of the same sensors."""
+    def adopt(self, old: "QualityMonitor") -> None:
+        """Takes over the runs of the same sensors."""
         self.last, self.runs = old.last, old.runs
 
-    def advance(self, slots: Ints, values: Floats) -> Verdicts:
+    def dump(self, slots: Ints) -> Columns:
+        """last: float32 (sensor,); runs: int32 (condition, sensor)."""
+        return {"last": pack(self.last[slots]), "runs": pack(self.runs[:, slots].swapaxes(0, 1))}
+
+    def load(self, slots: Ints, columns: Columns) -> None:
+        """Takes up the runs of the same sensors. Raises ValueError for arrays of another form, and runs below 0."""
+        shape = (len(CONDITIONS), len(self._sensors))
+        runs = unpack(columns["runs"], np.int32, shape)
+        if runs.min(initial=0) < 0:
+            raise ValueError("the checkpoint has a run of fewer rows than none")
+        self.last[slots] = unpack(columns["last"], np.float32, shape[1:])
+        self.runs[:, slots] = runs.swapaxes(0, 1)
+
+    def advance(self, slots: Ints, values: Floats) -> QualityRuns:
         """Judges rows sorted by slot, in time order within a slot. values: (row, sensor)."""
         first = first_of_runs(slots)
         before = np.empty_like(values)
@@ -65,7 +85,7 @@ class Quality:
         before[first] = self.last[slots[first]]
         missing = np.isnan(values)
         marks = (values == before, missing, (values < self._low) | (values > self._high))
-        ends = np.flatnonzero(np.r_[first[1:], True]) if len(slots) else np.empty(0, np.int64)
+        ends = last_of_runs(first)
         owners = slots[ends]
         runs = []
         for condition, mark in enumerate(marks):
@@ -73,8 +93,8 @@ class Quality:
             self.runs[condition][owners] = run[ends]
             runs.append(run)
         self.last[owners] = values[ends]
-        bad = marks[2] | (runs[0] >= self.limits[0])
-        return Verdicts(tuple(runs), bad)
+        invalid = marks[2] | (runs[0] >= self._run_limits[0])
+        return QualityRuns(tuple(runs), self._run_limits, invalid)
 
 
 def _limits(given: Sequence[float | None], none: float) -> Floats:

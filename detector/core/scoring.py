@@ -12,7 +12,10 @@ from typing import Protocol
 
 import numpy as np
 
-from detector.core.arrays import Bools, Doubles, Floats, Ints, first_of_runs
+from detector.core.arrays import Bools, Doubles, Floats, Ints
+from detector.core.component import Columns, grown, pack, unpack
+from detector.core.distance import contributions, mahalanobis, shares
+from detector.core.ewma import ewma
 from schemas.manifest import Manifest, Scoring
 
 SCORE_DIGITS = 6  # onnxruntime promises no bit-equal rows over batch sizes; nothing finer is ever compared
@@ -53,7 +56,11 @@ class Scorer(Protocol):
 
 
 def significant(values: Doubles, digits: int = SCORE_DIGITS) -> Doubles:
-    """Rounds to `digits` significant decimal digits; 0 stays 0."""
+    """Rounds to `digits` significant decimal digits; 0 stays 0.
+
+    >>> significant(np.array([1234567.8, 0.0, -0.00012345678])).tolist()
+    [1234570.0, 0.0, -0.000123457]
+    """
     size = np.abs(values)
     magnitude = np.floor(np.log10(np.where(size < 1e-290, 1.0, size)))
     # A negative power of ten is no double: scale by exact powers on the side that is one.
@@ -61,11 +68,6 @@ def significant(values: Doubles, digits: int = SCORE_DIGITS) -> Doubles:
     up = 10.0 ** np.maximum(shift, 0)
     down = 10.0 ** np.maximum(-shift, 0)
     return np.asarray(np.rint(values * up / down) / up * down, np.float64)
-
-
-def mahalanobis(deviations: Doubles, precision: Doubles) -> Doubles:
-    """The distances (row,) of deviations (row, column) from a centre, under a precision (column, column)."""
-    return np.asarray(np.sqrt(np.maximum(np.einsum("ij,ij->i", deviations @ precision, deviations), 0.0)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,22 +82,15 @@ class _Component:
     def distance(self, vectors: Doubles) -> Doubles:
         """Of smoothed vectors (row, all columns), (row,)."""
         mine = vectors[:, self.columns]
-        if not len(self.center):
-            return mine[:, 0]
-        return mahalanobis(mine - self.center, self.precision)
+        return mahalanobis(mine - self.center, self.precision) if len(self.center) else mine[:, 0]
 
     def contributions(self, vectors: Doubles) -> Doubles:
-        """Signed shares by sensor, (row, column), absolute values summing to 1.
-
-        How much of the distance a change of that sensor alone would explain, (Px)_i^2 / P_ii (reconstruction-based
-        contributions, Alcala & Qin 2009); terms of the quadratic form smear over neighbours.
-        """
-        pull = (vectors[:, self.columns] - self.center) @ self.precision
-        return _shares(pull**2 / np.diag(self.precision) * np.sign(pull))
+        """Signed shares by sensor, (row, column)."""
+        return contributions(vectors[:, self.columns] - self.center, self.precision)
 
 
 class ScoreSmoother:
-    """The scoring memory of many assets: `vector` (slot, column) and `level` (slot,), NaN = nothing yet."""
+    """The scoring memory of many assets: `vector` (slot, column) and `ewma` (slot,), NaN = nothing yet."""
 
     def __init__(self, scoring: Scoring, sensors: int, capacity: int = 64) -> None:
         self.scoring = scoring
@@ -107,15 +102,24 @@ class ScoreSmoother:
 
     def grow(self, capacity: int) -> None:
         """Makes room for slots below `capacity`."""
-        more = capacity - len(self.ewma)
-        if more > 0:
-            self.vector = np.concatenate([self.vector, np.zeros((more, self.vector.shape[1]))])
-            self.ewma = np.concatenate([self.ewma, np.full(more, np.nan)])
+        self.vector, self.ewma = grown(self.vector, capacity, 0), grown(self.ewma, capacity, np.nan)
 
-    def forget(self, slots: Ints | int) -> None:
+    def forget(self, slots: Ints) -> None:
         """Empties the memory of slots: after a gap, a clock reset, or for a new owner."""
-        self.vector[slots] = 0.0
-        self.ewma[slots] = np.nan
+        self.vector[slots], self.ewma[slots] = 0.0, np.nan
+
+    def adopt(self, old: "ScoreSmoother") -> None:
+        """Takes over nothing: another version's residuals and scores have another size, so memory begins anew."""
+
+    def dump(self, slots: Ints) -> Columns:
+        """vector: float64 (column,); level: the smoothed score, None before the first."""
+        levels = self.ewma[slots].tolist()
+        return {"vector": pack(self.vector[slots]), "level": [None if np.isnan(level) else level for level in levels]}
+
+    def load(self, slots: Ints, columns: Columns) -> None:
+        """Takes up the memory of the same version. Raises ValueError for arrays of another form."""
+        self.vector[slots] = unpack(columns["vector"], np.float64, self.vector.shape[1:], missing=False)
+        self.ewma[slots] = [np.nan if level is None else level for level in columns["level"]]
 
     @property
     def width(self) -> int:
@@ -142,9 +146,8 @@ class ScoreSmoother:
             distance = sum((each.distance(vectors) / each.scale for each in self._components), np.zeros(len(vectors)))
         scores = significant(distance)
         if self.scoring.score_alpha < 1:
-            level: Doubles = self.ewma[:, None]
-            scores = _ewma(level, slots, scores[:, None], reset_before, self.scoring.score_alpha, start=np.nan)[:, 0]
-            self.ewma = level[:, 0]
+            memory: Doubles = self.ewma[:, None]  # a view: the average goes into `self.ewma`
+            scores = ewma(memory, slots, scores[:, None], reset_before, self.scoring.score_alpha, start=np.nan)[:, 0]
             scores = significant(scores)
         return scores, vectors
 
@@ -156,20 +159,20 @@ class ScoreSmoother:
         """
         known = [each for each in self._components if len(each.center)]
         if not known:
-            return _shares(errors**2 * np.sign(errors))
+            return shares(errors**2 * np.sign(errors))
         if len(known) == 1:
             return known[0].contributions(vectors)
         added = (each.contributions(vectors) * (each.distance(vectors) / each.scale)[:, None] for each in known)
-        return _shares(sum(added, np.zeros_like(errors)))
+        return shares(sum(added, np.zeros_like(errors)))
 
     def _smoothed(self, slots: Ints, raw: Doubles, reset_before: Bools) -> Doubles:
         """The EWMA of the vectors; columns that no component wants smoothed have no memory."""
         if self.scoring.method == "mahalanobis":
-            return _ewma(self.vector, slots, raw, reset_before, self.scoring.vector_alpha, start=0.0)
+            return ewma(self.vector, slots, raw, reset_before, self.scoring.vector_alpha, start=0.0)
         kept = np.flatnonzero(self._alpha < 1)
         if len(kept):
             memory = self.vector[:, kept]
-            raw[:, kept] = _ewma(memory, slots, raw[:, kept], reset_before, self._alpha[kept], start=0.0)
+            raw[:, kept] = ewma(memory, slots, raw[:, kept], reset_before, self._alpha[kept], start=0.0)
             self.vector[:, kept] = memory
         return raw
 
@@ -184,67 +187,3 @@ def _layout(scoring: Scoring) -> tuple[_Component, ...]:
         components.append(_Component(columns, np.asarray(each.center), np.asarray(each.precision), each.scale))
         begin += each.width
     return tuple(components)
-
-
-def _shares(weight: Doubles) -> Doubles:
-    """Rows scaled so that absolute values sum to 1; rows of nothing stay 0."""
-    total = np.abs(weight).sum(axis=1, keepdims=True)
-    return np.asarray(weight / np.where(total > 0, total, 1.0))
-
-
-def _ewma(
-    memory: Doubles, slots: Ints, inputs: Doubles, reset_before: Bools, alpha: float | Doubles, start: float
-) -> Doubles:
-    """Runs x <- x + alpha * (input - x) along each slot's rows, all slots in step; updates `memory` in place.
-
-    alpha: one for all, or one a column.
-
-    A memory of NaN takes its first input; `start` is what a row with `reset_before` begins from. Step by step and
-    not by a filter over blocks: the result must not depend on how rows fell into polls. Inputs are finite.
-    """
-    if not len(slots):
-        return np.empty_like(inputs)
-    first = first_of_runs(slots)
-    begins = np.flatnonzero(first | reset_before)  # after a reset a row depends on nothing before it
-    length = np.diff(np.r_[begins, len(slots)])
-    rank = np.empty(len(begins), np.int64)
-    rank[np.argsort(-length, kind="stable")] = np.arange(len(begins))
-    step = np.arange(len(slots)) - np.repeat(begins, length)
-    # Step by step, longest segment first: each step is then one block, and its predecessors the beginning of the last.
-    order = np.lexsort((np.repeat(rank, length), step))
-    blocks = inputs[order]
-    ends = np.cumsum(np.bincount(step)).tolist()
-    heads = order[: ends[0]]
-    before = np.where(reset_before[heads, None], start, memory[slots[heads]])
-    _blend(blocks[: ends[0]], np.where(np.isnan(before), blocks[: ends[0]], before), alpha)
-    begin, past = 0, ends[0]
-    for end in ends[1:]:
-        if end - past == 1:
-            break
-        _blend(blocks[past:end], blocks[begin : begin + end - past], alpha)
-        begin, past = past, end
-    _follow(blocks[past:], blocks[begin], alpha)
-    out = np.empty_like(inputs)
-    out[order] = blocks
-    lasts = np.flatnonzero(np.r_[first[1:], True])
-    memory[slots[lasts]] = out[lasts]
-    return out
-
-
-def _blend(block: Doubles, before: Doubles, alpha: float | Doubles) -> None:
-    """Replaces inputs by `before + alpha * (input - before)`, without a temporary: it is called for every step."""
-    block -= before
-    block *= alpha
-    block += before
-
-
-def _follow(rows: Doubles, before: Doubles, alpha: float | Doubles) -> None:
-    """The same for what is left of the longest segment: plain floats are faster than arrays of one row."""
-    alphas = np.broadcast_to(alpha, before.shape).tolist()
-    for column, share in enumerate(alphas):
-        now = float(before[column])
-        inputs = rows[:, column].tolist()
-        for row, given in enumerate(inputs):
-            now += (given - now) * share
-            inputs[row] = now
-        rows[:, column] = inputs

@@ -4,8 +4,10 @@ import time
 from collections.abc import Callable, Iterable
 
 from detector.bundles.loading import OnnxScorer
+from detector.core.outcome import Outcome
+from detector.core.settings import WatchSettings
 from detector.core.state import checkpoint
-from detector.core.watch import Outcome, Watch
+from detector.core.watch import Watch
 from detector.daemon.health import Health
 from detector.daemon.metrics import Metrics
 from detector.daemon.partitions import PartitionEvent, Partitions, PartitionState
@@ -38,7 +40,7 @@ class Loop:
     ) -> None:
         now = time.monotonic()
         self.settings, self.metrics, self.health = settings, metrics, health
-        self.watch = Watch(settings, scorers, by_feed=feed_clock(settings), topic=transport.topic)
+        self.watch = Watch(WatchSettings.of(settings), scorers, by_feed=feed_clock(settings), topic=transport.topic)
         self.interrupted: RetriableError | None = None  # what failed, until work has begun again
         self._transport, self._clock = transport, clock
         self._transactional = settings.delivery == "exactly_once"
@@ -109,7 +111,7 @@ class Loop:
     def configure(self, settings: Settings) -> None:
         """Takes up a reloaded configuration between ticks."""
         self.settings = settings
-        self.watch.configure(settings)
+        self.watch.configure(WatchSettings.of(settings))
         for policy in (self._checkpoint, self._bad_input, self._pace):
             policy.configure(settings.limits)
 

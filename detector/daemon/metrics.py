@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from detector.core.watch import Outcome
+from detector.core.outcome import Outcome
 
 
 class Metrics:

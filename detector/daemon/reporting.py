@@ -5,11 +5,13 @@ from dataclasses import dataclass
 
 import structlog
 
+from detector.core.outcome import Outcome
 from detector.core.scoring import Scorer
-from detector.core.watch import Outcome, Watch
+from detector.core.watch import Watch
 from detector.daemon.health import Health
 from detector.daemon.metrics import Metrics
 from detector.errors import RetriableError
+from schemas.alert import AlertKind
 
 _LOG_EVERY_S = 10.0
 
@@ -120,9 +122,8 @@ class Reporter:
         totals, self._totals = self._totals, _TickTotals()
         for name, pipeline in watch.pipelines.items():
             self._metrics.assets.labels(name).set(len(pipeline.assets))
-            opened = sum(incident.is_open for incident in pipeline.incidents.values())
-            self._metrics.open_incidents.labels(name, "process").set(opened)
-            self._metrics.open_incidents.labels(name, "quality").set(len(pipeline.quality_incidents))
+            for kind in AlertKind:
+                self._metrics.open_incidents.labels(name, kind.value).set(pipeline.open_incidents(kind))
         self._metrics.unwatched.set(len(watch.unwatched))
         if newest_s > 0:
             self._metrics.newest.set(newest_s)

@@ -9,6 +9,7 @@ from detector.bundles.loading import OnnxDecoder, OnnxScorer, load_bundle, load_
 from detector.bundles.store import Store
 from detector.core.arrays import Floats
 from detector.core.ingest.rows import Rows
+from detector.core.settings import WatchSettings
 from detector.core.watch import Watch
 from detector.daemon.swaps import check_feed
 from detector.serving import bodies
@@ -95,7 +96,7 @@ class ServedBundle:
         manifest = self.scorer.manifest
         only = {"watch": (WatchRule(model=manifest.model),), "scores": ScoresOut(emit="all")}
         settings = self.settings.model_copy(update=only)
-        watch = Watch(settings, {manifest.model: self.scorer}, by_feed=True, topic="rows")
+        watch = Watch(WatchSettings.of(settings), {manifest.model: self.scorer}, by_feed=True, topic="rows")
         count = len(request.rows)
         rows = Rows(
             topic="rows",

@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 
 from detector.core.ingest.rows import Rejected
-from detector.core.watch import Outcome, ScoreBlock
+from detector.core.outcome import Outcome, ScoreBlock
 from detector.transports.interface import Message, Stream
 from schemas.alert import Alert
 from schemas.feed import DeadLetter, DeadLetterLine

@@ -9,6 +9,7 @@ import numpy as np
 
 from detector.core.arrays import Doubles, Floats
 from detector.core.scoring import Explanation
+from detector.core.settings import WatchSettings
 from detector.core.watch import Watch
 from schemas.alert import Alert
 from schemas.config import Alarms, Drift, Feed, ScoresOut, Settings, WatchRule
@@ -111,7 +112,7 @@ def settings(**changes: object) -> Settings:
 def watch(config: Settings | None = None, facts: Manifest | None = None) -> Watch:
     """A watch over the fake scorer, with the feed's own clock."""
     scorer = FakeScorer(facts)
-    return Watch(config or settings(), {"m": scorer}, by_feed=True, topic="sensors")
+    return Watch(WatchSettings.of(config or settings()), {"m": scorer}, by_feed=True, topic="sensors")
 
 
 def wide(offset: int, asset: str, time_s: float, values: Iterable[float | None], partition: int = 0) -> FakeRecord:

@@ -10,6 +10,7 @@ import typer
 
 from detector.commands.options import ConfigOption, JsonOption
 from detector.config import load_settings
+from detector.core.settings import WatchSettings
 from detector.core.watch import Watch
 from detector.daemon.swaps import load_current
 from schemas.alert import AlertKind, AlertState
@@ -41,7 +42,7 @@ def backtest(
         used = ", ".join(f"{name} {scorer.manifest.model_version}" for name, scorer in scorers.items())
         typer.echo(f"replaying {len(files)} file(s) through {used}; results go to {out}")
     out.mkdir(parents=True, exist_ok=True)
-    watch = Watch(settings, scorers, by_feed=True, topic=settings.topics.input)
+    watch = Watch(WatchSettings.of(settings), scorers, by_feed=True, topic=settings.topics.input)
     result, counts = BacktestResult(), Counts(0, 0, 0, 0)
     labelled = False
     with closing(ScoreFile(out / "scores.parquet")) as scores:

@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from detector.core.ingest.rows import Rows
-from detector.core.watch import Outcome, ScoreBlock, Watch
+from detector.core.outcome import Outcome, ScoreBlock
+from detector.core.watch import Watch
 from detector.transports.reader import PARTITION, read_records
 from schemas.alert import Alert
 from schemas.config import Settings

@@ -5,6 +5,7 @@ import numpy as np
 from detector.bundles.loading import OnnxScorer
 from detector.core.arrays import Doubles
 from detector.core.ingest.rows import Rows
+from detector.core.settings import WatchSettings
 from detector.core.watch import Watch
 from schemas.alert import Alert
 from schemas.config import Alarms, Drift, ScoresOut, Settings, WatchRule
@@ -24,7 +25,7 @@ def watched(scorer: OnnxScorer, history: History, alarms: Alarms | None = None) 
         watch=(WatchRule(model=model),), drift=Drift(enabled=False), scores=ScoresOut(emit="all"), transport="files",
         alarms=alarms or Alarms(),
     )  # fmt: skip
-    watch = Watch(settings, {model: scorer}, by_feed=True, topic=TOPIC)
+    watch = Watch(WatchSettings.of(settings), {model: scorer}, by_feed=True, topic=TOPIC)
     scores, alerts, first = np.full(history.rows, np.nan), list[Alert](), 0
     for asset in history.assets:
         for begin in range(0, len(asset.times), POLL):

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from detector.core.arrays import Bools, Doubles, Floats, Ints, first_of_runs
+from detector.core.arrivals import Arrivals
+from detector.core.slots import sorted_rows
 from detector.core.windows import Advance, Windows, WindowShape
 from detector.errors import DataError
 from schemas.training import SensorSettings
@@ -43,7 +45,8 @@ def replay(history: History, shape: WindowShape) -> Replay:
     slots = np.repeat(np.arange(len(history.assets)), [len(asset.times) for asset in history.assets])
     times = np.concatenate([asset.times for asset in history.assets])
     values = np.concatenate([asset.values for asset in history.assets])
-    advance = Windows(shape, len(history.assets)).advance(slots, times, values)
+    screened = Arrivals(len(history.assets)).screen(sorted_rows(slots, times, values))
+    advance = Windows(shape, len(history.assets)).slide(screened, screened.kept_rows.values)
     scored = advance.scored
     if not len(scored):
         longest = max(len(asset.times) for asset in history.assets)
@@ -53,11 +56,7 @@ def replay(history: History, shape: WindowShape) -> Replay:
             "give more history, or lower training.<model>.window",
         )
     owners = slots[scored]
-    before = np.r_[0, scored[:-1]]
-    resets = np.zeros(len(slots) + 1, np.int64)
-    resets[advance.resets + 1] = 1
-    passed = np.cumsum(resets)  # resets before a row
-    reset_before = first_of_runs(owners) | (passed[scored + 1] > passed[before + 1])
+    reset_before = first_of_runs(owners) | advance.reset_before()
     return Replay(advance, owners, scored, times[scored], reset_before, shape.window)
 
 

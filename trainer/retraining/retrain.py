@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from detector.bundles.loading import OnnxScorer, load_bundle, load_manifest
 from detector.bundles.store import Store
-from detector.core.watch import match
+from detector.core.placement import match
 from detector.errors import DataError
 from detector.transports.package import Span
 from detector.transports.registry import transport_of

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from detector.core.arrays import Bools, Doubles, Floats, Ints
-from detector.core.scoring import ScoreSmoother, mahalanobis
+from detector.core.distance import mahalanobis
+from detector.core.scoring import ScoreSmoother
 from schemas.manifest import ComponentName, ScoreComponent, Scoring
 from trainer.fitting.outputs import FoldOutputs
 from trainer.graph.parts import DISTANCES, ERROR_LIMIT, Standard

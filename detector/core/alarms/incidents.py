@@ -14,6 +14,7 @@ severity rises, and otherwise once in `update_every_s`.
 """
 
 import hashlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -29,6 +30,10 @@ class Phase(IntEnum):
     CLOSING = 3
     CLOSED = 4
     DROPPED = 5
+
+
+_LIVING = (Phase.PENDING, Phase.OPEN, Phase.CLOSING)
+_WITHOUT_SENSOR = (Condition.ANOMALY, Condition.SILENT)
 
 
 class Band(IntEnum):
@@ -82,18 +87,93 @@ class Incident:
 
     @property
     def is_open(self) -> bool:
-        """Whether an alert said 'opened' and none said 'closed'."""
+        """Whether an 'opened' was sent for it, and no 'closed'."""
         return self.phase in (Phase.OPEN, Phase.CLOSING)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no row can move it any more."""
+        return self.phase in (Phase.CLOSED, Phase.DROPPED)
+
+    def end(self, time_s: float, offset: int) -> None:
+        """Closes it at once, without an off-delay."""
+        self.phase, self.sequence = Phase.CLOSED, self.sequence + 1
+        self.last_s, self.last_offset = time_s, offset
+
+
+Beginning = Callable[[int, Condition, str, float, int], Incident]  # of slot, condition, sensor, time and offset
 
 
 def incident_id(asset: str, subject: str, topic: str, partition: int, first_offset: int) -> str:
-    """The stable id: the same records give the same id. subject: the model's name, or condition and sensor."""
+    """The stable id: the same records give the same id. subject: the model's name, or condition and sensor.
+
+    >>> incident_id("pump-1", "pumps", "sensors", 0, 42)
+    'ID'
+    """
     text = "\x1f".join([asset, subject, topic, str(partition), str(first_offset)])
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
+def begin(id_: str, condition: Condition, sensor: str, time_s: float, offset: int) -> Incident:
+    """An incident before its first row: `step` takes that row too."""
+    kind = AlertKind.PROCESS if condition is Condition.ANOMALY else AlertKind.QUALITY
+    return Incident(
+        id=id_, kind=kind, condition=condition, sensor=sensor, phase=Phase.PENDING,
+        start_s=time_s, first_offset=offset, last_s=time_s, last_offset=offset, score=0.0, peak=0.0, ratio=0.0,
+    )  # fmt: skip
+
+
+def walk(
+    incident: Incident | None,
+    rules: Rules,
+    time_s: float,
+    offset: int,
+    score: float,
+    beginning: Callable[[float, int], Incident],
+    *,
+    broken: bool = False,
+) -> tuple[Incident | None, AlertState | None]:
+    """One row of a condition: the incident that it leaves behind, None where there is none, and what to send.
+
+    beginning: makes an incident of a row's time and offset; broken: rows are missing before this one, which ends what
+    is not yet an alarm. A score of NaN moves nothing.
+
+    >>> rules = Rules(10.0, 8.0, 1.0, 0.0, 3600.0, 2.0, 4.0)
+    >>> incident, states = None, []
+    >>> for second, score in enumerate([3.0, 11.0, 12.0, 9.0, 5.0]):
+    ...     make = lambda time, offset: begin("id", Condition.ANOMALY, "", time, offset)
+    ...     incident, state = walk(incident, rules, float(second), second, score, make)
+    ...     states.append(state and state.value)
+    >>> states
+    [None, None, 'opened', None, 'closed']
+    """
+    if broken and incident is not None and incident.phase is Phase.PENDING:
+        incident = None
+    if math.isnan(score) or (incident is None and score <= rules.threshold):
+        return incident, None
+    if incident is None:
+        incident = beginning(time_s, offset)
+    return incident, step(incident, rules, time_s, offset, score)
+
+
+def check(incident: Incident, latest_s: float) -> None:
+    """Raises ValueError for what no step of an incident's life leaves behind."""
+    times = (incident.start_s, incident.last_s, incident.told_s, incident.below_since_s)
+    numbers = (incident.score, incident.peak, incident.ratio)
+    counts = (incident.first_offset + 1, incident.last_offset + 1, incident.sequence)
+    if not all(0 <= time < latest_s for time in times) or not all(map(math.isfinite, numbers)):
+        raise ValueError("the checkpoint has an incident at no moment, or with a score that is not a number")
+    if incident.phase not in _LIVING or not all(0 <= count <= 2**62 for count in counts):
+        raise ValueError("the checkpoint has an incident in a state that no incident rests in")
+    if incident.phase is Phase.PENDING and incident.kind is AlertKind.QUALITY:
+        raise ValueError("the checkpoint has a data-quality incident that waits, which none does")
+    process, sensorless = incident.kind is AlertKind.PROCESS, incident.condition in _WITHOUT_SENSOR
+    if process != (incident.condition is Condition.ANOMALY) or sensorless != (incident.sensor == ""):
+        raise ValueError("the checkpoint has an incident whose kind, condition and sensor disagree")
+
+
 def step(incident: Incident, rules: Rules, time_s: float, offset: int, score: float) -> AlertState | None:
-    """Moves an incident by one row; gives what to tell, if anything. A begun incident gets its first row here too."""
+    """Moves an incident by one row; gives what to send, if anything. A begun incident gets its first row here too."""
     incident.last_s, incident.last_offset, incident.score = time_s, offset, score
     incident.peak = max(incident.peak, score)
     incident.ratio = max(incident.ratio, score / rules.threshold)

@@ -5,13 +5,16 @@ it; a row is complete when the watermark is `lateness_s` past the row's end, and
 late. Whether a value is late is decided against the watermark just before it, so polls make no difference.
 """
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from detector.core.ingest.fields import FLOAT32_MAX, LATEST_S
 from detector.core.ingest.rows import Decoded, Rows
 
 Bucket = tuple[str, int]  # asset, number of the period since 1970
+Waiting = tuple[str, int, int, dict[int, float]]  # asset, period, offset of the last value, column -> value
 
 
 @dataclass(slots=True)
@@ -64,6 +67,35 @@ class Assembler:
             pending.last_offset[bucket] = offset
             pending.watermark = max(pending.watermark, time)
         return Assembled(self._take(decoded.topic), late, unknown)
+
+    def dump(self, partition: int) -> tuple[float, list[Waiting]]:
+        """The watermark of a partition, and the rows that wait, for a checkpoint."""
+        pending = self.pending[partition]
+        waiting = [(*bucket, pending.last_offset[bucket], cells) for bucket, cells in pending.rows.items()]
+        return float(pending.watermark), waiting
+
+    def load(
+        self, partition: int, watermark: float, waiting: Iterable[Waiting], cut: tuple[Sequence[str], float]
+    ) -> None:
+        """Takes up what `dump` gave. cut: the sensors and the period that the rows were cut by; none: as they are here.
+
+        Where rows are cut otherwise by now, cells would stand for other sensors or times: only the watermark is kept.
+        Raises ValueError for what no feed can have left.
+        """
+        if not 0 <= watermark < LATEST_S:
+            raise ValueError("the checkpoint has a watermark at no moment")
+        pending = self.pending[partition] = Pending(watermark)
+        if cut[0] and (tuple(cut[0]), cut[1]) != (self.sensors, self.period_s):
+            return
+        for asset, period, offset, cells in waiting:
+            self._check(period, cells)
+            pending.rows[asset, period], pending.last_offset[asset, period] = cells, offset
+
+    def _check(self, period: int, cells: Mapping[int, float]) -> None:
+        columns_fit = all(0 <= column < len(self.sensors) for column in cells)
+        values_fit = all(abs(value) <= FLOAT32_MAX for value in cells.values())
+        if not columns_fit or not values_fit or period * self.period_s >= LATEST_S:
+            raise ValueError("the checkpoint has a waiting row that no feed can have given")
 
     def same_rows(self, other: "Assembler") -> bool:
         """Whether another assembler cuts the feed into the same rows."""

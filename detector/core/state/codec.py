@@ -7,23 +7,15 @@ are passed over, since their outputs were delivered before the bucket was writte
 write after its successor: the marker says what each bucket stands for, and an older one takes the start back to it.
 """
 
-import math
 import sys
 import zlib
-from collections.abc import Callable, Sequence
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
-import numpy as np
-from numpy.typing import DTypeLike, NDArray
 from pydantic import BaseModel, ValidationError
 
-from detector.core.alarms.incidents import Incident, Phase
-from detector.core.arrays import Ints
-from detector.core.drift import DriftWatch
-from detector.core.ingest.fields import FLOAT32_MAX, LATEST_S
-from detector.core.pipeline import ModelPipeline
-from schemas.alert import AlertKind, Condition
+from detector.core.alarms.incidents import Incident
+from detector.core.ingest.fields import LATEST_S
 
 STATE_VERSION = 2
 READABLE = (1, 2)  # 1 had no offsets of buckets
@@ -35,12 +27,10 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 Offset = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 Moment = Annotated[float, msgspec.Meta(ge=0, lt=LATEST_S)]  # event time, seconds
 Finite = Annotated[float, msgspec.Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
-_LIVING = (Phase.PENDING, Phase.OPEN, Phase.CLOSING)
-_WITHOUT_SENSOR = (Condition.ANOMALY, Condition.SILENT)
 
 
 class AssetState(msgspec.Struct):
-    """One asset's memory; arrays are little-endian bytes."""
+    """One asset's memory, field by field as the components dump it; arrays are little-endian bytes."""
 
     asset: str
     model: str
@@ -140,137 +130,3 @@ def _evidence(kind: type[BaseModel], fields: object) -> BaseModel:
 
 class _Versioned(msgspec.Struct):
     version: int
-
-
-def export_asset(pipeline: ModelPipeline, slot: int) -> AssetState:
-    """The memory of one slot."""
-    incidents = [pipeline.incidents[slot]] if slot in pipeline.incidents else []
-    incidents += [incident for key, incident in pipeline.quality_incidents.items() if key[0] == slot]
-    level = float(pipeline.smoother.ewma[slot])
-    state = AssetState(
-        asset=pipeline.assets.names[slot],
-        model=pipeline.manifest.model,
-        model_version=pipeline.manifest.model_version,
-        sensors=list(pipeline.sensor_names),
-        window=pipeline.manifest.window,
-        next_offset=int(pipeline.next_offset[slot]),
-        newest=float(pipeline.windows.newest[slot]),
-        run=int(pipeline.windows.run[slot]),
-        late=int(pipeline.windows.late[slot]),
-        history=pipeline.windows.history[slot].tobytes(),
-        vector=pipeline.smoother.vector[slot].tobytes(),
-        level=None if np.isnan(level) else level,
-        last=pipeline.quality.last[slot].tobytes(),
-        runs=np.ascontiguousarray(pipeline.quality.runs[:, slot]).tobytes(),
-        incidents=incidents,
-    )
-    if pipeline.drift is not None:
-        drift = pipeline.drift
-        state.drift_count = int(drift.count[slot])
-        state.drift = np.stack([drift.total[slot], drift.streak[slot].astype(float), drift.z[slot]]).tobytes()
-    return state
-
-
-def import_assets(pipeline: ModelPipeline, partition: int, states: Sequence[AssetState], clock: float) -> None:
-    """Puts memories back. What another model version cannot use begins anew; incidents always stay.
-
-    All at once: a start waits for it, and numpy takes as long for one small array as for a thousand. Raises ValueError
-    for a memory that no feed can have left: it would make the asset deaf, or stop the daemon later.
-    """
-    slots = np.array([pipeline.slot(partition, state.asset) for state in states], np.int64)
-    if len(np.unique(slots)) < len(slots):
-        raise ValueError("the checkpoint has an asset twice")
-    for slot, state in zip(slots.tolist(), states, strict=True):
-        _import_life(pipeline, slot, state, clock)
-    sensors = list(pipeline.sensor_names)
-    _import_rows(pipeline, *_those(slots, states, lambda state: state.sensors == sensors))
-
-
-def _those(
-    slots: Ints, states: Sequence[AssetState], fits: Callable[[AssetState], bool]
-) -> tuple[Ints, Sequence[AssetState]]:
-    places = [place for place, state in enumerate(states) if fits(state)]
-    return slots[places], [states[place] for place in places]
-
-
-def _import_life(pipeline: ModelPipeline, slot: int, state: AssetState, clock: float) -> None:
-    """What holds for an asset whatever its sensors are."""
-    pipeline.forget(slot)
-    pipeline.next_offset[slot] = state.next_offset
-    pipeline.seen[slot] = clock
-    if state.newest != -np.inf and not 0 <= state.newest < LATEST_S:
-        raise ValueError("the checkpoint has an asset whose newest row is at no moment")
-    pipeline.windows.newest[slot] = state.newest
-    pipeline.windows.late[slot] = state.late
-    for incident in state.incidents:
-        _check(incident)
-        if incident.kind is AlertKind.PROCESS:
-            pipeline.incidents[slot] = incident
-        else:
-            pipeline.quality_incidents[slot, incident.condition.value, incident.sensor] = incident
-
-
-def _import_rows(pipeline: ModelPipeline, slots: Ints, states: Sequence[AssetState]) -> None:
-    """The arrays of assets with the model's sensors."""
-    sensors = len(pipeline.sensor_names)
-    pipeline.quality.last[slots] = _arrays([state.last for state in states], np.float32, (sensors,))
-    runs = _arrays([state.runs for state in states], np.int32, (len(pipeline.quality.runs), sensors))
-    if runs.min(initial=0) < 0:
-        raise ValueError("the checkpoint has a run of fewer rows than none")
-    pipeline.quality.runs[:, slots] = runs.swapaxes(0, 1)
-    _import_windows(pipeline, *_those(slots, states, lambda state: state.window == pipeline.manifest.window))
-    _import_scores(
-        pipeline, *_those(slots, states, lambda state: state.model_version == pipeline.manifest.model_version)
-    )
-
-
-def _import_windows(pipeline: ModelPipeline, slots: Ints, states: Sequence[AssetState]) -> None:
-    pipeline.windows.run[slots] = [state.run for state in states]
-    shape = pipeline.windows.history.shape[1:]
-    pipeline.windows.history[slots] = _arrays([state.history for state in states], np.float32, shape)
-
-
-def _import_scores(pipeline: ModelPipeline, slots: Ints, states: Sequence[AssetState]) -> None:
-    shape = pipeline.smoother.vector.shape[1:]
-    pipeline.smoother.vector[slots] = _arrays([state.vector for state in states], np.float64, shape, missing=False)
-    pipeline.smoother.ewma[slots] = [np.nan if state.level is None else state.level for state in states]
-    if pipeline.drift is not None:
-        _import_drift(pipeline.drift, *_those(slots, states, lambda state: bool(state.drift)))
-
-
-def _import_drift(drift: DriftWatch, slots: Ints, states: Sequence[AssetState]) -> None:
-    found = _arrays([state.drift for state in states], np.float64, (3, drift.total.shape[1]), most=np.inf)
-    total, streak, z = found.swapaxes(0, 1)
-    if not np.isfinite([total, streak]).all() or np.abs(streak).max(initial=0) > 2**40:
-        raise ValueError("the checkpoint has a drift that is no number")
-    drift.count[slots] = [state.drift_count % drift.block_rows for state in states]
-    drift.total[slots], drift.streak[slots], drift.z[slots] = total, streak.astype(np.int64), z
-
-
-def _arrays(
-    data: Sequence[bytes], kind: DTypeLike, shape: tuple[int, ...], *, missing: bool = True, most: float = FLOAT32_MAX
-) -> NDArray[Any]:
-    """Arrays of exactly this shape, (state, *shape): numpy would spread a shorter one. missing: a cell may be NaN."""
-    size = np.dtype(kind).itemsize * math.prod(shape)
-    if any(len(each) != size for each in data):
-        raise ValueError("the checkpoint has an array of another length")
-    arrays = np.frombuffer(b"".join(data), kind).reshape(len(data), *shape)
-    if (arrays > most).any() or (arrays < -most).any() or not (missing or np.isfinite(arrays).all()):
-        raise ValueError("the checkpoint has a value that no feed can have given")
-    return arrays
-
-
-def _check(incident: Incident) -> None:
-    """Raises ValueError for what no step of an incident's life leaves behind."""
-    times = (incident.start_s, incident.last_s, incident.told_s, incident.below_since_s)
-    numbers = (incident.score, incident.peak, incident.ratio)
-    counts = (incident.first_offset + 1, incident.last_offset + 1, incident.sequence)
-    if not all(0 <= time < LATEST_S for time in times) or not all(map(math.isfinite, numbers)):
-        raise ValueError("the checkpoint has an incident at no moment, or with a score that is no number")
-    if incident.phase not in _LIVING or not all(0 <= count <= 2**62 for count in counts):
-        raise ValueError("the checkpoint has an incident in a state that no incident rests in")
-    if incident.phase is Phase.PENDING and incident.kind is AlertKind.QUALITY:
-        raise ValueError("the checkpoint has a data-quality incident that waits, which none does")
-    process, sensorless = incident.kind is AlertKind.PROCESS, incident.condition in _WITHOUT_SENSOR
-    if process != (incident.condition is Condition.ANOMALY) or sensorless != (incident.sensor == ""):
-        raise ValueError("the checkpoint has an incident whose kind, condition and sensor disagree")

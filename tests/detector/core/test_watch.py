@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from detector.core.placement import match
+from detector.core.settings import WatchSettings
 from detector.core.state import checkpoint
-from detector.core.watch import Watch, match
+from detector.core.watch import Watch
 from schemas.alert import AlertKind, AlertState, Condition, Severity
 from schemas.config import Alarms, Drift, Feed, ScoresOut, WatchRule
 from schemas.feed import RowFlag
@@ -286,6 +288,7 @@ def test_reloaded_delays_count_at_once() -> None:
     records = feed(plant())
     over = watch()
     story = replay(over, records[:150], 50)
-    over.configure(settings(alarms=Alarms(silent_after_s=30.0, on_delay_s=100.0), drift=Drift(enabled=False)))
+    changed = settings(alarms=Alarms(silent_after_s=30.0, on_delay_s=100.0), drift=Drift(enabled=False))
+    over.configure(WatchSettings.of(changed))
     replay(over, records[150:], 50, story)
     assert not [a for a in story.alerts.values() if a.data.kind is AlertKind.PROCESS]

@@ -1,12 +1,16 @@
 """Windows: whatever the polls, the windows are those of a row-by-row reading."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
-from detector.core.windows import CLOCK_RESET_ROWS, Windows, WindowShape
+from detector.core.arrays import Floats, Ints
+from detector.core.arrivals import CLOCK_RESET_ROWS, Arrivals
+from detector.core.slots import sorted_rows
+from detector.core.windows import Advance, Windows, WindowShape
 from schemas.feed import RowFlag
 
 SENSORS = 2
@@ -39,6 +43,18 @@ def by_hand(rows: list[Row], shape: WindowShape) -> list[tuple[bool, int]]:
     return out
 
 
+class Memory:
+    """Arrivals and windows together, as a pipeline has them."""
+
+    def __init__(self, shape: WindowShape, capacity: int = 4) -> None:
+        self.arrivals, self.windows = Arrivals(capacity), Windows(shape, capacity)
+
+    def advance(self, slots: Sequence[int], times: Sequence[float], values: Floats) -> Advance:
+        """Rows in order of arrival; values (row, sensor)."""
+        screened = self.arrivals.screen(sorted_rows(np.array(slots), np.array(times), values))
+        return self.windows.slide(screened, screened.kept_rows.values)
+
+
 rows_of = st.lists(
     st.tuples(
         st.integers(0, 2),
@@ -60,35 +76,34 @@ def test_windows_equal_a_row_by_row_reading_for_any_polls(
     for number, (slot, step, missing) in enumerate(steps):
         clock[slot] = clock.get(slot, 100.0) + step
         rows.append((slot, clock[slot], (float(number), float("nan") if missing else 0.0)))
-    windows = Windows(shape, capacity=4)
+    memory = Memory(shape)
     seen: dict[int, tuple[bool, int]] = {}
     begin = 0
     sizes = iter(polls * 60)
     while begin < len(rows):
         part = rows[begin : begin + next(sizes)]
-        slots = np.array([r[0] for r in part])
         values = np.array([r[2] for r in part], np.float32)
-        advance = windows.advance(slots, np.array([r[1] for r in part]), values)
+        advance = memory.advance([r[0] for r in part], [r[1] for r in part], values)
         found = advance.windows(0, len(advance.scored))
         for position in range(len(part)):
-            seen[begin + int(advance.screened.order[position])] = (False, -1)
+            seen[begin + int(advance.screened.rows.source[position])] = (False, -1)
         for position, cells in zip(advance.scored.tolist(), found, strict=True):
-            seen[begin + int(advance.screened.order[position])] = (True, int(cells[0, 0]))
+            seen[begin + int(advance.screened.rows.source[position])] = (True, int(cells[0, 0]))
         begin += len(part)
     assert [seen[i] for i in range(len(rows))] == by_hand(rows, shape)
 
 
-def one_slot(windows: Windows, times: list[float], first: float = 0.0) -> NDArray[np.int64]:
+def one_slot(memory: Memory, times: list[float], first: float = 0.0) -> Ints:
     values = np.full((len(times), SENSORS), first, np.float32)
-    advance = windows.advance(np.zeros(len(times), np.int64), np.array(times), values)
-    return np.asarray(advance.screened.flags[np.argsort(advance.screened.order)])
+    screened = memory.advance([0] * len(times), times, values).screened
+    return np.asarray(screened.flags[np.argsort(screened.rows.source)])
 
 
-def test_a_clock_set_back_is_late_and_then_believed() -> None:
-    """One poison timestamp must not make an asset deaf for ever."""
-    windows = Windows(WindowShape(1, SENSORS, 1, 1e9, 0.0))
-    one_slot(windows, [1e9])
-    flags = one_slot(windows, [100.0 + i for i in range(CLOCK_RESET_ROWS + 2)])
+def test_a_clock_set_back_is_late_and_then_followed() -> None:
+    """One wild timestamp must not shut an asset out for ever."""
+    memory = Memory(WindowShape(1, SENSORS, 1, 1e9, 0.0))
+    one_slot(memory, [1e9])
+    flags = one_slot(memory, [100.0 + i for i in range(CLOCK_RESET_ROWS + 2)])
     assert (flags[: CLOCK_RESET_ROWS - 1] == RowFlag.LATE).all()
     assert flags[CLOCK_RESET_ROWS - 1] == RowFlag.CLOCK_RESET
     assert (flags[CLOCK_RESET_ROWS:] == 0).all()
@@ -97,18 +112,18 @@ def test_a_clock_set_back_is_late_and_then_believed() -> None:
 @pytest.mark.parametrize(("share", "scored"), [(0.5, True), (0.49, False)])
 def test_the_fill_limit_is_the_largest_share_that_is_scored(share: float, scored: bool) -> None:
     """A window with half of its cells missing is scored at a limit of a half, and not below it."""
-    windows = Windows(WindowShape(2, SENSORS, 1, 10.0, share))
     values = np.array([[1.0, np.nan], [1.0, np.nan]], np.float32)
-    advance = windows.advance(np.zeros(2, np.int64), np.array([1.0, 2.0]), values)
+    advance = Memory(WindowShape(2, SENSORS, 1, 10.0, share)).advance([0, 0], [1.0, 2.0], values)
     assert (len(advance.scored) == 1) is scored
 
 
 def test_another_version_takes_over_the_rows() -> None:
     """After a swap to the same window nothing has to warm up; a longer window waits only for what it lacks."""
-    old = Windows(WindowShape(3, SENSORS, 1, 10.0, 0.0))
+    old = Memory(WindowShape(3, SENSORS, 1, 10.0, 0.0))
     one_slot(old, [1.0, 2.0, 3.0, 4.0])
-    same, longer = (Windows(WindowShape(w, SENSORS, 1, 10.0, 0.0)) for w in (3, 5))
-    same.adopt(old)
-    longer.adopt(old)
+    same, longer = (Memory(WindowShape(w, SENSORS, 1, 10.0, 0.0)) for w in (3, 5))
+    for memory in (same, longer):
+        memory.arrivals.load(np.array([0]), old.arrivals.dump(np.array([0])))
+        memory.windows.adopt(old.windows)
     assert one_slot(same, [5.0]).tolist() == [0]
     assert one_slot(longer, [6.0, 7.0, 8.0]).tolist() == [RowFlag.WARMING, RowFlag.WARMING, 0]

@@ -7,6 +7,7 @@ import numpy as np
 
 from detector.core.ingest.fields import LATEST_S
 from detector.core.ingest.rows import Rows
+from detector.core.settings import WatchSettings
 from detector.core.state import checkpoint
 from detector.core.state.codec import MARKER, bucket_key, bucket_of, decode_bucket
 from detector.core.watch import Watch
@@ -67,7 +68,7 @@ def _join(head: int, bucket: bytes, marker: bytes) -> bytes:
 
 def _watch(head: int) -> Watch:
     facts = _FACTS[(head >> 1) % len(_FACTS)]
-    return Watch(_SETTINGS[head & 1], {"m": scorer_of(facts)}, by_feed=True, topic="sensors")
+    return Watch(WatchSettings.of(_SETTINGS[head & 1]), {"m": scorer_of(facts)}, by_feed=True, topic="sensors")
 
 
 # The first to see a checkpoint has seen all those before: making one is most of the time of a case that is refused.
@@ -85,7 +86,7 @@ def _key(bucket: bytes) -> bytes:
 
 def _taken(watch: Watch, offset: int) -> dict[bytes, bytes]:
     for pipeline in watch.pipelines.values():
-        pipeline.dirty[pipeline.assets.of_partition(0)] = True
+        pipeline.arrivals.dirty[pipeline.assets.of_partition(0)] = True
     return dict(checkpoint.snapshot(watch, 0, offset))
 
 
@@ -93,7 +94,7 @@ def _go_on(watch: Watch) -> None:
     """Rows of the assets that were restored, and then silence."""
     for pipeline in list(watch.pipelines.values()):
         for slot in pipeline.assets.of_partition(0):
-            newest, offset_then = float(pipeline.windows.newest[slot]), int(pipeline.next_offset[slot])
+            newest, offset_then = float(pipeline.arrivals.newest[slot]), int(pipeline.arrivals.next_offset[slot])
             begin_s = newest if np.isfinite(newest) else START_S
             if begin_s < LATEST_S - 100.0 and offset_then < 2**61:  # past the last record of all there is no next one
                 run_rows(watch, "m", pipeline.assets.names[slot], offset_then, begin_s)

@@ -7,6 +7,7 @@ from pathlib import Path
 from random import Random
 
 from detector.config import PREFIX, load_settings
+from detector.core.settings import WatchSettings
 from detector.core.watch import Watch
 from detector.daemon.swaps import check_feed
 from detector.errors import BundleError, ConfigError
@@ -42,7 +43,7 @@ def one(data: bytes) -> bool:
         assert_plain(str(error))
         return False
     if is_deep(data):
-        watch = Watch(settings, {"m": scorer}, by_feed=True, topic=settings.topics.input)
+        watch = Watch(WatchSettings.of(settings), {"m": scorer}, by_feed=True, topic=settings.topics.input)
         run_rows(watch, "m", "a", 0, START_S)
     return True
 

@@ -9,6 +9,7 @@ import fsspec
 
 from detector.bundles.loading import load_manifest
 from detector.bundles.store import MANIFEST, Store
+from detector.core.settings import WatchSettings
 from detector.core.watch import Watch
 from detector.daemon.swaps import check_feed
 from detector.errors import BundleError
@@ -43,7 +44,7 @@ def one(data: bytes) -> bool:
     except BundleError as error:
         assert_plain(str(error))
         return False
-    watch = Watch(_SETTINGS, {"m": scorer_of(found)}, by_feed=True, topic="sensors")
+    watch = Watch(WatchSettings.of(_SETTINGS), {"m": scorer_of(found)}, by_feed=True, topic="sensors")
     run_rows(watch, "m", "a", 0, START_S)
     return True
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from detector.core.settings import WatchSettings
 from detector.core.watch import Watch
 from detector.transports.messages import outcome_messages
 from schemas.config import Alarms
@@ -17,7 +18,7 @@ _SETTINGS = [settings(feed=feed, alarms=Alarms(on_delay_s=0, missing_rows=1, ran
 def one(data: bytes) -> bool:
     """Processes a case as one poll, and then its end."""
     number, records = decode.records_of(data)
-    watch = Watch(_SETTINGS[number], {"m": scorer_of(_FACTS)}, by_feed=True, topic="sensors")
+    watch = Watch(WatchSettings.of(_SETTINGS[number]), {"m": scorer_of(_FACTS)}, by_feed=True, topic="sensors")
     outcome = watch.process(records, 0.0)
     assert outcome.offsets == ({0: records[-1].offset + 1} if records else {})
     for message in outcome_messages(outcome):

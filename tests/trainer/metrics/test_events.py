@@ -6,6 +6,7 @@ import pytest
 from detector.bundles.loading import OnnxScorer
 from detector.core.arrays import Doubles, Floats, Ints
 from detector.core.ingest.rows import Rows
+from detector.core.settings import WatchSettings
 from detector.core.watch import Watch
 from schemas.alert import Alert, AlertKind, AlertState
 from schemas.config import Drift, Settings, WatchRule
@@ -79,7 +80,8 @@ def test_alarms_are_the_daemons(kept: Ints) -> None:
 def process_alerts(fitted: Fitted, times: Doubles, values: Floats) -> list[Alert]:
     """The daemon's process alerts of one pump's rows."""
     settings = Settings(watch=(WatchRule(model="pumps"),), drift=Drift(enabled=False), transport="files")
-    watch = Watch(settings, {"pumps": OnnxScorer(fitted.manifest, fitted.graph)}, by_feed=True, topic="t")
+    scorers = {"pumps": OnnxScorer(fitted.manifest, fitted.graph)}
+    watch = Watch(WatchSettings.of(settings), scorers, by_feed=True, topic="t")
     count = len(times)
     rows = Rows("t", np.zeros(count, np.int64), np.arange(count), ["pump-1"] * count, times, values, SENSORS)
     return [each for each in watch.process_rows(rows, float(times[-1])).alerts if each.data.kind is AlertKind.PROCESS]

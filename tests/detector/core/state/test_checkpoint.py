@@ -73,10 +73,10 @@ def test_an_incident_outlives_a_change_of_model_while_the_daemon_was_down() -> N
     """Windows of another form begin anew, but nobody forgets an open incident."""
     over = watch()
     replay(over, feed(plant())[:240], 40)
-    assert over.pipelines["m"].incidents
+    assert over.pipelines["m"].process_alarms.incidents
     other = watch(facts=manifest(version="v2", window=6))
     checkpoint.restore(other, 0, dict(checkpoint.snapshot(over, 0, 240)), 0.0)
-    old, new = (next(iter(w.pipelines["m"].incidents.values())) for w in (over, other))
+    old, new = (next(iter(w.pipelines["m"].process_alarms.incidents.values())) for w in (over, other))
     assert (old.id, old.phase, old.evidence) == (new.id, new.phase, new.evidence)
     assert isinstance(other.pipelines["m"].scorer, FakeScorer)
 
@@ -167,4 +167,4 @@ def test_an_open_process_alarm_keeps_its_asset() -> None:
     records += [wide(20 + t, "b", START_S + 20 + t, normal[t]) for t in range(300)]
     replay(over, records, 10)
     pipeline = over.pipelines["m"]
-    assert pipeline.incidents[pipeline.assets.index[0, "a"]].is_open
+    assert pipeline.process_alarms.incidents[pipeline.assets.index[0, "a"]].is_open

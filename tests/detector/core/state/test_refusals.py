@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from detector.core.quality import Quality
+from detector.core.quality import QualityMonitor
 from detector.core.state import checkpoint
 from detector.core.state.codec import (
     MARKER,
@@ -31,7 +31,7 @@ def _checkpoint() -> dict[bytes, bytes]:
     """A checkpoint with an asset, a0, that has an open process incident."""
     over = watch()
     replay(over, feed(plant(rows=70, assets=2)), 40)
-    assert over.pipelines["m"].incidents
+    assert over.pipelines["m"].process_alarms.incidents
     return dict(checkpoint.snapshot(over, 0, 140))
 
 
@@ -168,21 +168,21 @@ def test_an_open_incident_of_a_sensor_that_the_model_lost_is_closed_with_the_nex
     over = watch(facts=manifest(stuck_rows=5))
     records = feed(plant(rows=140, assets=2))
     replay(over, records[:270], 30)
-    assert [key[1:] for key in over.pipelines["m"].quality_incidents] == [("stuck", "s2")]
-    (stuck,) = over.pipelines["m"].quality_incidents.values()
+    assert [key[1:] for key in over.pipelines["m"].quality_alarms.incidents] == [("stuck", "s2")]
+    (stuck,) = over.pipelines["m"].quality_alarms.incidents.values()
     other = watch(facts=manifest(sensors=2, version="v2"))
     checkpoint.restore(other, 0, dict(checkpoint.snapshot(over, 0, 270)), 0.0)
     story = replay(other, records[270:], 1)
     (closed,) = [alert for alert in story.alerts.values() if alert.data.incident == stuck.id]
     assert (closed.data.state, closed.data.message) == (AlertState.CLOSED, "s2 of a1 moves again")
-    assert not other.pipelines["m"].quality_incidents
+    assert not other.pipelines["m"].quality_alarms.incidents
 
 
 def test_a_run_that_lasts_for_years_does_not_turn_negative() -> None:
     """A sensor stuck longer than 32 bits can count stays stuck."""
-    quality = Quality((Sensor(name="s", stuck_rows=5),), 10, 3)
+    quality = QualityMonitor((Sensor(name="s", stuck_rows=5),), 10, 3)
     quality.runs[:] = 2**31 - 2
     quality.last[:] = 1.0
     for _ in range(3):
-        verdicts = quality.advance(np.zeros(4, np.int64), np.ones((4, 1), np.float32))
-        assert verdicts.bad.all()
+        found = quality.advance(np.zeros(4, np.int64), np.ones((4, 1), np.float32))
+        assert found.invalid.all()

@@ -1,0 +1,67 @@
+"""What a pipeline remembers of assets, as the columns of a checkpoint, and back: each component speaks for itself."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from detector.core.arrays import Bools, Ints
+from detector.core.component import Columns
+from detector.core.pipeline import ModelPipeline
+from detector.core.state.codec import AssetState
+
+
+def dump_assets(pipeline: ModelPipeline, slots: Sequence[int]) -> list[AssetState]:
+    """The memory of slots."""
+    count, manifest = len(slots), pipeline.manifest
+    columns: dict[str, Sequence[Any]] = {
+        "asset": [pipeline.assets.names[slot] for slot in slots],
+        "model": [manifest.model] * count,
+        "model_version": [manifest.model_version] * count,
+        "sensors": [list(pipeline.sensor_names)] * count,
+        "window": [manifest.window] * count,
+        "incidents": [[] for _ in slots],
+    }
+    for component in pipeline.components():
+        for field, values in component.dump(np.array(slots, np.int64)).items():
+            # Two components have incidents: a checkpoint has one list of them.
+            joined = [[*a, *b] for a, b in zip(columns[field], values, strict=True)] if field in columns else values
+            columns[field] = joined
+    return [AssetState(**{field: values[place] for field, values in columns.items()}) for place in range(count)]
+
+
+def load_assets(pipeline: ModelPipeline, partition: int, states: Sequence[AssetState], clock: float) -> None:
+    """Takes memories up. What another version cannot use begins anew; incidents and clocks always stay.
+
+    All at once: a start waits for it, and numpy takes as long for one small array as for a thousand. clock: what
+    silence is measured against. Raises ValueError for a memory that no feed can have left: it would keep the asset
+    from ever being scored, or stop the daemon later.
+    """
+    slots = np.array([pipeline.slot(partition, state.asset) for state in states], np.int64)
+    if len(np.unique(slots)) < len(slots):
+        raise ValueError("the checkpoint has an asset twice")
+    columns = {field: [getattr(state, field) for state in states] for field in AssetState.__struct_fields__}
+    pipeline.forget(slots)
+    for component in (pipeline.arrivals, pipeline.process_alarms, pipeline.quality_alarms):
+        component.load(slots, columns)
+    pipeline.arrivals.expect(slots, clock)
+    same_sensors = _equal(columns, "sensors", list(pipeline.sensor_names))
+    pipeline.quality.load(*_at(same_sensors, slots, columns))
+    same_windows = same_sensors & _equal(columns, "window", pipeline.manifest.window)
+    pipeline.windows.load(*_at(same_windows, slots, columns))
+    same_version = same_sensors & _equal(columns, "model_version", pipeline.manifest.model_version)
+    pipeline.smoother.load(*_at(same_version, slots, columns))
+    if pipeline.drift:
+        pipeline.drift.load(*_at(same_version, slots, columns))
+
+
+def _equal(columns: Columns, field: str, value: object) -> Bools:
+    return np.array([found == value for found in columns[field]], bool)
+
+
+def _at(chosen: Bools, slots: Ints, columns: Columns) -> tuple[Ints, Columns]:
+    """Slots and columns of the chosen states."""
+    if chosen.all():
+        return slots, columns
+    places = np.flatnonzero(chosen).tolist()
+    return slots[places], {field: [values[place] for place in places] for field, values in columns.items()}
