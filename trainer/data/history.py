@@ -95,7 +95,12 @@ class History:
 
 
 def asset_history(name: str, times: Doubles, values: Floats) -> AssetHistory:
-    """Sorts an asset's rows by time and keeps the first of rows with equal times; Inf counts as missing."""
+    """Sorts an asset's rows by time and keeps the first of rows with equal times; Inf counts as missing.
+
+    >>> asset = asset_history("pump-1", np.array([20.0, 10.0, 20.0]), np.array([[1.0], [np.inf], [3.0]]))
+    >>> asset.times.tolist(), asset.values.tolist()
+    ([10.0, 20.0], [[nan], [1.0]])
+    """
     order = np.argsort(times, kind="stable")
     times, values = times[order], values[order]
     fresh = np.ones(len(times), bool)

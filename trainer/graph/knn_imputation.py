@@ -17,7 +17,11 @@ MIN_WEIGHT = 1e-6
 
 
 def typical_rows(rows: Doubles) -> Doubles:
-    """Some rows (row, sensor) of the scaled history, evenly spread in time, those without a gap if there are enough."""
+    """Some rows (row, sensor) of the scaled history, evenly spread in time, those without a gap if there are enough.
+
+    >>> typical_rows(np.array([[0.0, 0.0], [1.0, 1.0], [np.nan, 2.0], *([[9.0, 9.0]] * 4)])).tolist()[:3]
+    [[0.0, 0.0], [1.0, 1.0], [9.0, 9.0]]
+    """
     whole = rows[~np.isnan(rows).any(axis=1)]
     if len(whole) <= NEIGHBOURS:
         whole = np.where(np.isnan(rows), np.nanmean(rows, axis=0), rows)
@@ -27,7 +31,13 @@ def typical_rows(rows: Doubles) -> Doubles:
 
 
 class Neighbours(nn.Module):
-    """rows: (kept, sensor) scaled."""
+    """rows: (kept, sensor) scaled, at least NEIGHBOURS + 1.
+
+    >>> neighbours = Neighbours(np.array([[n, 10.0 * n] for n in range(7)]))
+    >>> hole = torch.tensor([[3.0, 0.0]]), torch.tensor([[True, False]])
+    >>> neighbours(*hole).round().tolist()
+    [[3.0, 30.0]]
+    """
 
     def __init__(self, rows: Doubles) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Categories inside the graph: the value of a sensor that tells a state to the number of its category, and back."""
+"""Categories inside the graph: from the value of a state to the number of its category, and back."""
 
 import math
 
@@ -7,7 +7,15 @@ from torch import Tensor, nn
 
 
 class Categories(nn.Module):
-    """categories: of each sensor, empty for a quantity. An unknown value gets the number after the last."""
+    """categories: of each sensor, empty for a quantity. An unknown value gets the number after the last.
+
+    >>> categories = Categories(((), (1.0, 2.0, 5.0)))  # a quantity, and a state with three known values
+    >>> numbers = categories(torch.tensor([[[20.5, 5.0], [21.5, 3.0]]]))
+    >>> numbers[..., 1].tolist()
+    [[2.0, 3.0]]
+    >>> categories.restore(torch.tensor([[[20.5, 2.0]]])).tolist()
+    [[[20.5, 5.0]]]
+    """
 
     def __init__(self, categories: tuple[tuple[float, ...], ...]) -> None:
         super().__init__()

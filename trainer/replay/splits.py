@@ -25,6 +25,12 @@ def validation(replay: Replay, within: Ints, share: float) -> Split:
 
     A short history is one chunk: its last part. A long one is several, or a new season at its end would only ever be
     judged by and never fitted.
+
+    >>> numbers = np.arange(12)  # windows of 2 rows, a row apart
+    >>> replay = Replay(None, 0 * numbers, numbers, 1.0 * numbers, numbers == 0, window=2)
+    >>> split = validation(replay, numbers, share=0.25)
+    >>> split.held.tolist(), split.rest.tolist()
+    ([9, 10, 11], [0, 1, 2, 3, 4, 5, 6, 7])
     """
     rank, size = _ranks(replay, within)
     place = rank * _chunks(replay, size) / np.maximum(size, 1) % 1.0
@@ -37,6 +43,13 @@ def blocked(replay: Replay, folds: int) -> list[Split]:
     Blocks, since neighbours in time are alike: held-out windows strewn among fitted ones would be known already. A
     long history gives each part several of them, or a season that only one block has seen would be judged by a
     network that knows nothing of it, and the threshold would be that of a stranger.
+
+    >>> numbers = np.arange(12)
+    >>> replay = Replay(None, 0 * numbers, numbers, 1.0 * numbers, numbers == 0, window=2)
+    >>> [split.held.tolist() for split in blocked(replay, folds=3)]
+    [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
+    >>> blocked(replay, folds=3)[1].rest.tolist()  # windows 3 and 8 share a row with a held-out one
+    [0, 1, 2, 9, 10, 11]
     """
     everything = np.arange(len(replay))
     rank, size = _ranks(replay, everything)
@@ -46,7 +59,11 @@ def blocked(replay: Replay, folds: int) -> list[Split]:
 
 
 def thinned(chosen: Ints, most: int) -> Ints:
-    """At most `most` of the windows, evenly spread."""
+    """At most `most` of the windows, evenly spread.
+
+    >>> thinned(np.arange(10), most=4).tolist()
+    [0, 3, 6, 9]
+    """
     if len(chosen) <= most:
         return chosen
     return chosen[np.linspace(0, len(chosen) - 1, most).astype(np.int64)]

@@ -15,6 +15,7 @@ from detector.errors import ConfigError, DataError
 from detector.transports.package import Span
 from schemas.config import Feed
 from trainer.data.history import History, asset_history, gather, median_step
+from trainer.data.records import file_records
 from trainer.data.sources import read_history
 from trainer.data.tables import table_rows
 from trainer.data.topic import parse_span
@@ -93,13 +94,24 @@ def test_times_in_words_and_units(tmp_path: Path) -> None:
         assert history.assets[0].name == name
 
 
-def test_some_bad_lines_are_left_out_and_told(tmp_path: Path) -> None:
+def test_some_bad_lines_are_left_out_and_counted(tmp_path: Path) -> None:
     """A few unreadable records do not stop a training; a note says that they were left out."""
     path = write_lines(tmp_path / "h.jsonl", [{"asset": "a", "timestamp": t, "flow": t} for t in TIMES])
     path.write_text(path.read_text(encoding="utf-8") + "{half\n", encoding="utf-8")
     history = read_history([path], Feed())
     assert history.rows == 6
     assert history.notes == ("1 of 7 records could not be read and were left out",)
+
+
+def test_blank_lines_are_not_records(tmp_path: Path) -> None:
+    """As in serving: they are skipped, however many there are, and keep their numbers, which are the offsets."""
+    path = write_lines(tmp_path / "h.jsonl", [{"asset": "a", "timestamp": t, "flow": t} for t in TIMES[:3]])
+    dense = read_history([path], Feed())
+    path.write_text(path.read_text(encoding="utf-8").replace("\n", "\n\n\r\n"), encoding="utf-8")
+    history = read_history([path], Feed())
+    assert history.fingerprint() == dense.fingerprint()
+    assert history.notes == ()
+    assert [record.offset for records in file_records(path, "h") for record in records] == [0, 3, 6]
 
 
 def test_files_of_a_folder_are_joined(tmp_path: Path) -> None:
