@@ -91,12 +91,17 @@ def kind(annotation: Any) -> str:
     if origin is typing.Annotated:
         return kind(arguments[0])
     if origin is tuple:
-        return f"list of {kind(arguments[0])}"
+        return f"list of {_plural(kind(arguments[0]))}"
     if origin is dict:
-        return f"object of {kind(arguments[1])}"
+        return f"object of {_plural(kind(arguments[1]))}"
     if origin is typing.Literal:
         return kind(type(arguments[0]))
     for types_, word in _KINDS:
         if isinstance(annotation, type) and issubclass(annotation, types_):
             return word
     raise TypeError(f"schemas.documents.fields has no word for {annotation!r}: add it to _KINDS")
+
+
+def _plural(kind: str) -> str:
+    first, *rest = kind.split(" ", maxsplit=1)
+    return " ".join([f"{first}s", *rest])
