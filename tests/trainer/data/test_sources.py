@@ -216,3 +216,13 @@ def test_spans_of_a_topic() -> None:
     for text in ("yesterday..", "5"):
         with pytest.raises(ConfigError):
             parse_span(text)
+
+
+def test_blank_lines_are_skipped_as_in_serving(tmp_path: Path) -> None:
+    """They are not records: none of them counts as one that could not be read."""
+    rows = [{"asset": "a", "timestamp": TIMES[n], "flow": float(n)} for n in range(4)]
+    path = tmp_path / "h.jsonl"
+    path.write_text("\n".join(["", *map(json.dumps, rows[:2]), "", "\r", *map(json.dumps, rows[2:])]), encoding="utf-8")
+    history = read_history([path], Feed())
+    assert history.assets[0].values[:, 0].tolist() == [0.0, 1.0, 2.0, 3.0]
+    assert history.notes == ()
