@@ -18,10 +18,8 @@ def test_half_a_line_waits_for_its_end() -> None:
     """What stands after the last newline is given when it ends, or when nobody writes any more."""
     source = io.BytesIO(b"one\r\ntwo\nthr")
     reader = LineReader(source)
-    assert reader.read(1) == [b"one"]
-    assert not reader.ended
-    assert reader.read(10) == [b"two"]
-    assert reader.ended
+    assert (reader.read(1), reader.ended) == ([b"one"], False)
+    assert (reader.read(10), reader.ended) == ([b"two"], True)
     source.write(b"ee\nfo")
     source.seek(-5, io.SEEK_END)
     assert reader.read(10) == [b"three"]
