@@ -75,22 +75,22 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} is nested too deeply", "a configuration needs four levels at most") from None
     except _CONSTRUCTION as error:
         problem = f"{path} has a value that is not what it looks like or is tagged as ({type(error).__name__})"
-        raise ConfigError(problem, "look for dates and numbers that are none, and quote them") from None
+        raise ConfigError(problem, "quote what only looks like a date or a number") from None
     if document is None:
         return {}
     if not isinstance(document, dict):
-        raise ConfigError(f"{path} holds no mapping", "start it with 'version: 1'")
+        raise ConfigError(f"{path} does not hold a mapping", "start it with 'version: 1'")
     document = {key: value for key, value in document.items() if value is not None}
     if isinstance(document.get("kafka"), dict) and document["kafka"].get("sasl_password") is not None:
         raise ConfigError(
-            f"{path} holds kafka.sasl_password, and a configuration is no place for a secret",
+            f"{path} holds kafka.sasl_password, and a secret does not belong in a configuration",
             f"set {PREFIX}KAFKA__SASL_PASSWORD, or kafka.sasl_password_file",
         )
     return document
 
 
 def _parse(text: str, where: str) -> Any:
-    """A YAML document. Raises YAMLError, RecursionError or one of _CONSTRUCTION for what is none."""
+    """A YAML document. Raises YAMLError, RecursionError or one of _CONSTRUCTION for what is not one."""
     loader = yaml.SafeLoader(text)
     try:
         node = loader.get_single_node()
@@ -134,7 +134,7 @@ def _overlay(document: dict[str, Any], environment: Mapping[str, str]) -> None:
         for parent in parents:
             place = place.setdefault(parent, {})
             if not isinstance(place, dict):
-                raise ConfigError(f"{name} sets a key below {parent}, which is no section", "unset the variable")
+                raise ConfigError(f"{name} sets a key below {parent}, which is not a section", "unset the variable")
         place[leaf] = value
 
 

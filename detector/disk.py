@@ -1,4 +1,4 @@
-"""Files on a local disk: written whole or not at all, and believed only where nobody else could have written them."""
+"""Files on a local disk: written whole or not at all, and trusted only where nobody else could have written them."""
 
 import os
 import shutil

@@ -9,7 +9,7 @@
     |       `-- PartitionsLost  nobody's: the group gave our partitions to others before we had committed
     `-- BadInputLimit           the feed's: more dead letters than the stated limit               exit code 6
 
-A record's fault is no exception: it is a dead letter with a reason code (schemas.feed.Reason).
+A record's fault is not an exception but a dead letter with a reason code (schemas.feed.Reason).
 """
 
 _LONGEST = 1000  # signs; what is wrong may hold a stranger's words

@@ -296,7 +296,7 @@ class WorkerSettings(Contract):
 
 
 class Trust(Contract):
-    """Whose bundles are believed. Keys are Ed25519 in PEM files; `watchkeeper models keys` makes a pair."""
+    """Whose bundles are trusted. Keys are Ed25519 in PEM files; `watchkeeper models keys` makes a pair."""
 
     public_keys: tuple[Path, ...] = Field(
         default=(), description="files; where any is named, a bundle must be signed by one of these keys"

@@ -75,7 +75,7 @@ def _public_key(path: Path) -> "Ed25519PublicKey":
         key = None
     if not isinstance(key, Ed25519PublicKey):
         raise ConfigError(
-            f"trust.public_keys names {path}, which holds no Ed25519 public key in PEM form",
+            f"trust.public_keys names {path}, which does not hold an Ed25519 public key in PEM form",
             "name the .pub file that 'watchkeeper models keys' made",
         )
     return key
@@ -94,7 +94,7 @@ def _private_key(path: Path) -> "Ed25519PrivateKey":
         key = None
     if not isinstance(key, Ed25519PrivateKey):
         raise ConfigError(
-            f"trust.signing_key names {path}, which holds no Ed25519 private key in PEM form without a passphrase",
+            f"trust.signing_key {path} does not hold an Ed25519 private key in PEM form, without a passphrase",
             "name the .key file that 'watchkeeper models keys' made",
         )
     return key

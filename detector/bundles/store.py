@@ -190,7 +190,7 @@ class Store:
         self._signature(b"")
 
     def _signature(self, manifest: bytes) -> dict[str, bytes]:
-        """The signature's file; nothing without a signing key. A key that nobody would believe is refused here."""
+        """The signature's file; nothing without a signing key. A key that nobody trusts is refused here."""
         key = self.trust.signing_key
         if key is None:
             return {}
@@ -237,7 +237,7 @@ class Store:
     def _path(self, *parts: str) -> str:
         for part in parts:
             if not _NAME.fullmatch(part):
-                problem = f"{part[:80]!r} is no name for a model or version"
+                problem = f"{part[:80]!r} is not a name for a model or version"
                 raise BundleError(problem, "use letters, digits, '.', '_', '-'")
         return "/".join([self._root.rstrip("/"), *parts])
 
@@ -262,7 +262,9 @@ def _open(url: str) -> tuple[Any, str]:
     except ImportError as error:
         raise ConfigError(f"the store {url} needs a library that is not here", str(error)[:160]) from None
     except ValueError as error:
-        raise ConfigError(f"the store {url} is no folder or URL ({str(error)[:80]})", "correct 'store'") from None
+        raise ConfigError(
+            f"the store {url} is neither a folder nor a URL ({str(error)[:80]})", "correct 'store'"
+        ) from None
     return file_system, str(root)
 
 

@@ -93,7 +93,7 @@ def alerts(
 
 
 def _readable(messages: Iterable[bytes]) -> Iterator[Alert]:
-    """Alerts, each id once; a message that is none is named on standard error and passed over."""
+    """Alerts, each id once; a message that is not one is named on standard error and passed over."""
     seen: OrderedDict[str, None] = OrderedDict()
     for number, message in enumerate(messages, start=1):
         try:
@@ -102,7 +102,7 @@ def _readable(messages: Iterable[bytes]) -> Iterator[Alert]:
             fault = error.errors(include_url=False, include_input=False)[0]
             place = ".".join(map(str, fault["loc"])) or "the message"
             reason = one_line(f"{place[:80]}: {fault['msg'][:120]}")
-            print(f"message {number} is no alert ({reason}), passed over", file=sys.stderr)
+            print(f"message {number} is not an alert ({reason}), passed over", file=sys.stderr)
             continue
         if alert.id in seen:
             continue
@@ -157,6 +157,6 @@ def _moment(text: str, now: datetime) -> datetime:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise WatchkeeperError(
-            f"--since {text[:40]!r} is no time", "write 2026-03-01T08:00, 90m, 2h, 7d or now"
+            f"--since {text[:40]!r} is not a time", "write 2026-03-01T08:00, 90m, 2h, 7d or now"
         ) from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

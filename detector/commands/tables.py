@@ -38,5 +38,5 @@ def _table(rows: Sequence[Sequence[str]], head: Sequence[str]) -> "Table":
     for column in range(max(len(head), *map(len, rows))):
         table.add_column(head[column] if head else "", overflow="fold")
     for row in rows:
-        table.add_row(*map(Text, row))  # as it is: brackets in a name are no style
+        table.add_row(*map(Text, row))  # as it is: brackets in a name are not a style
     return table

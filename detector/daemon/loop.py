@@ -160,7 +160,7 @@ class Loop:
         self._report.assigned(partition, offset, len(entries))
 
     def _wait_out(self, error: RetriableError) -> None:
-        """Says what failed and waits a moment: longer each time, until it can go on."""
+        """Reports what failed and waits: longer each time, until work can go on."""
         pause_s = self._retry.next_s()
         self.interrupted = error
         self._partitions.interrupt()

@@ -1,4 +1,4 @@
-"""What the loop says of its work: metrics, health, one canonical log line every ten seconds, and a line an alert."""
+"""What the loop reports of its work: metrics, health, one canonical log line every ten seconds, and a line an alert."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

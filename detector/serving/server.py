@@ -36,7 +36,7 @@ def run_server(served: ServedBundle, listening: socket.socket) -> None:
         timeout_graceful_shutdown=max(1, round(served.settings.limits.drain_s)),
     )  # fmt: skip
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # our own lines report what matters
-    # uvicorn raises a caught signal once more when it has ended: an order to stop that was followed is no failure.
+    # uvicorn raises a caught signal once more when it has ended: stopping as asked is not a failure.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     host, port = listening.getsockname()[:2]

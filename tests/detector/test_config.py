@@ -152,8 +152,8 @@ def test_a_newer_version_is_refused_before_its_keys_are_judged(path: Path) -> No
         ("a: *nowhere\n", "is not YAML at line 1"),
         ("--- {}\n--- {}\n", "is not YAML"),
         ("!!python/object/apply:os.system ['true']\n", "is not YAML"),
-        ("- just\n- a list\n", "holds no mapping"),
-        ("just text", "holds no mapping"),
+        ("- just\n- a list\n", "does not hold a mapping"),
+        ("just text", "does not hold a mapping"),
         (b"kafka: \xff\xfe\n", "cannot be read"),
         (b"kafka: \x00\n", "is not YAML"),
         ("[" * 5000, "is nested too deeply"),
@@ -200,7 +200,7 @@ def test_the_environment_goes_over_the_file(path: Path) -> None:
     [
         ("WATCHKEEPER_KAFKA__GRUOP", "x", "did you mean kafka.group?"),
         ("WATCHKEEPER_SERVICE_HOST", "10.0.0.1", "known keys here"),
-        ("WATCHKEEPER_STORE__X", "1", "which is no section"),
+        ("WATCHKEEPER_STORE__X", "1", "which is not a section"),
         ("WATCHKEEPER_HTTP__PORT", "{", "the value of WATCHKEEPER_HTTP__PORT cannot be read"),
     ],
 )

@@ -286,7 +286,7 @@ def _parts(name: str) -> Callable[[dict[str, Any]], object]:
         (lambda d: d["calibration"].update(threshold=5e-324), "threshold"),
         (lambda d: d.update(period_s=5e-324), "period_s"),
         (lambda d: d.update({"a\nb": 1}), "a.b"),
-        (lambda d: d["files"].update({"../../secret": d["files"][MODEL]}), "no name"),
+        (lambda d: d["files"].update({"../../secret": d["files"][MODEL]}), "not a name"),
     ],
 )
 def test_a_manifest_that_is_not_valid_is_refused_at_its_place(

@@ -225,7 +225,7 @@ def test_a_file_that_holds_no_key_is_named(tmp_path: Path, data: bytes) -> None:
         lambda: signing.fingerprint(path),
     ]
     for attempt in attempts:
-        with pytest.raises(ConfigError, match="holds no Ed25519") as caught:
+        with pytest.raises(ConfigError, match="does not hold an Ed25519") as caught:
             attempt()
         assert str(path) in caught.value.problem
 

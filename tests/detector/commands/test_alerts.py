@@ -139,8 +139,8 @@ def test_what_is_no_alert_is_named_and_passed_over(config: Path, file: Path) -> 
     file.write_text(f"secret-word\n{json.dumps(newer)}\n{ALERTS[0].model_dump_json()}\n")
     ran = invoke(alerts, "--json", "--config", config)
     assert [json.loads(each)["id"] for each in ran.lines] == ["i1.0"]
-    assert "message 1 is no alert" in ran.err
-    assert "message 2 is no alert (data.version: Value error, version 2 is newer" in ran.err
+    assert "message 1 is not an alert" in ran.err
+    assert "message 2 is not an alert (data.version: Value error, version 2 is newer" in ran.err
     assert "secret-word" not in ran.err
 
 
@@ -165,7 +165,7 @@ def test_nothing_to_show_is_said_on_standard_error(config: Path, file: Path) -> 
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (("--since", "yesterday"), 1, "--since 'yesterday' is no time"),
+        (("--since", "yesterday"), 1, "--since 'yesterday' is not a time"),
         (("--severity", "awful"), 2, "awful"),
         ((), 3, "there is no file"),
     ],
