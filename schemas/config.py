@@ -101,8 +101,12 @@ class Alarms(Contract):
         description="what silence is measured against: the wall clock, or the feed's newest event time; "
         "auto: wall for kafka, feed for files",
     )
-    missing_rows: int = Field(default=10, ge=1, description="rows without a sensor's value that raise an alarm")
-    range_rows: int = Field(default=3, ge=1, description="rows outside a sensor's range that raise an alarm")
+    missing_rows: int = Field(
+        default=10, ge=1, description="rows without a sensor's value that raise an alarm", json_schema_extra=TAKEN
+    )
+    range_rows: int = Field(
+        default=3, ge=1, description="rows outside a sensor's range that raise an alarm", json_schema_extra=TAKEN
+    )
     quality_off_rows: int = Field(
         default=10, ge=1, description="good rows that close a data-quality incident", json_schema_extra=TAKEN
     )
@@ -111,7 +115,9 @@ class Alarms(Contract):
 class Drift(Contract):
     """When a feed has drifted: judged by blocks of rows, over several of them, with a pause between two requests."""
 
-    enabled: bool = Field(default=True, description="whether drift is judged, and a retraining asked for")
+    enabled: bool = Field(
+        default=True, description="whether drift is judged, and a retraining asked for", json_schema_extra=TAKEN
+    )
     z_limit: float = Field(
         default=5.0, gt=0, description="block mean's distance in reference standard deviations", json_schema_extra=TAKEN
     )

@@ -5,15 +5,17 @@ rules, and a threshold is calibrated on the alarms that people will get.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from detector.core.alarms.incidents import Incident, Phase, Rules, step
+from detector.core.alarms.incidents import Incident, Phase, Rules, begin, walk
 from detector.core.arrays import Bools, Doubles
-from schemas.alert import AlertKind, AlertState, Condition
+from schemas.alert import AlertState, Condition
 from schemas.config import Alarms
 
 DAY_S = 86_400.0
+_BEGINNING = partial(begin, "", Condition.ANOMALY, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,23 +72,15 @@ def simulate_alarms(times: Doubles, scores: Doubles, by: Rules, reset_before: Bo
 
 def _follow(times: Doubles, scores: Doubles, by: Rules, broken: Bools, first: int) -> tuple[int, Alarm | None]:
     """An incident from its first row on: the row to go on with, and the alarm that it became."""
-    incident, opened, last = _begin(float(times[first]), first), -1, -1
+    incident: Incident | None = None
+    opened, last = -1, -1
     for row in range(first, len(scores)):
-        if incident.phase is Phase.PENDING and row > first and broken[row]:
-            return row, None
-        if step(incident, by, float(times[row]), row, float(scores[row])) is AlertState.OPENED:
-            opened = row
-        if incident.phase is Phase.OPEN:
-            last = row
-        if incident.phase is Phase.CLOSED:
-            return row + 1, Alarm(opened, last)
-        if incident.phase is Phase.DROPPED:
+        moment, score, gap = float(times[row]), float(scores[row]), bool(broken[row])
+        incident, state = walk(incident, by, moment, row, score, _BEGINNING, broken=gap)
+        if incident is None:
             return row + 1, None
-    return len(scores), Alarm(opened, last) if incident.is_open else None
-
-
-def _begin(time: float, row: int) -> Incident:
-    return Incident(
-        id="", kind=AlertKind.PROCESS, condition=Condition.ANOMALY, sensor="", phase=Phase.PENDING,
-        start_s=time, first_offset=row, last_s=time, last_offset=row, score=0.0, peak=0.0, ratio=0.0,
-    )  # fmt: skip
+        opened = row if state is AlertState.OPENED else opened
+        last = row if incident.phase is Phase.OPEN else last
+        if incident.is_over:
+            return row + 1, Alarm(opened, last) if state is AlertState.CLOSED else None
+    return len(scores), Alarm(opened, last) if incident is not None and incident.is_open else None

@@ -292,3 +292,56 @@ def test_reloaded_delays_count_at_once() -> None:
     over.configure(WatchSettings.of(changed))
     replay(over, records[150:], 50, story)
     assert not [a for a in story.alerts.values() if a.data.kind is AlertKind.PROCESS]
+
+
+def _opened(story: Story, condition: Condition) -> list[str]:
+    """The sensors whose condition was opened."""
+    return [
+        alert.data.sensors[0].sensor
+        for alert in story.alerts.values()
+        if alert.data.condition is condition and alert.data.state is AlertState.OPENED
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "condition", "bad"),
+    [("missing_rows", Condition.MISSING, np.nan), ("range_rows", Condition.OUT_OF_RANGE, 60.0)],
+)
+def test_reloaded_limits_of_data_quality_count_at_once(key: str, condition: Condition, bad: float) -> None:
+    """Runs of bad rows go on over a reload, and are held against the limit that it brought."""
+    values = np.random.default_rng(2).normal(size=(60, 1, 3))
+    values[20:32, 0, 1] = bad
+    records = feed(values)
+    lenient, strict = (settings(alarms=Alarms(**{key: rows})) for rows in (20, 8))
+    assert not _opened(replay(watch(lenient), records, 7), condition)
+    over = watch(lenient)
+    story = replay(over, records[:25], 7)
+    over.configure(WatchSettings.of(strict))
+    assert _opened(replay(over, records[25:], 7, story), condition) == ["s1"]
+
+
+def test_a_reload_starts_and_drops_the_drift_watch() -> None:
+    """Without it nobody is asked to retrain; with it, from the reload on, a lasting shift asks."""
+    values = np.random.default_rng(5).normal(size=(700, 3, 3))
+    values[:, :, 0] += 2.0
+    records, off = feed(values), settings(drift=Drift(enabled=False))
+    over = watch()
+    over.configure(WatchSettings.of(off))
+    story = replay(over, records[:900], 100)
+    assert over.pipelines["m"].drift is None
+    assert not story.requests
+    over.configure(WatchSettings.of(settings()))
+    assert len(replay(over, records[900:], 100, story).requests) == 1
+
+
+@pytest.mark.parametrize("by_feed", [True, False])
+def test_a_swap_to_other_sensors_keeps_the_assets_clocks(by_feed: bool) -> None:
+    """An asset that sends nothing after the swap falls silent on either clock, from its last row on."""
+    over = Watch(WatchSettings.of(settings()), {"m": FakeScorer()}, by_feed=by_feed, topic="sensors")
+    rows = [wide(t, "a", START_S + t, (0.0, 0.1, 0.2)) for t in range(20)]
+    over.process(rows, START_S + 19)
+    over.swap(FakeScorer(manifest(sensors=2, version="v2")))
+    other = [wide(20, "b", START_S + 100, (0.0, 0.1))]
+    (alert,) = over.process(other, START_S + 100).alerts
+    assert (alert.subject, alert.data.condition) == ("a", Condition.SILENT)
+    assert alert.data.start.timestamp() == START_S + 19
