@@ -298,7 +298,12 @@ class WorkerSettings(Contract):
         default=1.0, gt=0, description="candidate's error may be this factor of the champion's"
     )
     min_rows: int = Field(default=500, ge=10, description="a span with fewer rows is not trained on")
-    schedule_s: float | None = Field(default=None, gt=0, description="ask for a retraining this often; null: never")
+    schedule_s: float | None = Field(
+        default=None,
+        gt=0,
+        description="ask for a retraining once a model's newest version is this old, at once where it has none; null: "
+        "never",
+    )
 
 
 class Trust(Contract):

@@ -13,13 +13,14 @@ from detector.transports.registry import transport_of
 from schemas.config import Settings
 from schemas.control import Control, RetrainRequest, Trigger
 from trainer.retraining.retrain import Decision, answer, write_down
+from trainer.retraining.schedule import Schedule, newest_version
 
 Answering = Callable[[Settings, RetrainRequest], Decision]
 
 
 def run_worker(settings: Settings) -> None:
     """Answers requests until interrupted. Blocks. Raises BrokerError when the broker stays away."""
-    worker = Worker(settings)
+    worker = RetrainWorker(settings)
     for message in control_messages(settings, worker.idle):
         if isinstance(message, RetrainRequest):
             worker.handle(message)
@@ -38,7 +39,7 @@ def control_messages(settings: Settings, idle: Callable[[], None]) -> Iterator[C
             yield message
 
 
-class Worker:
+class RetrainWorker:
     """Decides which requests to answer, and answers them."""
 
     def __init__(self, settings: Settings, answering: Answering | None = None) -> None:
@@ -48,13 +49,13 @@ class Worker:
         self._answer = answering or answer
         self._log = structlog.get_logger()
         self._answered: dict[tuple[str, str | None], datetime] = {}
-        self._schedule_at = time.monotonic()
+        self._schedule = self._read_schedule()
 
     def handle(self, request: RetrainRequest) -> Decision | None:
-        """Answers one request; None where it is passed over. A fault of broker or store ends the request, not us."""
-        why_not = self._stale(request)
-        if why_not is not None:
-            self._log.info("request passed over", request=request.id, model=request.model, reason=why_not)
+        """Answers one request; None where it is passed over. A fault of broker or store ends the request alone."""
+        reason = self._reason_to_pass_over(request)
+        if reason is not None:
+            self._log.info("request passed over", request=request.id, model=request.model, reason=reason)
             return None
         self._log.info("training", request=request.id, model=request.model, trigger=request.trigger.value,
                        reason=request.reason)  # fmt: skip
@@ -74,32 +75,54 @@ class Worker:
         return decision
 
     def idle(self) -> None:
-        """Asks for a retraining when the schedule says so, through the same message as everybody."""
-        every = self._settings.worker.schedule_s
-        if every is None or time.monotonic() < self._schedule_at + every:
+        """Asks for the retrainings that are due, through the same message as everybody."""
+        if self._schedule is None:
             return
-        self._schedule_at = time.monotonic()
         now = datetime.now(UTC)
-        for model in dict.fromkeys(rule.model for rule in self._settings.watch):
-            request = RetrainRequest(
-                id=f"{Trigger.SCHEDULE}-{model}-{int(now.timestamp() // every)}",
-                model=model, model_version=None, trigger=Trigger.SCHEDULE, at=now, reason=f"every {every:g} s",
-            )  # fmt: skip
-            try:
-                send_control(self._settings, request)
-            except WatchkeeperError as error:
-                self._log.error("schedule not sent", model=model, reason=error.problem)
+        for model in self._schedule.due(now):
+            self._ask(model, now)
 
-    def _stale(self, request: RetrainRequest) -> str | None:
+    def _ask(self, model: str, now: datetime) -> None:
+        every_s = self._settings.worker.schedule_s
+        request = RetrainRequest(
+            id=f"{Trigger.SCHEDULE}-{model}-{int(now.timestamp())}",
+            model=model, model_version=None, trigger=Trigger.SCHEDULE, at=now, reason=f"every {every_s:g} s",
+        )  # fmt: skip
+        try:
+            send_control(self._settings, request)
+        except WatchkeeperError as error:
+            self._log.error("schedule not sent", model=model, reason=error.problem)
+
+    def _read_schedule(self) -> Schedule | None:
+        if self._settings.worker.schedule_s is None:
+            return None
+        models = dict.fromkeys(rule.model for rule in self._settings.watch)
+        return Schedule(models, self._settings.worker.schedule_s, self._newest)
+
+    def _newest(self, model: str) -> datetime | None:
+        try:
+            return newest_version(self._store, model)
+        except BundleError as error:  # another version can be trained, whatever is wrong with this one
+            self._log.warning("newest version not read", model=model, reason=error.problem)
+            return None
+
+    def _reason_to_pass_over(self, request: RetrainRequest) -> str | None:
         if request.model not in {rule.model for rule in self._settings.watch}:
             return "no watch rule names the model"
         pointer = self._store.pointer(request.model)
         current = pointer.model_version if pointer else None
         if request.model_version is not None and request.model_version != current:
             return f"it complains of {request.model_version}, and {current} is in use"
+        if request.trigger is Trigger.SCHEDULE and self._trained_since(request):
+            return "a version was made since it was asked for"
         before = self._answered.get((request.model, request.model_version))
         if request.trigger is Trigger.DRIFT and before is not None:
             since = (request.at - before).total_seconds()
             if since < self._settings.drift.cooldown_s:
                 return f"the same version was answered for {since:.0f} s of feed time ago"
         return None
+
+    def _trained_since(self, request: RetrainRequest) -> bool:
+        """Several workers may have asked, or one that was restarted while its request waited."""
+        newest = self._newest(request.model)
+        return newest is not None and newest >= request.at

@@ -19,7 +19,7 @@ from trainer.recipe import train
 from trainer.retraining.exclusions import IncidentSpan, false_positives, left_out
 from trainer.retraining.gate import CHUNKS, JUDGED, split
 from trainer.retraining.retrain import Decision, answer, write_down
-from trainer.retraining.worker import Worker
+from trainer.retraining.worker import RetrainWorker
 
 START = 1_700_000_000
 WHEN = datetime.fromtimestamp(START + 2000, UTC)
@@ -167,7 +167,7 @@ def test_stale_requests_are_passed_over(tmp_path: Path) -> None:
         message = ModelRejected(id="d", model="m", model_version=None, at=WHEN, answers=given.id, reason="no")
         return Decision(message, "no", {})
 
-    worker = Worker(config, answering)
+    worker = RetrainWorker(config, answering)
     drift = request(old)
     for stale in (request("another"), drift.model_copy(update={"model": "unknown"})):
         assert worker.handle(stale) is None
@@ -177,6 +177,39 @@ def test_stale_requests_are_passed_over(tmp_path: Path) -> None:
     assert worker.handle(request(None, Trigger.PERSON)) is not None
     assert worker.handle(request(old, at=WHEN + timedelta(days=2))) is not None
     assert calls == ["r1", "r1", "r1"]
+
+
+def test_a_scheduled_request_is_answered_once(tmp_path: Path) -> None:
+    """What two workers asked for at the same time is trained once: the second finds a version made since."""
+    config = settings(tmp_path)
+    champion(config)
+    answered: list[str] = []
+
+    def answering(_: Settings, given: RetrainRequest) -> Decision:
+        answered.append(given.id)
+        message = ModelRejected(id="d", model="m", model_version=None, at=WHEN, answers=given.id, reason="no")
+        return Decision(message, "no", {})
+
+    worker = RetrainWorker(config, answering)
+    assert worker.handle(request(None, Trigger.SCHEDULE, at=WHEN)) is None
+    assert worker.handle(request(None, Trigger.SCHEDULE, at=datetime.now(UTC) + timedelta(seconds=60))) is not None
+    assert answered == ["r1"]
+
+
+def test_an_idle_worker_asks_for_what_is_due(tmp_path: Path) -> None:
+    """A model without a version is asked for at once and once; with a new version, or without a schedule, nobody is."""
+    config = settings(tmp_path, schedule_s=3600.0)
+    control = tmp_path / f"{config.topics.control}.jsonl"
+    worker = RetrainWorker(config)
+    for _ in range(3):
+        worker.idle()
+    (line,) = control.read_text().splitlines()
+    asked = RetrainRequest.model_validate_json(line)
+    assert (asked.model, asked.model_version, asked.trigger) == ("m", None, Trigger.SCHEDULE)
+    champion(config)
+    RetrainWorker(config).idle()
+    RetrainWorker(settings(tmp_path)).idle()
+    assert len(control.read_text().splitlines()) == 1
 
 
 def test_an_empty_span_is_one_clear_line(tmp_path: Path) -> None:
