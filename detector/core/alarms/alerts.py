@@ -40,7 +40,11 @@ class Subject:
 
 
 def utc(seconds: float) -> datetime:
-    """An event time as a datetime in UTC."""
+    """An event time as a datetime in UTC.
+
+    >>> utc(1_700_000_000.5).isoformat()
+    '2023-11-14T22:13:20.500000+00:00'
+    """
     return datetime.fromtimestamp(seconds, UTC)
 
 
@@ -67,7 +71,11 @@ def evidence(
 
 
 def short(value: float) -> float:
-    """Six significant digits: more is noise to a reader and would differ between processors."""
+    """Six significant digits: more is noise to a reader and would differ between processors.
+
+    >>> short(12.3456789)
+    12.3457
+    """
     return float(f"{value:.6g}")
 
 

@@ -108,7 +108,7 @@ def incident_id(asset: str, subject: str, topic: str, partition: int, first_offs
     """The stable id: the same records give the same id. subject: the model's name, or condition and sensor.
 
     >>> incident_id("pump-1", "pumps", "sensors", 0, 42)
-    'ID'
+    '5ce65d9b7c5086465e01'
     """
     text = "\x1f".join([asset, subject, topic, str(partition), str(first_offset)])
     return hashlib.sha256(text.encode()).hexdigest()[:20]

@@ -75,7 +75,11 @@ class Marker(msgspec.Struct):
 
 
 def bucket_of(asset: str) -> int:
-    """The bucket of an asset; stable over processes."""
+    """The bucket of an asset; stable over processes.
+
+    >>> bucket_of("pump-1")
+    BUCKET
+    """
     return zlib.crc32(asset.encode()) % BUCKETS
 
 
@@ -88,7 +92,11 @@ def bucket_number(key: bytes) -> int:
 
 
 def bucket_key(bucket: int) -> bytes:
-    """The message key of a bucket."""
+    """The message key of a bucket.
+
+    >>> bucket_key(7), bucket_number(bucket_key(7))
+    (b'bucket-7', 7)
+    """
     return b"bucket-%d" % bucket
 
 
