@@ -16,7 +16,7 @@ MAX_WINDOWS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
-class Split:
+class GateSplit:
     """Rows to fit on, and rows kept for the gate."""
 
     fit: History
@@ -38,7 +38,7 @@ class Verdict:
         )
 
 
-def split(history: History, share: float) -> Split:
+def split(history: History, share: float) -> GateSplit:
     """Cuts the span into parts and keeps the last `share` of each for the gate.
 
     Not the last part of the whole: after a drift only the latest days show the new normal, and a candidate that was
@@ -52,7 +52,7 @@ def split(history: History, share: float) -> Split:
         held = place % 1.0 >= 1.0 - share
         fit.append(_rows(asset, ~held))
         gate.append(_rows(asset, held & (place >= CHUNKS - JUDGED)))
-    return Split(_with(history, fit), _with(history, gate))
+    return GateSplit(_with(history, fit), _with(history, gate))
 
 
 def judge(candidate: OnnxScorer, champion: OnnxScorer, gate: History, tolerance: float) -> Verdict:

@@ -28,7 +28,7 @@ class FaultKind(StrEnum):
     WARMING = "warming"
 
 
-class Fault(Contract):
+class SimulatedFault(Contract):
     """One thing that goes wrong, in seconds since the start of the simulation."""
 
     kind: FaultKind
@@ -80,17 +80,17 @@ FIRST_SPALL = 0.1
 WARMING_DEGC = 20.0  # from winter to summer
 
 
-def wear(faults: tuple[Fault, ...], times_s: Doubles, assets: int) -> Doubles:
+def wear(faults: tuple[SimulatedFault, ...], times_s: Doubles, assets: int) -> Doubles:
     """Wear of the bearings, (row, asset): a first spall, then faster and faster up to the fault's strength."""
     return _summed(FaultKind.WEAR, faults, times_s, assets, lambda p: FIRST_SPALL + (1.0 - FIRST_SPALL) * p**1.5)
 
 
-def leak(faults: tuple[Fault, ...], times_s: Doubles, assets: int) -> Doubles:
+def leak(faults: tuple[SimulatedFault, ...], times_s: Doubles, assets: int) -> Doubles:
     """Share of the flow that is lost, (row, asset): opens within the first tenth of the fault."""
     return LEAK_SHARE * _summed(FaultKind.LEAK, faults, times_s, assets, lambda p: np.minimum(p * 10.0, 1.0))
 
 
-def warming(faults: tuple[Fault, ...], times_s: Doubles) -> Doubles:
+def warming(faults: tuple[SimulatedFault, ...], times_s: Doubles) -> Doubles:
     """Degrees on top of the usual air temperature, (row,): a slow rise from start to end, then it stays."""
     total = np.zeros(len(times_s))
     for fault in faults:
@@ -100,13 +100,17 @@ def warming(faults: tuple[Fault, ...], times_s: Doubles) -> Doubles:
     return total
 
 
-def active(fault: Fault, times_s: Doubles) -> Bools:
+def active(fault: SimulatedFault, times_s: Doubles) -> Bools:
     """Rows from the fault's start to before its end, (row,)."""
     return (times_s >= fault.start_s) & (times_s < fault.end_s)
 
 
 def _summed(
-    kind: FaultKind, faults: tuple[Fault, ...], times_s: Doubles, assets: int, shape: Callable[[Doubles], Doubles]
+    kind: FaultKind,
+    faults: tuple[SimulatedFault, ...],
+    times_s: Doubles,
+    assets: int,
+    shape: Callable[[Doubles], Doubles],
 ) -> Doubles:
     total = np.zeros((len(times_s), assets))
     for fault in faults:

@@ -13,8 +13,19 @@ import numpy as np
 from detector.core.arrays import Bools, Doubles
 from trainer.simulate import drivers
 from trainer.simulate.drivers import DAY_S
-from trainer.simulate.faults import CONDITION, SHOWN_BY, Fault, FaultKind, TrueFault, Truth, active, leak, warming, wear
-from trainer.simulate.pump import Drivers, Fleet, Memory, build_fleet, run
+from trainer.simulate.faults import (
+    CONDITION,
+    SHOWN_BY,
+    FaultKind,
+    SimulatedFault,
+    TrueFault,
+    Truth,
+    active,
+    leak,
+    warming,
+    wear,
+)
+from trainer.simulate.pump import Drivers, Fleet, PumpState, build_fleet, run
 from trainer.simulate.scenario import Scenario, plan
 from trainer.simulate.sensors import COLUMN, measure
 
@@ -36,7 +47,7 @@ class Simulation:
         return tuple(f"pump-{number + 1}" for number in range(self.assets))
 
     @property
-    def faults(self) -> tuple[Fault, ...]:
+    def faults(self) -> tuple[SimulatedFault, ...]:
         """What goes wrong, in order."""
         return plan(self.scenario, self.assets, self.days)
 
@@ -65,10 +76,10 @@ def stream(simulation: Simulation, days_from: float = 0.0, days_to: float | None
     """The records from one day of the simulation to another, day by day and in order of time."""
     until = simulation.days if days_to is None else min(days_to, simulation.days)
     fleet = build_fleet(simulation.assets, np.random.default_rng([simulation.seed, 0]))
-    memory, held = Memory(), dict[int, float]()
+    state, held = PumpState(), dict[int, float]()
     for day in range(int(np.ceil(until))):
         times = _times(day, simulation.period_s)
-        values = _day(simulation, fleet, memory, day, times)
+        values = _day(simulation, fleet, state, day, times)
         _freeze(simulation.faults, times, values, held)
         wanted = (times >= days_from * DAY_S) & (times < until * DAY_S)
         if wanted.any():
@@ -89,7 +100,7 @@ def truth(simulation: Simulation) -> Truth:
     )
 
 
-def _true_fault(simulation: Simulation, fault: Fault) -> TrueFault:
+def _true_fault(simulation: Simulation, fault: SimulatedFault) -> TrueFault:
     return TrueFault(
         kind=fault.kind,
         asset=None if fault.asset is None else simulation.names[fault.asset],
@@ -106,8 +117,8 @@ def _times(day: int, period_s: float) -> Doubles:
     return np.arange(first, last, dtype=np.float64) * period_s
 
 
-def _day(simulation: Simulation, fleet: Fleet, memory: Memory, day: int, times: Doubles) -> Doubles:
-    """A day's measured values, (row, asset, sensor); moves `memory` on."""
+def _day(simulation: Simulation, fleet: Fleet, state: PumpState, day: int, times: Doubles) -> Doubles:
+    """A day's measured values, (row, asset, sensor); moves `state` on."""
     seed, assets, clock = simulation.seed, simulation.assets, times - day * DAY_S
     faults = simulation.faults
     acting = Drivers(
@@ -118,11 +129,11 @@ def _day(simulation: Simulation, fleet: Fleet, memory: Memory, day: int, times: 
         wear=wear(faults, times, assets),
         leak=leak(faults, times, assets),
     )
-    true = run(fleet, acting, memory, simulation.period_s)
+    true = run(fleet, acting, state, simulation.period_s)
     return measure(true, np.random.default_rng([seed, 9, day]))
 
 
-def _freeze(faults: tuple[Fault, ...], times: Doubles, values: Doubles, held: dict[int, float]) -> None:
+def _freeze(faults: tuple[SimulatedFault, ...], times: Doubles, values: Doubles, held: dict[int, float]) -> None:
     """Repeats the first value of each stuck sensor; `held` carries it over midnight."""
     for number, fault in enumerate(faults):
         rows = np.flatnonzero(active(fault, times))

@@ -48,7 +48,7 @@ class Drivers:
 
 
 @dataclass(slots=True)
-class Memory:
+class PumpState:
     """What lags behind, each (asset,); None before the first row."""
 
     speed: Doubles | None = None
@@ -74,9 +74,9 @@ def build_fleet(assets: int, rng: np.random.Generator) -> Fleet:
     )
 
 
-def run(fleet: Fleet, drivers: Drivers, memory: Memory, period_s: float) -> Doubles:
-    """True values (row, asset, sensor) in the order of sensors.NAMES; moves `memory` on."""
-    speed, memory.speed = _lag(drivers.setpoint, memory.speed, period_s / SPEED_LAG_S)
+def run(fleet: Fleet, drivers: Drivers, state: PumpState, period_s: float) -> Doubles:
+    """True values (row, asset, sensor) in the order of sensors.NAMES; moves `state` on."""
+    speed, state.speed = _lag(drivers.setpoint, state.speed, period_s / SPEED_LAG_S)
     pumped, head = _hydraulics(fleet, drivers, speed)
     suction = (drivers.level_m - 2.0e-5 * pumped**2) * BAR_PER_METRE
     shaft = _shaft_power(fleet, pumped, head, speed, drivers.wear)
@@ -85,9 +85,9 @@ def run(fleet: Fleet, drivers: Drivers, memory: Memory, period_s: float) -> Doub
     loss = power - shaft + 0.25
     warm = 1.0 + 0.004 * (drivers.ambient - 15.0)  # copper's resistance rises with temperature
     motor_goal = fleet.motor_rise * loss * warm
-    motor, memory.motor = _lag(motor_goal, memory.motor, period_s / MOTOR_LAG_S)
+    motor, state.motor = _lag(motor_goal, state.motor, period_s / MOTOR_LAG_S)
     bearing_goal = fleet.bearing_rise * speed**1.5 + 0.16 * motor_goal + 38.0 * drivers.wear
-    bearing, memory.bearing = _lag(bearing_goal, memory.bearing, period_s / BEARING_LAG_S)
+    bearing, state.bearing = _lag(bearing_goal, state.bearing, period_s / BEARING_LAG_S)
     columns = {
         "speed": speed * NOMINAL_RPM,
         "flow": pumped * (1.0 - drivers.leak),

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from trainer.simulate.drivers import DAY_S
-from trainer.simulate.faults import Fault, FaultKind
+from trainer.simulate.faults import FaultKind, SimulatedFault
 
 
 class Scenario(StrEnum):
@@ -51,7 +51,7 @@ def chapters(days: float) -> dict[str, Chapter]:
     return parts
 
 
-def plan(scenario: Scenario, assets: int, days: float) -> tuple[Fault, ...]:
+def plan(scenario: Scenario, assets: int, days: float) -> tuple[SimulatedFault, ...]:
     """The faults of a scenario, in order of their start."""
     if scenario is Scenario.FAULTS:
         return _faults(assets, Chapter("all", 0.0, days))
@@ -63,9 +63,9 @@ def plan(scenario: Scenario, assets: int, days: float) -> tuple[Fault, ...]:
     return ()
 
 
-def _faults(assets: int, chapter: Chapter) -> tuple[Fault, ...]:
+def _faults(assets: int, chapter: Chapter) -> tuple[SimulatedFault, ...]:
     return tuple(
-        Fault(
+        SimulatedFault(
             kind=kind,
             asset=asset % assets,
             start_s=_at(chapter, begin),
@@ -77,9 +77,9 @@ def _faults(assets: int, chapter: Chapter) -> tuple[Fault, ...]:
     )
 
 
-def _warming(chapter: Chapter) -> Fault:
+def _warming(chapter: Chapter) -> SimulatedFault:
     begin, end = WARMING_SHARES
-    return Fault(kind=FaultKind.WARMING, asset=None, start_s=_at(chapter, begin), end_s=_at(chapter, end))
+    return SimulatedFault(kind=FaultKind.WARMING, asset=None, start_s=_at(chapter, begin), end_s=_at(chapter, end))
 
 
 def _at(chapter: Chapter, share: float) -> float:
