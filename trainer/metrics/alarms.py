@@ -72,15 +72,20 @@ def simulate_alarms(times: Doubles, scores: Doubles, by: Rules, reset_before: Bo
 
 def _follow(times: Doubles, scores: Doubles, by: Rules, broken: Bools, first: int) -> tuple[int, Alarm | None]:
     """An incident from its first row on: the row to go on with, and the alarm that it became."""
-    incident: Incident | None = None
-    opened, last = -1, -1
+    incident, opened, last = None, -1, -1
     for row in range(first, len(scores)):
-        moment, score, gap = float(times[row]), float(scores[row]), bool(broken[row])
-        incident, state = walk(incident, by, moment, row, score, _BEGINNING, broken=gap)
+        time, score = float(times[row]), float(scores[row])
+        incident, state = walk(incident, by, time, row, score, _begin, broken=bool(broken[row]))
         if incident is None:
             return row + 1, None
-        opened = row if state is AlertState.OPENED else opened
-        last = row if incident.phase is Phase.OPEN else last
+        if state is AlertState.OPENED:
+            opened = row
+        if incident.phase is Phase.OPEN:
+            last = row
         if incident.is_over:
-            return row + 1, Alarm(opened, last) if state is AlertState.CLOSED else None
-    return len(scores), Alarm(opened, last) if incident is not None and incident.is_open else None
+            return row + 1, Alarm(opened, last) if opened >= 0 else None
+    return len(scores), Alarm(opened, last) if opened >= 0 else None
+
+
+def _begin(time_s: float, row: int) -> Incident:
+    return begin("", Condition.ANOMALY, "", time_s, row)

@@ -37,6 +37,14 @@ def test_a_gap_ends_what_was_not_yet_an_alarm() -> None:
     assert simulate_alarms(times, scores, by) == [Alarm(2, 6)]
 
 
+def test_a_row_without_a_score_moves_nothing() -> None:
+    """It neither ends what is pending nor opens it: the on-delay is over at the next row with a score."""
+    nan = np.nan
+    scores = np.array([2, 2, nan, nan, 2, 2, nan, 0, nan, 0, 0], float)
+    by = alarm_rules(threshold=1.0, lower=0.8, on_delay_s=2.0, off_delay_s=2.0)
+    assert simulate_alarms(np.arange(11.0), scores, by) == [Alarm(4, 6)]
+
+
 def test_alarms_against_events() -> None:
     """Overlap finds an event; the delay runs from its first row; an alarm beside all events is a false one."""
     labels = np.zeros(100, bool)
