@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 import yaml
 
 from detector.daemon.metrics import Metrics
+from tests.support.tools import require_tool
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "deploy" / "prometheus" / "watchkeeper.rules.yaml"
@@ -84,8 +84,6 @@ def test_the_panels_lie_side_by_side() -> None:
 )
 def test_promtool_takes_the_rules(arguments: tuple[str, ...]) -> None:
     """Syntax, and what fires when, by Prometheus' own tool."""
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("promtool is not installed (Debian: prometheus)")
+    promtool = require_tool("promtool", "prometheus")
     ran = subprocess.run([promtool, *arguments], cwd=RULE_TESTS.parent, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr

@@ -9,6 +9,7 @@ import pytest
 
 from detector.errors import BadInputLimit, ConfigError
 from schemas.config import Limits
+from tests.support.tools import require_tool
 
 UNITS = Path(__file__).parents[2] / "deploy" / "systemd"
 DAEMON, WORKER = UNITS / "watchkeeper.service", UNITS / "watchkeeper-worker.service"
@@ -19,10 +20,7 @@ MOST_EXPOSED = 1.5  # of 10, by systemd's own count
 @pytest.fixture(scope="module")
 def analyze() -> str:
     """The path of systemd-analyze."""
-    found = shutil.which("systemd-analyze")
-    if found is None:
-        pytest.skip("systemd-analyze is not installed")
-    return found
+    return require_tool("systemd-analyze", "systemd")
 
 
 def _settings(unit: Path) -> dict[str, list[str]]:

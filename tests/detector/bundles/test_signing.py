@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from detector.bundles.store import GOLDEN, MANIFEST, MODEL, SIGNATURE, Store
 from detector.errors import BundleError, ConfigError, WatchkeeperError
 from schemas.config import Trust
 from tests.support.tiny_bundle import golden_file, tiny
+from tests.support.tools import require_tool
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,8 +242,7 @@ def test_a_key_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_openssl_agrees(tmp_path: Path, ours: Pair) -> None:
     """Another program checks our signature and our fingerprint: neither is a format of our own."""
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl is not installed")
+    require_tool("openssl", "openssl")
     tiny().publish(store_of(tmp_path, sign_with=ours.private))
     folder = tmp_path / "models" / "pumps" / "v1"
     verify = ["openssl", "pkeyutl", "-verify", "-pubin", "-inkey", str(ours.public), "-rawin"]
