@@ -7,7 +7,7 @@ from schemas.config import Alarms, Drift, Feed, Limits, ScoresOut, Settings, Wat
 
 @dataclass(frozen=True, slots=True)
 class WatchSettings:
-    """What a watch is told; all of it but `feed` can change while it runs.
+    """What a watch works by; all of it but `feed` can change while it runs.
 
     >>> WatchSettings(watch=(WatchRule(model="pumps"),)).alarms.missing_rows
     10

@@ -33,6 +33,6 @@ def _has_example(module: ModuleType) -> bool:
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
 def test_a_module_of_functions_has_an_example(module: ModuleType) -> None:
-    """A reader sees what goes in and what comes out; a module on the list of exceptions that has one leaves the list."""
+    """A reader sees what goes in and what comes out; an exception that has one leaves the list."""
     excepted = module.__name__.removeprefix("detector.core.") in WITHOUT
     assert _has_example(module) != excepted or not _functions(module)
