@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Iterator
+from importlib.metadata import entry_points
 from typing import Any
 
 import typer
@@ -16,8 +17,8 @@ def commands_page() -> str:
         "# Commands",
         "",
         "Written by `make reference` from the program: this is what `watchkeeper COMMAND --help` says.",
-        "`backtest`, `evaluate`, `explain`, `simulate`, `train`, `tune` and `worker` need the extra `trainer`. [Exit",
-        "codes](exit-codes.md) say whose fault an error is.",
+        f"{_of_the_trainer()} need the extra `trainer`.",
+        "[Exit codes](exit-codes.md) say whose fault an error is.",
     ]
     for context in contexts():
         command = context.command
@@ -27,6 +28,11 @@ def commands_page() -> str:
         if rows:
             lines += ["", "| argument or option | meaning |", "|---|---|", *rows]
     return "\n".join(lines) + "\n"
+
+
+def _of_the_trainer() -> str:
+    *names, last = sorted(f"`{point.name}`" for point in entry_points(group=cli.COMMANDS))
+    return f"{', '.join(names)} and {last}"
 
 
 def contexts() -> list[Any]:
