@@ -19,9 +19,19 @@ STUCK_SHARE = 0.05  # a run longer than this share of an asset's rows: standing 
 def drift_reference(
     names: tuple[str, ...], slots: Ints, scores: Doubles, values: Doubles, window: int
 ) -> DriftReference | None:
-    """Block means of normal rows, by asset and in time order. scores (row,), values (row, sensor), NaN = missing.
+    """Block means of normal rows, by asset and in time order: what drift is measured against.
 
-    None where the history is too short to say how block means scatter.
+    slots: (row,) number of the asset; scores: (row,); values: (row, sensor), NaN = missing; window: rows. None where
+    the history is too short to say how block means scatter.
+
+    >>> rng = np.random.default_rng(0)
+    >>> rows = 2000
+    >>> slots, scores, values = np.zeros(rows, np.int64), rng.gamma(4.0, size=rows), rng.normal(7.0, 1.0, (rows, 1))
+    >>> reference = drift_reference(("flow",), slots, scores, values, window=4)
+    >>> reference.block_rows, [(signal.name, round(signal.mean)) for signal in reference.signals]
+    (40, [('score', 4), ('flow', 7)])
+    >>> drift_reference(("flow",), slots[:100], scores[:100], values[:100], window=4) is None
+    True
     """
     rows = np.bincount(slots)
     block_rows = max(MIN_BLOCK_WINDOWS * window, int(rows.max()) // BLOCKS)
@@ -62,7 +72,16 @@ def _block_means(slots: Ints, signals: Doubles, block_rows: int) -> Doubles:
 
 
 def stuck_rows(assets: tuple[AssetHistory, ...], column: int) -> int | None:
-    """So many equal values in a row are never normal; None where standing still is."""
+    """Rows in which a sensor may keep one value before it counts as stuck; None where standing still is normal.
+
+    >>> times = np.arange(1000.0)
+    >>> def of(values):
+    ...     return AssetHistory("pump-1", times, np.asarray(values, np.float32)[:, None])
+    >>> stuck_rows((of(times // 20),), 0)  # it stood still for 20 rows at most
+    60
+    >>> stuck_rows((of(times // 500),), 0) is None
+    True
+    """
     longest = 0
     for asset in assets:
         run = _longest_run(asset.values[:, column])

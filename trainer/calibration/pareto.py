@@ -48,6 +48,13 @@ def fit_pareto(scores: Doubles, percentile: float) -> ParetoTail:
     """Scores (window,), higher is more anomalous. percentile: where the tail begins, if enough lie above it.
 
     Scores of neighbours in time are alike, so excesses come in runs: a risk is a share of rows, not of events.
+
+    >>> scores = np.random.default_rng(0).exponential(size=20_000)
+    >>> tail = fit_pareto(scores, percentile=98.0)
+    >>> tail.excesses, round(tail.shape, 1), round(tail.scale, 1)
+    (400, 0.0, 1.0)
+    >>> round(tail.quantile(1e-4)), round(-math.log(1e-4))  # found, and of an exponential distribution
+    (9, 9)
     """
     share = max(1 - percentile / 100, min(MIN_EXCESSES / len(scores), MAX_SHARE))
     begin = float(np.quantile(scores, 1 - share))

@@ -50,7 +50,16 @@ SKETCH = (
 
 
 def calibrate_threshold(normal: HeldOutScores, settings: Threshold) -> Calibration:
-    """The threshold by the configured rule, times the margin; and a sketch of the scores."""
+    """The threshold by the configured rule, times the margin; and a sketch of the scores.
+
+    >>> from schemas.manifest import Timing
+    >>> zeros = np.zeros(1001, np.int64)
+    >>> delays = Timing(on_delay_s=5.0, off_delay_s=10.0)
+    >>> held = HeldOutScores(np.linspace(0.0, 1.0, 1001), zeros, np.arange(1001.0), zeros == 1, 1.0, delays)
+    >>> found = calibrate_threshold(held, Threshold(percentile=96.0, margin=1.25, hysteresis=0.5))
+    >>> found.threshold, found.lower_threshold, found.quantiles["0.5"]
+    (1.2, 0.6, 0.5)
+    """
     scores = normal.scores
     found, parameters = find_threshold(normal, settings)
     threshold = max(found * settings.margin, MIN_THRESHOLD)
@@ -67,7 +76,18 @@ def calibrate_threshold(normal: HeldOutScores, settings: Threshold) -> Calibrati
 
 
 def find_threshold(normal: HeldOutScores, settings: Threshold) -> FoundThreshold:
-    """The score above which rows are anomalous, before the margin. Finite, whatever the scores are."""
+    """The score above which rows are anomalous, before the margin, and what it came from. Always finite.
+
+    >>> from schemas.manifest import Timing
+    >>> zeros = np.zeros(1001, np.int64)
+    >>> delays = Timing(on_delay_s=5.0, off_delay_s=10.0)
+    >>> held = HeldOutScores(np.linspace(0.0, 1.0, 1001), zeros, np.arange(1001.0), zeros == 1, 1.0, delays)
+    >>> find_threshold(held, Threshold(percentile=96.0))
+    (0.96, {'percentile': 96.0})
+    >>> threshold, parameters = find_threshold(held, Threshold(method="mad", k=2.0))
+    >>> round(threshold, 3), round(parameters["median"], 3)
+    (1.241, 0.5)
+    """
     return RULES[settings.method](normal, settings)
 
 

@@ -30,7 +30,14 @@ class Worth:
 
 
 def worth(labels: Bools) -> Worth:
-    """From (row,) labels."""
+    """From labels (row,).
+
+    >>> labels = np.zeros(40, bool)
+    >>> labels[10:20] = True
+    >>> known = worth(labels)
+    >>> [round(float(known.value[row]), 2) for row in (0, 10, 19, 20, 39)]
+    [-0.11, 1.0, 0.25, -0.03, -0.11]
+    """
     rows = np.arange(len(labels))
     value, window = np.full(len(labels), -FALSE_ALARM), np.full(len(labels), -1)
     runs = spans(labels)
@@ -47,7 +54,12 @@ def worth(labels: Bools) -> Worth:
 
 
 def nab_score(series: Sequence[tuple[Worth, Bools]]) -> float | None:
-    """The score of many series by their alarmed rows (row,) together; None without a window."""
+    """The score of many series by their alarmed rows (row,) together; None without a window.
+
+    >>> labels, first, silent = np.arange(40) // 10 == 1, np.arange(40) == 10, np.zeros(40, bool)
+    >>> nab_score([(worth(labels), first)]), nab_score([(worth(labels), silent)])
+    (100.0, 0.0)
+    """
     windows = sum(each.windows for each, _ in series)
     if not windows:
         return None

@@ -51,7 +51,13 @@ class Counts:
 
 
 def count(labels: Bools, verdicts: Bools) -> Counts:
-    """Counts of rows, both (row,)."""
+    """Counts of rows. labels, verdicts: (row,), True where a row is anomalous, and where it is alarmed.
+
+    >>> import numpy as np
+    >>> counts = count(np.array([False, False, True, True]), np.array([False, True, True, True]))
+    >>> counts.precision, counts.recall, counts.false_alarm_rate
+    (0.6666666666666666, 1.0, 0.5)
+    """
     return Counts(
         int((labels & verdicts).sum()),
         int((~labels & verdicts).sum()),
@@ -61,14 +67,28 @@ def count(labels: Bools, verdicts: Bools) -> Counts:
 
 
 def area_under_pr(labels: Bools, scores: Doubles) -> float | None:
-    """Average precision: the area under the precision-recall curve as a step sum; None without an anomalous row."""
+    """Average precision: the area under the precision-recall curve as a step sum; None without an anomalous row.
+
+    labels: (row,); scores: (row,), higher is more anomalous.
+
+    >>> import numpy as np
+    >>> area_under_pr(np.array([False, False, True, True]), np.array([0.1, 0.8, 0.7, 0.9]))
+    0.8333333333333333
+    """
     if not labels.any():
         return None
     return float(average_precision_score(labels, scores))
 
 
 def area_under_roc(labels: Bools, scores: Doubles) -> float | None:
-    """Chance that an anomalous row scores higher than a normal one, ties half; None without rows of both kinds."""
+    """Chance that an anomalous row scores higher than a normal one, ties half; None without rows of both kinds.
+
+    labels: (row,); scores: (row,), higher is more anomalous.
+
+    >>> import numpy as np
+    >>> area_under_roc(np.array([False, False, True, True]), np.array([0.1, 0.8, 0.7, 0.9]))
+    0.75
+    """
     if labels.all() or not labels.any():
         return None
     return float(roc_auc_score(labels, scores))

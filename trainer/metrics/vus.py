@@ -28,7 +28,14 @@ class _Sweep:
 
 
 def volume_under_pr(labels: Bools, scores: Doubles, buffer: int = BUFFER) -> float | None:
-    """VUS-PR of scores (row,), higher is more anomalous; None without an anomalous row. From 0 to 1."""
+    """VUS-PR of scores (row,), higher is more anomalous; None without an anomalous row. From 0 to 1.
+
+    >>> labels = np.zeros(400, bool)
+    >>> labels[200:220] = True
+    >>> late = np.roll(labels, 10).astype(float)  # half of the event is missed
+    >>> round(volume_under_pr(labels, labels.astype(float)), 2), round(volume_under_pr(labels, late), 2)
+    (1.0, 0.73)
+    """
     if not labels.any():
         return None
     sweep = _sweep(labels, scores)

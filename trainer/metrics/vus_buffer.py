@@ -10,7 +10,13 @@ UNKNOWN = 125  # rows, where none is found
 
 
 def buffer_of(channel: Doubles) -> int:
-    """Rows of the lag, from 3 on, at the highest local maximum of the autocorrelation of (row,) values."""
+    """The lag in rows, from 3 on, at the highest local maximum of the autocorrelation of values (row,).
+
+    >>> buffer_of(np.sin(2 * np.pi * np.arange(2000) / 40))
+    40
+    >>> buffer_of(np.zeros(2000))  # no period is known
+    125
+    """
     values = np.nan_to_num(channel[:ROWS])
     centred = values - values.mean()
     spectrum = np.abs(np.fft.rfft(centred, 2 * len(centred))) ** 2
