@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from detector.core.alarms.alerts import utc
-from detector.core.arrays import Bools, Doubles, Floats, Ints, first_of_runs
+from detector.core.arrays import Bools, Doubles, Floats, Ints, first_of_runs, last_of_runs
 from detector.core.component import Columns, grown, pack, unpack
 from schemas.config import Drift as DriftSettings
 from schemas.control import DriftFigure, RetrainRequest, Trigger
@@ -98,17 +98,18 @@ class DriftWatch:
         rank = index - np.maximum.accumulate(np.where(first, index, 0))
         filled = self.count[slots] + rank
         begins = np.flatnonzero(first | (filled % self.block_rows == 0))
-        sums = np.add.reduceat(off, begins, axis=0)
         ends = np.r_[begins[1:], len(slots)] - 1
-        done: list[tuple[float, int, Doubles]] = []
-        for block, (begin, end) in enumerate(zip(begins.tolist(), ends.tolist(), strict=True)):
-            slot = int(slots[begin])
-            self.total[slot] += sums[block]
-            self.count[slot] = filled[end] % self.block_rows + 1
-            if self.count[slot] == self.block_rows:
-                done.append((float(times[end]), slot, self.total[slot] / self.block_rows))
-                self.total[slot] = 0
-                self.count[slot] = 0
+        owners = slots[begins]
+        sums = np.where(first[begins, None], self.total[owners], 0.0) + np.add.reduceat(off, begins, axis=0)
+        counts = filled[ends] % self.block_rows + 1
+        full = counts == self.block_rows
+        last = last_of_runs(first_of_runs(owners))  # each slot's last piece of a block stays, if it is not full
+        self.total[owners[last]] = np.where(full[last, None], 0.0, sums[last])
+        self.count[owners[last]] = np.where(full[last], 0, counts[last])
+        done = [
+            (float(times[ends[piece]]), int(owners[piece]), sums[piece] / self.block_rows)
+            for piece in np.flatnonzero(full).tolist()
+        ]
         # Blocks are judged in event-time order, as they would be with smaller polls.
         done.sort(key=lambda block: block[:2])
         findings = (self._judge(*block) for block in done)
