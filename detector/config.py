@@ -129,13 +129,22 @@ def _overlay(document: dict[str, Any], environment: Mapping[str, str]) -> None:
             continue
         *parents, leaf = name[len(PREFIX) :].lower().split("__")
         value = _value(name, leaf, environment[name])
-        _check_keys(_nested([*parents, leaf], value), name)
+        given = _nested([*parents, leaf], value)
+        _check_keys(given, name)
         place = document
         for parent in parents:
             place = place.setdefault(parent, {})
             if not isinstance(place, dict):
                 raise ConfigError(f"{name} sets a key below {parent}, which is not a section", "unset the variable")
+        for other in _same_key(given, parents, leaf, place):
+            del place[other]
         place[leaf] = value
+
+
+def _same_key(given: Any, parents: list[str], leaf: str, section: Mapping[str, Any]) -> list[str]:
+    """The names under which a file's section has the key that a variable sets: that of today, and those of before."""
+    key = next((key for key in keys(given, Settings) if (key.path, key.name) == (tuple(parents), leaf)), None)
+    return [name for name in section if key is not None and key.contract.renamed.get(name, name) == key.today]
 
 
 def _value(name: str, leaf: str, text: str) -> Any:

@@ -133,6 +133,16 @@ def test_an_old_key_is_named_once_with_its_name_of_today(
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("names", [("deadband", "MIN_DEVIATION"), ("min_deviation", "DEADBAND")])
+def test_the_environment_goes_over_a_key_of_either_name(path: Path, names: tuple[str, str]) -> None:
+    """A variable sets the key, whichever of its names the file writes and whichever the variable has."""
+    path.write_text(f"training: {{pumps: {{sensors: {{flow: {{{names[0]}: 2}}}}}}}}\n")
+    variable = f"WATCHKEEPER_TRAINING__PUMPS__SENSORS__FLOW__{names[1]}"
+    sensors = load_settings(path, {variable: "5"}, warn=lambda _: None).training["pumps"].sensors
+    assert sensors is not None
+    assert sensors["flow"].deadband == 5
+
+
 def test_an_old_and_a_new_name_together_are_refused(path: Path) -> None:
     """Which of them was meant, nobody knows."""
     line = _fault(path, "training: {pumps: {sensors: {flow: {min_deviation: 2, deadband: 3}}}}\n")

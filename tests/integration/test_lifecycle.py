@@ -127,7 +127,7 @@ def test_sighup_takes_up_a_valid_configuration(cluster: Cluster, store: Path, tm
     [
         ({"alarms": {"on_dely_s": 60}}, "did you mean alarms.on_delay_s"),
         ({"alarms": {"on_delay_s": -1}}, "alarms.on_delay_s"),
-        ({"feed": {"asset": "machine"}}, "feed cannot change in a running daemon"),
+        ({"feed": {"asset": "machine"}}, "a running daemon cannot change feed.asset"),
     ],
     ids=["unknown key", "bad value", "another feed"],
 )
