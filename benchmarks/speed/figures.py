@@ -1,8 +1,10 @@
-"""A measured figure, its aim, and how both are printed: `name: value (aim ...)` a line, or JSON."""
+"""A measured figure, its aim, and how both are printed: as a table, or as JSON."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+
+from detector.commands.tables import print_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,16 +23,15 @@ class Figure:
         low = self.aim_low is None or self.value >= self.aim_low
         return low and (self.aim_high is None or self.value <= self.aim_high)
 
-    def line(self) -> str:
-        """The figure as a person reads it."""
-        unit = f" {self.unit}" if self.unit else ""
-        return f"{self.name}: {short(self.value)}{unit}{self._aim()}"
+    def cells(self) -> tuple[str, str, str]:
+        """Name, value and aim as a person reads them."""
+        return self.name, f"{short(self.value)} {self.unit}".rstrip(), self._aim()
 
     def _aim(self) -> str:
         if self.aim_low is None and self.aim_high is None:
             return ""
         bound = f">= {self.aim_low:g}" if self.aim_low is not None else f"<= {self.aim_high:g}"
-        return f" (aim {bound}{'' if self.met else ', MISSED'})"
+        return f"aim {bound}{'' if self.met else ', MISSED'}"
 
 
 def short(value: float) -> str:
@@ -43,5 +44,5 @@ def conclude(figures: Sequence[Figure], as_json: bool) -> int:
     if as_json:
         print(json.dumps([asdict(figure) | {"met": figure.met} for figure in figures], indent=1))
     else:
-        print("\n".join(figure.line() for figure in figures))
+        print_table([figure.cells() for figure in figures])
     return 0 if all(figure.met for figure in figures) else 1

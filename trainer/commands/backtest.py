@@ -9,6 +9,7 @@ import numpy as np
 import typer
 
 from detector.commands.options import ConfigOption, JsonOption
+from detector.commands.tables import print_table
 from detector.config import load_settings
 from detector.core.settings import WatchSettings
 from detector.core.watch import Watch
@@ -59,8 +60,7 @@ def backtest(
     if as_json:
         typer.echo(json.dumps(figures))
         return
-    for name, value in figures.items():
-        typer.echo(f"{name}: {value}")
+    print_table([(name.replace("_", " "), str(value)) for name, value in figures.items()])
     typer.echo(f"next: read {out / 'alerts.jsonl'}; to move the threshold, set training.<model>.threshold and train")
 
 

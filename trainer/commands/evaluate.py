@@ -12,16 +12,19 @@ from typing import Annotated, Any
 import typer
 
 from detector.commands.options import ConfigOption, JsonOption
+from detector.commands.tables import print_table
 from detector.config import load_settings
 from detector.errors import ConfigError, DataError
 from schemas.config import Settings
 from schemas.training import Training
-from trainer.evaluation.evaluate import SeriesResult, evaluate_series
+from trainer.evaluation.evaluate import OURS, SeriesResult, evaluate_series
 from trainer.evaluation.judge import MethodResult
 from trainer.evaluation.scoreboard import pooled, scoreboard
 from trainer.evaluation.series import read_series
 from trainer.evaluation.tsb_ad import MANIFEST, as_tsb_ad, train_rows
 from trainer.parallel.pool import Send, parallel_map, processors
+
+BESIDE = ("F1", "FAR", "MAR", "AUC-PR", "VUS-PR", "NAB")  # figures of the methods in one table
 
 
 class Protocol(StrEnum):
@@ -114,8 +117,7 @@ def evaluate(
     if as_json:
         typer.echo(json.dumps(board))
         return
-    for line in _told(board):
-        typer.echo(line)
+    _print_board(board)
     seen = out / ("report.html" if report else "metrics.json")
     typer.echo(f"next: see {seen}; each series' scores and verdicts are beside it")
 
@@ -182,24 +184,29 @@ def _judge(processes: int, task: _Task, _send: Send | None = None) -> SeriesResu
     return evaluate_series(chosen, task.training, task.out, task.seeds, processes, beside=task.beside)
 
 
-def _line(judged: MethodResult) -> str:
-    figures = pooled([judged])
-    text = f"{judged.name:<28} rows {judged.rows:>6}"
-    if judged.counts is not None:
+def _line(result: MethodResult) -> str:
+    figures = pooled([result])
+    text = f"{result.name:<28} rows {result.rows:>6}"
+    if result.counts is not None:
         text += f"  F1 {figures['F1']:.3f}  FAR {figures['FAR']:5.1f} %  MAR {figures['MAR']:5.1f} %"
-    if judged.area is not None and judged.volume is not None:
-        text += f"  AUC-PR {judged.area:.3f}  VUS-PR {judged.volume:.3f}"
+    if result.area is not None and result.volume is not None:
+        text += f"  AUC-PR {result.area:.3f}  VUS-PR {result.volume:.3f}"
     return text
 
 
-def _told(board: dict[str, Any]) -> Iterator[str]:
+def _print_board(board: dict[str, Any]) -> None:
     """The pooled figures, the methods beside ours, and the verdict."""
     spread = board.get("spread", {})
-    for name, value in board["pooled"].items():
-        if value is not None:
-            yield f"{name}: {value}" + (f" (sd {spread[name]})" if spread.get(name) else "")
-    for method, found in board.get("baselines", {}).items():
-        told = [f"{name} {found['pooled'].get(name)}" for name in ("F1", "FAR", "MAR", "AUC-PR", "VUS-PR", "NAB")]
-        yield f"beside it, {method}: {', '.join(told)}"
-    if "verdict" in board:
-        yield board["verdict"]
+    known = {name: value for name, value in board["pooled"].items() if value is not None}
+    sd = {name: f"sd {spread[name]}" if spread.get(name) else "" for name in known}
+    print_table([(name, str(value), sd[name]) for name, value in known.items()])
+    if "baselines" in board:
+        methods = {OURS: board, **board["baselines"]}
+        cells = [(method, *(_cell(one["pooled"].get(name)) for name in BESIDE)) for method, one in methods.items()]
+        typer.echo()
+        print_table(cells, ("method", *BESIDE))
+        typer.echo(board["verdict"])
+
+
+def _cell(value: float | None) -> str:
+    return "-" if value is None else str(value)

@@ -9,11 +9,13 @@ import typer
 
 from detector.commands.chosen import chosen_model
 from detector.commands.options import ConfigOption, JsonOption
+from detector.commands.tables import print_table
 from detector.config import load_settings, read_document
 from detector.errors import DataError, WatchkeeperError
 from schemas.training import Training
 from trainer.data.sources import read_history
 
+TRIALS_SHOWN = 10
 _INSTALL = 'pip install "watchkeeper[tune]"'
 
 
@@ -77,9 +79,20 @@ def tune(
     if as_json:
         typer.echo(json.dumps(_figures(study, best, written)))
         return
+    _print_trials(outcome.rows(study)[:TRIALS_SHOWN])
     _say(as_json, f"best: trial {best.number}, {objective} {best.value:.4g}")
     _say(as_json, f"report: {written.report}; all trials: {written.trials}")
     _say(as_json, f"next: watchkeeper train --config {written.configuration} --model {name} --data {data[0]}")
+
+
+def _print_trials(rows: list[dict[str, Any]]) -> None:
+    """The best trials, a row each."""
+    keys = list(dict.fromkeys(key for row in rows for key in row))
+    print_table([[_cell(row.get(key)) for key in keys] for row in rows], keys)
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _say(quiet: bool, line: str) -> None:

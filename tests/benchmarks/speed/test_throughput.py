@@ -62,7 +62,7 @@ def test_a_directory_without_a_daemon_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_missed_aim_is_named_and_makes_the_command_fail(capsys: pytest.CaptureFixture[str]) -> None:
-    """`name: value (aim ...)` a line, last on standard output."""
+    """Name, value and aim in a line, last on standard output."""
     figures = [
         Figure("speed", 1234.5, "records/s"),
         Figure("ratio", 0.5, "", 0.55),
@@ -70,9 +70,9 @@ def test_a_missed_aim_is_named_and_makes_the_command_fail(capsys: pytest.Capture
     ]
     assert conclude(figures, as_json=False) == 1
     assert capsys.readouterr().out.splitlines() == [
-        "speed: 1,234 records/s",
-        "ratio: 0.5 (aim >= 0.55, MISSED)",
-        "delay: 12 ms (aim <= 50)",
+        "speed  1,234 records/s",
+        "ratio  0.5              aim >= 0.55, MISSED",
+        "delay  12 ms            aim <= 50",
     ]
     assert conclude(figures[2:], as_json=True) == 0
 

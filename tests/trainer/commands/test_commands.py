@@ -98,7 +98,7 @@ def test_train_without_a_source_or_model(plant: Path) -> None:
     """What is missing or contradictory is one line that says what to give."""
     assert "--data FILE" in run(train, plant).err
     assert "--data and --span" in run(train, plant, "--data", plant / "history.parquet", "--span", "..").err
-    assert "transport is 'files'" in run(train, plant, "--span", "..").err
+    assert "transport: files has none" in run(train, plant, "--span", "..").err
     unknown = run(train, plant, "--model", "fans", "--data", plant / "history.parquet")
     assert unknown.code == 2
     assert "name one of: pumps" in unknown.err
