@@ -2,11 +2,11 @@
 
 import signal
 
-import typer
+import structlog
 
 from detector.commands.options import ConfigOption
-from detector.config import load_settings
-from detector.daemon.logs import configure_logs
+from detector.commands.process import logged
+from detector.daemon.logs import greet
 from detector.transports.registry import transport_of
 from trainer.parallel.threads import one_thread
 from trainer.retraining.worker import run_worker
@@ -23,13 +23,12 @@ def worker(config: ConfigOption = None) -> None:
 
     Ctrl-C or SIGTERM stops it at any moment and leaves nothing half done.
     """
-    settings = load_settings(config)
-    configure_logs(settings.logging)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    where = transport_of(settings).locate(settings, settings.topics.control)
-    typer.echo(f"waiting for retrain requests on {where}; stop with Ctrl-C", err=True)
-    try:
-        with one_thread():  # what judges a candidate, too
-            run_worker(settings)
-    except KeyboardInterrupt:
-        typer.echo("stopped; nothing is half done", err=True)
+    with logged(config) as settings:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        where = transport_of(settings).locate(settings, settings.topics.control)
+        greet(settings.logging, f"waiting for retrain requests on {where}; stop with Ctrl-C")
+        try:
+            with one_thread():  # what judges a candidate, too
+                run_worker(settings)
+        except KeyboardInterrupt:
+            structlog.get_logger().info("stopped")  # nothing is half done
