@@ -29,7 +29,7 @@ from trainer.networks.config import network_config
 from trainer.recipe import train
 
 SKAB = Path(__file__).resolve().parents[3] / "shared" / "data" / "skab"
-MIN_TIMED_S = 0.5  # the graph is timed for at least so long
+MIN_TIMED_S = 0.5  # the least time that the graph is timed for
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from trainer.data.tables import NOT_SENSORS
 
 CHUNK = 20_000  # records decoded together
 LOOK_AHEAD = 2_000  # records looked at to find out which sensors there are
-MAX_BAD = 0.5  # a source of which more cannot be read is the wrong source, or is described wrongly
+MAX_BAD_SHARE = 0.5  # with more unreadable records it is the wrong source, or the feed section is wrong
 
 
 def file_records(path: Path, topic: str, chunk: int = CHUNK) -> Iterator[list[LineRecord]]:
@@ -61,7 +61,7 @@ class Gatherer:
         """Everything taken so far. Raises DataError where nothing, or too little of it, could be read."""
         if not self._seen:
             raise DataError(f"{self._source} is empty", "give a file or span with records")
-        if len(self._bad) > MAX_BAD * self._seen:
+        if len(self._bad) > MAX_BAD_SHARE * self._seen:
             first = self._bad[0]
             raise DataError(
                 f"{len(self._bad)} of {self._seen} records of {self._source} cannot be read, the first at offset "

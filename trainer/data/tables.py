@@ -115,7 +115,7 @@ def _times(path: Path, table: pa.Table, feed: Feed) -> NDArray[np.float64]:
         times = pc.cast(column, pa.float64()).to_numpy() / _PER_SECOND.get(feed.timestamp_form, 1.0)
     except pa.ArrowException:
         raise DataError(
-            f"the column {feed.timestamp!r} of {path} is no time", "give numbers (feed.timestamp_form) or ISO 8601"
+            f"the column {feed.timestamp!r} of {path} is not a time", "give numbers (feed.timestamp_form) or ISO 8601"
         ) from None
     if not np.isfinite(times).all():
         raise DataError(f"{path} has times that are not finite in {feed.timestamp!r}", "remove or repair these rows")

@@ -1,4 +1,4 @@
-"""One incident close up: the rows around it as measured and as rebuilt, and which sensors it was."""
+"""One incident close up: the rows around it as measured and as reconstructed, and the sensors' contributions."""
 
 from dataclasses import dataclass
 
@@ -34,7 +34,7 @@ class Episode:
     times: Doubles  # (row,) with some rows before and after
     scores: Doubles  # (row,)
     observed: Floats  # (row, sensor) engineering units
-    rebuilt: Floats  # (row, sensor) the model's last row, engineering units
+    reconstruction: Floats  # (row, sensor) the last row of each window, engineering units
 
 
 def worst_episode(view: View) -> Episode:
@@ -83,5 +83,5 @@ def _cut(
         times=times[chosen],
         scores=view.scores[view.replay.rows[chosen]],
         observed=windows[:, -1],
-        rebuilt=view.scorer.reconstruct(windows)[0][:, -1],
+        reconstruction=view.scorer.reconstruct(windows)[0][:, -1],
     )

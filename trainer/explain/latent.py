@@ -12,7 +12,7 @@ from detector.core.arrays import Doubles, Ints
 
 CENTRES = (2, 3, 4, 5, 6)
 STARTS = 10
-LOOKED_AT = 1000  # points of a silhouette, which compares all pairs
+MAX_POINTS = 1000  # of a silhouette, which compares all pairs
 SEED = 0
 
 
@@ -26,7 +26,7 @@ class Plane:
 
 @dataclass(frozen=True, slots=True)
 class Clustering:
-    """k-means with so many centres, the best of many starts."""
+    """k-means with a number of centres, the best of several starts."""
 
     space: str  # "code" or "data"
     centres: int
@@ -64,7 +64,7 @@ def clusterings(spaces: Mapping[str, Doubles]) -> list[Clustering]:
 def _clustering(space: str, points: Doubles, centres: int) -> Clustering:
     members = KMeans(centres, n_init=STARTS, random_state=SEED).fit_predict(points)
     sizes = sorted(np.bincount(members, minlength=centres).tolist(), reverse=True)
-    step = -(-len(points) // LOOKED_AT)
+    step = -(-len(points) // MAX_POINTS)
     kinds = len(np.unique(members[::step]))
     apart = float(silhouette_score(points[::step], members[::step])) if 1 < kinds < len(points[::step]) else 0.0
     return Clustering(space, centres, apart, tuple(sizes), members.astype(np.int64))

@@ -126,11 +126,11 @@ def _windows(found: Explained) -> Iterator[Row]:
 
 
 def _incident(found: Explained) -> Iterator[Row]:
-    """One row a row of the incident and its surroundings: score, and each sensor as measured and rebuilt."""
+    """One row a row of the incident and its surroundings: score, and each sensor as measured and reconstructed."""
     episode, names = found.episode, found.view.history.sensors
     yield ["time", "score", *(f"{name}{what}" for name in names for what in ("", " rebuilt"))]
     for row, moment in enumerate(episode.times.tolist()):
-        pairs = np.stack([episode.observed[row], episode.rebuilt[row]], axis=1).ravel()
+        pairs = np.stack([episode.observed[row], episode.reconstruction[row]], axis=1).ravel()
         yield [_moment(moment), *_short([episode.scores[row]]), *_short(pairs)]
 
 
@@ -140,7 +140,7 @@ def _table(path: Path, rows: Iterator[Row]) -> None:
 
 
 def _short(values: Any) -> list[float | None]:
-    """Six significant digits; None where there is no number."""
+    """Six significant digits; None where a value is not finite."""
     return [float(f"{value:.6g}") if np.isfinite(value) else None for value in values]
 
 

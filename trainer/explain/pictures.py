@@ -97,7 +97,7 @@ def influence(found: Sequence[Influence]) -> Picture:
     axes.set_xlabel("when the sensor's values come from other windows")
     figure.legend(loc="outside upper center", ncols=1, frameon=False)
     first = found[0]
-    return Picture(as_uri(figure), f"Sensors by what they mean to the model; the score hangs most on {first.sensor}")
+    return Picture(as_uri(figure), f"Sensors by what they mean to the model; the score depends most on {first.sensor}")
 
 
 def contributions(episode: Episode) -> Picture:
@@ -139,7 +139,7 @@ def sensors(episode: Episode, names: Sequence[str]) -> Iterator[Picture]:
         column = list(names).index(name)
         figure, (axes,) = draw(3.6, 2.3)
         axes.plot(minutes, episode.observed[:, column], color=BLACK, linewidth=1.8)
-        axes.plot(minutes, episode.rebuilt[:, column], color=ORANGE, linewidth=1.2)
+        axes.plot(minutes, episode.reconstruction[:, column], color=ORANGE, linewidth=1.2)
         _shade(axes, episode)
         axes.set_title(name if not units.get(name) else f"{name} ({units[name]})")
         axes.set_xlabel("minutes")

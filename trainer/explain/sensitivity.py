@@ -1,4 +1,4 @@
-"""Which sensors the model listens to: what happens when one sensor's values come from other windows.
+"""Which sensors the model depends on: what happens when one sensor's values come from other windows.
 
 Permutation importance (Breiman 2001), without labels: a sensor whose values may be exchanged without moving the code is
 not in it; one whose exchange raises the score is tied to the others.

@@ -16,7 +16,7 @@ from trainer.networks.losses import loss_function
 from trainer.parallel.progress import EpochEnded, FitBegan, FitEnded, OnProgress, no_progress
 
 BETTER = 1e-4  # a validation loss counts as better when it is lower by this share
-MIN_STEPS = 8  # an epoch over a few hundred windows still takes so many steps ...
+MIN_STEPS = 8  # of an epoch, also over a few hundred windows, ...
 MIN_BATCH = 16  # ... but no batch gets smaller than this
 HIDDEN_SHARE = 0.1  # of the sensors of a training window are hidden, so that the network learns to do without
 

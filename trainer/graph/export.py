@@ -52,7 +52,7 @@ def open_session(exported: bytes) -> onnxruntime.InferenceSession:
     """The exported bytes in onnxruntime, on one thread."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    options.log_severity_level = 3  # what it cannot fold at load is no news to a person
+    options.log_severity_level = 3  # a person need not know what it cannot fold at load
     return onnxruntime.InferenceSession(exported, options, providers=["CPUExecutionProvider"])
 
 

@@ -40,7 +40,7 @@ class Graph(nn.Module):
     error_sd: (sensor,) typical size of the last row's residual on held-out normal rows, scaled units.
     score: `window` takes the mean over the window's present cells, else it is over the last row's; of squared or
     absolute standardised residuals, as `loss` says, and of the network's uncertainty where it has any. Higher is more
-    anomalous. parts: what the score is a sum of; None: it is no sum.
+    anomalous. parts: what the score is a sum of; None: it is not a sum.
 
     Only what a score needs is computed on the whole window: onnxruntime runs every node, whichever outputs
     are asked for.

@@ -1,8 +1,8 @@
 """Missing cells from the most similar rows of the history, inside the graph.
 
 Troyanskaya et al., Missing value estimation methods for DNA microarrays, Bioinformatics 17 (2001). Rows are compared by
-the sensors that are there. A neighbour's weight is by how much it is nearer than the first row that is no neighbour any
-more: so nothing jumps where two rows change places, and onnxruntime gives what torch gives.
+the sensors that are there. A neighbour weighs what its distance lacks to that of the next row after the
+neighbours: so nothing jumps where two rows change places, and onnxruntime gives what torch gives.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""What a score can be a sum of, as torch modules: the part of the graph beside the network.
+"""The components that a score can be a sum of, as torch modules: the part of the graph beside the network.
 
 values: the last row's values themselves, scaled. residual: what the network does not reconstruct of them. forecast:
 what a forecaster does not expect of them from the rows before. distance: from the window to the nearest of some typical
@@ -36,16 +36,16 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class Standard:
-    """What a part's raw vector is measured by on held-out rows, (sensor,) each, scaled units."""
+    """The location and size of a component's raw vector on held-out rows, (sensor,) each, scaled units."""
 
     shift: Doubles
     size: Doubles
 
 
 class ScoreComponents(nn.Module):
-    """The parts of a score in their raw form. Fitted beside a network, and exported as far as they are chosen.
+    """The components of a score in their raw form. Fitted beside a network, and exported as far as they are chosen.
 
-    nearest: what measures the distances among the parts, by name.
+    nearest: what measures the distances among them, by name.
     """
 
     def __init__(
@@ -62,14 +62,14 @@ class ScoreComponents(nn.Module):
         self.nearest = nn.ModuleDict({name: nearest[name] for name in names if name in DISTANCES})
 
     def only(self, names: tuple[ComponentName, ...]) -> "ScoreComponents":
-        """The same without what these parts do not need: onnxruntime runs every node, whatever is asked for."""
+        """The same without what these components do not need: onnxruntime runs every node, whatever is asked for."""
         forecaster = self.forecaster if "forecast" in names else None
         kept = tuple(dict.fromkeys(names))
         nearest = {name: self.nearest[name] for name in kept if name in DISTANCES}
         return ScoreComponents(kept, self.preprocess, forecaster, nearest)
 
     def forward(self, found: Compared) -> list[Tensor]:
-        """(batch, sensor) scaled units, or (batch, 1), of each part; what is missing counts as it was filled."""
+        """(batch, sensor) scaled units, or (batch, 1), of each component; what is missing counts as it was filled."""
         return [self._raw(name, found) for name in self.names]
 
     def _raw(self, name: ComponentName, found: Compared) -> Tensor:
@@ -95,9 +95,9 @@ def usual_values(preprocess: Preprocess, scaled: Tensor) -> Tensor:
 
 
 class Parts(nn.Module):
-    """The graph's `parts`: each part's vector in its own standard deviations, side by side.
+    """The graph's output `parts`: each component's vector in its own standard deviations, one after the other.
 
-    columns: the parts in their order; one that is judged at two time scales stands there twice.
+    columns: the components in their order; one that is judged at two time scales stands there twice.
     """
 
     def __init__(

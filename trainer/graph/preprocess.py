@@ -105,7 +105,7 @@ def _location(values: Doubles, scaling: str) -> tuple[float, float]:
 
 
 def _log1p(values: Doubles) -> Doubles:
-    """Odd, so that a sensor's negative noise around 0 is no error: sign(x) log(1 + |x|)."""
+    """Odd, so that a sensor's negative noise around 0 is not an error: sign(x) log(1 + |x|)."""
     return np.asarray(np.sign(values) * np.log1p(np.abs(values)))
 
 

@@ -53,7 +53,7 @@ def build(config: NetworkConfig) -> tuple[nn.Module, nn.Module]:
 
 
 def build_forecaster(config: NetworkConfig) -> tuple[nn.Module, nn.Module]:
-    """A new forecaster, which stands beside any family, and its objective."""
+    """A new forecaster, which any family can have beside, and its objective."""
     return _within(Forecaster(config), config), ReconstructionObjective(config)
 
 

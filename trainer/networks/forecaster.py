@@ -1,6 +1,6 @@
-"""The forecaster: a window's last row from the rows before it. It rebuilds nothing; it stands beside a family.
+"""The forecaster: a window's last row from the rows before it. It reconstructs nothing; any family can have it beside.
 
-What follows from its own past is expected, whatever the autoencoder makes of it, so its residual is a second opinion.
+What follows from its own past is expected, whatever the autoencoder reconstructs: its residual is a second opinion.
 """
 
 from torch import Tensor, nn

@@ -2,7 +2,7 @@
 
 Kingma & Welling, Auto-Encoding Variational Bayes, ICLR 2014. An & Cho, Variational Autoencoder based Anomaly Detection
 using Reconstruction Probability, SNU 2015: a window's score is the mean log density of its values over codes drawn for
-it. The decoder is no simple function, so there is no closed form; the draws are a fixed set of noise that lies in the
+it. The decoder is not linear, so there is no closed form; the draws are a fixed set of noise that lies in the
 bundle, each with its mirror image. So the score is a function of the window alone, the same in torch and onnxruntime.
 """
 

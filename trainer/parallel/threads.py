@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 def one_thread() -> Iterator[None]:
     """Networks and matrices are small: more threads only wait for each other, and sums would depend on their number.
 
-    numpy's threads wait by turning round and round: beside a busy process a product of matrices took 200 times as long.
+    numpy's threads spin while they wait: beside a busy process a product of matrices took 200 times as long.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -18,7 +18,7 @@ from trainer.data.history import History
 from trainer.data.sources import LINES
 from trainer.data.tables import TableRows, is_long, table_history, table_rows
 
-POLL = 5000  # records given at once; the outcome does not depend on it
+POLL = 5000  # records at once; the outcome does not depend on it
 _TYPES: dict[str, pa.DataType] = {
     "asset": pa.string(),
     "offset": pa.int64(),

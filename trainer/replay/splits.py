@@ -8,7 +8,7 @@ from detector.core.arrays import Bools, Ints
 from detector.errors import DataError
 from trainer.replay.windows import Replay
 
-CHUNK_WINDOWS = 50  # a chunk holds so many windows that do not overlap, or the margins would eat it
+CHUNK_WINDOWS = 50  # windows without overlap in a chunk, at least, or the margins would take most of it
 MAX_CHUNKS = 4
 
 
@@ -89,7 +89,7 @@ def _ranks(replay: Replay, chosen: Ints) -> tuple[Ints, Ints]:
 
 
 def _chunks(replay: Replay, size: Ints) -> Ints:
-    """Into how many chunks of time so many windows of an asset can be cut."""
+    """Into how many chunks of time an asset's windows can be cut. size: their number."""
     return np.clip(size // (CHUNK_WINDOWS * replay.window), 1, MAX_CHUNKS)
 
 

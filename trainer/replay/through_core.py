@@ -18,7 +18,7 @@ TOPIC = "history"
 def watched(scorer: OnnxScorer, history: History, alarms: Alarms | None = None) -> tuple[Doubles, list[Alert]]:
     """Scores (row,) of all assets' rows, one asset after the other, NaN where there is none; and the alerts in order.
 
-    Drift is not looked for, and nobody is asked to train anew.
+    Drift is not judged, and no retraining is requested.
     """
     model = scorer.manifest.model
     settings = Settings(

@@ -66,7 +66,7 @@ def rate_from(path: Path) -> Callable[[], float]:
 
     def rate() -> float:
         if time.monotonic() - state[1] >= RATE_READ_S:
-            # Half a number, while somebody writes it, is no reason to stop.
+            # Half a number, while it is being written, is not a reason to stop.
             state[:] = [_read_rate(path) or state[0], time.monotonic()]
         return state[0]
 

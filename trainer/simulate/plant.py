@@ -67,7 +67,7 @@ class Block:
 
 
 def latest_start(days: float, now: datetime) -> datetime:
-    """The last midnight (UTC) from which so many days end before `now`."""
+    """The last midnight (UTC) from which `days` end before `now`."""
     begin = now.astimezone(UTC) - timedelta(days=days)
     return begin.replace(hour=0, minute=0, second=0, microsecond=0)
 

@@ -27,8 +27,8 @@ from trainer.replay.prepare import Prepared, prepare
 from trainer.scoring.injection import KINDS, MIN_ROWS, NormalRows
 
 MAX_WINDOWS = 2000  # held-out windows of a fold that are judged
-KIND = [kind for kind in KINDS if kind != "spikes"]  # of which few reach the last row
-LONGEST = 40  # rows
+LASTING = [kind for kind in KINDS if kind != "spikes"]  # few spikes reach the last row
+MAX_ROWS = 40  # of an anomaly
 MIN_FOLDS = 2
 
 
@@ -83,10 +83,10 @@ def with_anomalies(windows: Floats, normal: NormalRows, rng: np.random.Generator
     """Each window with an anomaly that has lasted to its last row, as long and as large whatever the window is."""
     rows, changed = windows.shape[1], windows.copy()
     for number, window in enumerate(windows):
-        length = int(rng.integers(MIN_ROWS, LONGEST + 1))
+        length = int(rng.integers(MIN_ROWS, MAX_ROWS + 1))
         before = np.repeat(window[:1], max(length - rows, 0), axis=0)  # what came before a short window is not known
         whole = np.concatenate([before, window])
-        whole[-length:] = KINDS[KIND[number % len(KIND)]](whole[-length:], normal, rng)
+        whole[-length:] = KINDS[LASTING[number % len(LASTING)]](whole[-length:], normal, rng)
         changed[number] = whole[-rows:]
     return changed
 

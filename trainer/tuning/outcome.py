@@ -1,4 +1,4 @@
-"""What came of a search: a table of its trials, the chosen configuration as YAML, and a page of pictures."""
+"""The results of a search: a table of its trials, the chosen configuration as YAML, and a page of pictures."""
 
 import csv
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,7 @@ from trainer.reports.figures import BLUE, GREY, ORANGE, as_uri, draw, style
 from trainer.reports.page import render
 from trainer.tuning.space import read
 
-MIN_FOR_IMPORTANCE = 10  # completed trials; fewer say nothing of what mattered
+MIN_FOR_IMPORTANCE = 10  # completed trials; fewer show nothing of what mattered
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def write(
 
 
 def importances(study: optuna.Study) -> dict[str, float]:
-    """How much each key mattered for being among the best trials (PED-ANOVA); nothing of too few trials."""
+    """How much each key mattered for being among the best trials (PED-ANOVA); empty for too few trials."""
     values = [trial.value for trial in study.get_trials(deepcopy=False) if _done(trial)]
     if len(values) < MIN_FOR_IMPORTANCE or len(set(values)) < MIN_FOR_IMPORTANCE:
         return {}

@@ -1,7 +1,7 @@
 """The trials: kept in one SQLite file, so that a killed search goes on where it stopped; worked on by processes.
 
-Every change of a trial is one transaction. A search that is begun again takes the trials that nobody ended as failed
-(their process is gone: a lock says so), and asks for their values once more.
+Every change of a trial is one transaction. A search that is started again marks trials without an end as failed (a
+lock proves that their process is gone), and tries their values once more.
 """
 
 import fcntl
@@ -30,7 +30,7 @@ from trainer.tuning.space import changed, grid, read, suggest
 NAME = "watchkeeper"
 FILE = "study.sqlite3"
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
-BUSY_S = 60  # so long a process waits for another's transaction
+BUSY_S = 60  # that a process waits for another's transaction
 
 Sampler = Literal["tpe", "random", "grid"]
 Objective = Literal["detection", "reconstruction"]
@@ -46,7 +46,7 @@ class Search:
     space: dict[str, Axis]
     objective: Objective
     sampler: Sampler
-    trials: int  # ended ones to reach, those of before included
+    trials: int  # ended ones to reach, earlier ones included
     quiet: bool
 
     @property
@@ -59,7 +59,7 @@ class Search:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """One search a folder. Raises ConfigError where another one is at it; the lock ends with its process."""
+    """One search a folder. Raises ConfigError where another search holds it; the lock ends with its process."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as file:
         try:
@@ -70,7 +70,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def begin(search: Search) -> optuna.Study:
-    """The study of the folder, made or gone on with. Raises ConfigError where it was begun with something else."""
+    """The study of the folder, created or resumed. Raises ConfigError where it was begun with other data or keys."""
     study = optuna.create_study(storage=_storage(search.folder), study_name=NAME, load_if_exists=True)
     known = study.user_attrs.get("identity")
     if known is None:
@@ -88,7 +88,7 @@ def begin(search: Search) -> optuna.Study:
 
 
 def work(search: Search, jobs: int) -> None:
-    """Blocks until so many trials have ended. Raises WatchkeeperError where a process did not come back."""
+    """Blocks until the trials have ended. Raises WatchkeeperError where a process failed."""
     if jobs == 1:
         _optimise(search, 0)
         return
@@ -106,7 +106,7 @@ def work(search: Search, jobs: int) -> None:
 
 
 def _job(search: Search, number: int) -> None:
-    """One process. It ends with its parent, or a killed search would go on beside the one begun after it."""
+    """One process. It ends with its parent, or a killed search would go on, and the next one start beside it."""
     begin_process()
     try:
         _optimise(search, number)
@@ -123,13 +123,13 @@ def _optimise(search: Search, number: int) -> None:
         return
     if len(study.get_trials(deepcopy=False, states=ENDED)) >= search.trials:
         return
-    callbacks: list[Callable[[optuna.Study, FrozenTrial], None]] = [] if search.quiet else [_say]
+    callbacks: list[Callable[[optuna.Study, FrozenTrial], None]] = [] if search.quiet else [_print_trial]
     callbacks.append(MaxTrialsCallback(search.trials, states=ENDED))
     study.optimize(lambda trial: _try(search, trial), callbacks=callbacks)
 
 
 def _pruner() -> optuna.pruners.BasePruner:
-    return optuna.pruners.MedianPruner(n_startup_trials=10)  # of few trials the median is anything
+    return optuna.pruners.MedianPruner(n_startup_trials=10)  # the median of fewer trials means little
 
 
 def _sampler(search: Search, seed: int) -> optuna.samplers.BaseSampler:
@@ -161,7 +161,7 @@ def _try(search: Search, trial: optuna.Trial) -> float:
     return float(getattr(judged, search.objective))
 
 
-def _say(study: optuna.Study, trial: FrozenTrial) -> None:
+def _print_trial(study: optuna.Study, trial: FrozenTrial) -> None:
     took = f"{trial.duration.total_seconds():.1f} s" if trial.duration else ""
     values = ", ".join(f"{key} {read(value)}" for key, value in trial.params.items())
     if trial.state is TrialState.COMPLETE:
@@ -172,5 +172,5 @@ def _say(study: optuna.Study, trial: FrozenTrial) -> None:
 
 
 def _storage(folder: Path) -> RDBStorage:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)  # our own lines say it
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # we print our own lines
     return RDBStorage(f"sqlite:///{(folder / FILE).absolute()}", engine_kwargs={"connect_args": {"timeout": BUSY_S}})

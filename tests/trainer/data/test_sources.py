@@ -131,7 +131,7 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "empty.csv": (lambda path: path.write_bytes(b""), "cannot be read as CSV"),
     "norows.csv": (lambda path: path.write_text("asset,timestamp,flow\n"), "has no rows"),
     "notime.csv": (lambda path: path.write_text("asset,flow\na,1\n"), "has no column 'timestamp'"),
-    "words.csv": (lambda path: path.write_text("timestamp,flow\nsoon,1\n"), "is no time"),
+    "words.csv": (lambda path: path.write_text("timestamp,flow\nsoon,1\n"), "is not a time"),
     "nosensor.csv": (lambda path: path.write_text("asset,timestamp\na,1\n"), "has no numeric column"),
     "empty.jsonl": (lambda path: path.write_bytes(b""), "is empty"),
     "bad.jsonl": (lambda path: path.write_text("no json\n{}\n"), "has no numeric field"),

@@ -53,7 +53,7 @@ def test_the_strongest_alarm_is_the_fault_and_names_its_sensor(found: Explained)
     assert episode.shares[0].contribution > 0.5
     assert sum(abs(one.contribution) for one in episode.shares) == pytest.approx(1.0, abs=0.01)
     inside = (episode.times >= START + 210) & (episode.times < START + 255)
-    gap = episode.observed[inside, 1] - episode.rebuilt[inside, 1]
+    gap = episode.observed[inside, 1] - episode.reconstruction[inside, 1]
     assert gap.mean() > 5, "measured stands above rebuilt"
 
 
@@ -122,4 +122,4 @@ def test_page_figures_and_tables_say_the_same(found: Explained, tmp_path: Path) 
     windows, incident = (rows_of(tmp_path / name) for name in ("windows.csv", "incident.csv"))
     assert len(windows) == printed["looked_at"]
     assert len(incident) == len(found.episode.times)
-    assert float(incident[0]["pressure rebuilt"]) == pytest.approx(float(found.episode.rebuilt[0, 1]), rel=1e-5)
+    assert float(incident[0]["pressure rebuilt"]) == pytest.approx(float(found.episode.reconstruction[0, 1]), rel=1e-5)

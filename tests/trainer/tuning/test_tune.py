@@ -20,7 +20,7 @@ from tests.support.made_history import SENSORS, START, made_history, made_values
 from tests.support.processes import gone
 from trainer.commands.tune import tune
 from trainer.scoring.injection import NormalRows
-from trainer.tuning.objective import LONGEST, judge, with_anomalies
+from trainer.tuning.objective import MAX_ROWS, judge, with_anomalies
 
 QUICK = {"family": "linear", "folds": 2, "window": 4}
 SPACE = {"window": {"choices": [1, 2, 4, 6]}, "latent": {"low": 1, "high": 4, "whole": True}}
@@ -145,7 +145,7 @@ def test_an_anomaly_lasts_to_its_windows_end(rows: int) -> None:
     anomalous = with_anomalies(windows, NormalRows.of(windows[:, -1]), random)
     changed = anomalous != windows
     assert changed[:, -1].any(axis=1).mean() > 0.9 if rows > 1 else changed.any(axis=(1, 2)).mean() > 0.75
-    assert not changed[:, :-LONGEST].any()
+    assert not changed[:, :-MAX_ROWS].any()
     assert np.isfinite(anomalous).all()
 
 
