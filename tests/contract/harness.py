@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Literal, Protocol
 
-from deploy.local.broker import Broker as BrokerProcess
+from deploy.local.broker import Broker
 from detector.transports import memory
 from detector.transports.files.transport import FileTransport
 from detector.transports.interface import Polled, Stream, Transport
@@ -182,7 +182,7 @@ class MemoryOutside:
 class KafkaOutside:
     """Topics of a real broker, with a group of their own."""
 
-    def __init__(self, cluster: Cluster, machine: BrokerProcess, partitions: int, delivery: Delivery) -> None:
+    def __init__(self, cluster: Cluster, machine: Broker, partitions: int, delivery: Delivery) -> None:
         word = cluster.unique("contract")
         names = {stream.value: f"{word}.{stream.value}" for stream in Stream}
         self.settings = Settings(

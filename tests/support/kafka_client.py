@@ -181,8 +181,12 @@ class Cluster:
         committed = KafkaConsumer(bootstrap_servers=self.bootstrap, isolation_level="read_committed")
         everything = KafkaConsumer(bootstrap_servers=self.bootstrap)
         try:
-            places = [TopicPartition(topic, n) for topic in topics for n in committed.partitions_for_topic(topic) or ()]
-            eventually(lambda: committed.end_offsets(places) == everything.end_offsets(places), what="all transactions")
+            partitions = [
+                TopicPartition(topic, n) for topic in topics for n in committed.partitions_for_topic(topic) or ()
+            ]
+            eventually(
+                lambda: committed.end_offsets(partitions) == everything.end_offsets(partitions), what="all transactions"
+            )
         finally:
             committed.close()
             everything.close()
@@ -191,8 +195,8 @@ class Cluster:
         """Partition -> offset of the next record."""
         consumer = KafkaConsumer(bootstrap_servers=self.bootstrap)
         try:
-            places = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
-            return {place.partition: end for place, end in consumer.end_offsets(places).items()}
+            partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
+            return {partition.partition: end for partition, end in consumer.end_offsets(partitions).items()}
         finally:
             consumer.close()
 

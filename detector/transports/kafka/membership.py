@@ -74,5 +74,5 @@ class RebalanceRecorder(ConsumerRebalanceListener):  # type: ignore[misc]  # kaf
         return before not in ("", self._member_id)
 
 
-def _numbers(places: Iterable[TopicPartition]) -> set[int]:
-    return {place.partition for place in places}
+def _numbers(partitions: Iterable[TopicPartition]) -> set[int]:
+    return {partition.partition for partition in partitions}

@@ -27,8 +27,8 @@ def demand_rights(settings: Settings) -> None:
             lacks.append(("READ", "group", kafka.group))
     if lacks:
         first, kind, name = lacks[0]
-        said = ", ".join(f"{right} the {kind} {name}" for right, kind, name in lacks)
-        raise BrokerError(f"{who(kafka)} may not {said}", grant(first.capitalize(), kind, name))
+        missing = ", ".join(f"{right} the {kind} {name}" for right, kind, name in lacks)
+        raise BrokerError(f"{who(kafka)} may not {missing}", grant(first.capitalize(), kind, name))
 
 
 def _allowed(facts: TopicFacts | None, right: str) -> bool:

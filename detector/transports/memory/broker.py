@@ -58,7 +58,7 @@ class Log:
         self.records = self.read(self.start, len(self.records))
 
 
-class Broker:
+class MemoryBroker:
     """Topics and groups. sleep: how a client waits, seconds; a simulation lets its own clock pass.
 
     away: while it is set nothing is confirmed, committed or read.
@@ -108,9 +108,9 @@ class Broker:
         return self._groups.setdefault(name, Group(lambda: self.partitions(topic)))
 
 
-_brokers: dict[str, Broker] = {}
+_brokers: dict[str, MemoryBroker] = {}
 
 
-def broker_at(address: str) -> Broker:
+def broker_at(address: str) -> MemoryBroker:
     """The broker of an address (kafka.bootstrap_servers); it comes into being when it is first asked for."""
-    return _brokers.setdefault(address, Broker())
+    return _brokers.setdefault(address, MemoryBroker())

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from detector.core.ingest.rows import Record
 from detector.errors import DataError
 from detector.transports.interface import ControlRecord, Stream
-from detector.transports.memory.broker import Broker, MemoryRecord, broker_at
+from detector.transports.memory.broker import MemoryBroker, MemoryRecord, broker_at
 from detector.transports.memory.group import Member
 from detector.transports.package import CheckResult, Span, Status, TopicReport
 from schemas.config import Settings
@@ -13,7 +13,7 @@ from schemas.config import Settings
 _WAIT_S = 0.5
 
 
-def broker_of(settings: Settings) -> Broker:
+def broker_of(settings: Settings) -> MemoryBroker:
     """The broker that a configuration names."""
     return broker_at(settings.kafka.bootstrap_servers)
 
@@ -100,12 +100,12 @@ def admin(
     return reports
 
 
-def _from(broker: Broker, topic: str, partition: int, offset: int) -> list[MemoryRecord]:
+def _from(broker: MemoryBroker, topic: str, partition: int, offset: int) -> list[MemoryRecord]:
     log = broker.log(topic, partition)
     return log.read(offset, len(log.records))
 
 
-def _demand(broker: Broker, topic: str) -> int:
+def _demand(broker: MemoryBroker, topic: str) -> int:
     """How many partitions a topic has, which must be there."""
     count = broker.partitions(topic)
     if not count:

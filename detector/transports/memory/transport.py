@@ -4,15 +4,15 @@ from collections.abc import Mapping
 
 from detector.errors import BrokerError, DataError, RetriableError
 from detector.transports.interface import ControlRecord, Message, Polled
-from detector.transports.memory.broker import Broker, MemoryRecord
+from detector.transports.memory.broker import MemoryBroker, MemoryRecord
 from detector.transports.memory.group import Member
 from schemas.config import Settings
 
 
 class MemoryTransport:
-    """Implements Transport over a Broker. Waits only where poll has nothing to give, by the broker's `sleep`."""
+    """Implements Transport over a MemoryBroker. Waits only where poll has nothing to give, by the broker's `sleep`."""
 
-    def __init__(self, settings: Settings, broker: Broker) -> None:
+    def __init__(self, settings: Settings, broker: MemoryBroker) -> None:
         self._settings, self._broker = settings, broker
         topics = settings.topics
         missing = [name for name in (topics.input, topics.control, topics.state) if not broker.partitions(name)]

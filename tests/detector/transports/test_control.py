@@ -18,18 +18,18 @@ def _parsed(**changes: Any) -> Any:
 
 def test_a_strangers_key_cannot_write_into_the_log() -> None:
     """The line names the field, and nothing in its name ends the line or steers a terminal."""
-    told = _parsed(**{"a\nmodel refused\x1b[31m" + "x" * 500: 1})
-    assert isinstance(told, str)
-    assert told.isprintable()
-    assert len(told) < 250
+    reason = _parsed(**{"a\nmodel refused\x1b[31m" + "x" * 500: 1})
+    assert isinstance(reason, str)
+    assert reason.isprintable()
+    assert len(reason) < 250
 
 
 def test_no_value_of_the_payload_is_repeated() -> None:
     """Not even that of `type`, which pydantic's own text repeats."""
     for field in MARK:
-        told = _parsed(**{field: {"hunter2": "hunter2"}})
-        assert isinstance(told, str), field
-        assert "hunter2" not in told
+        reason = _parsed(**{field: {"hunter2": "hunter2"}})
+        assert isinstance(reason, str), field
+        assert "hunter2" not in reason
     assert "hunter2" not in _parsed(type="hunter2")
 
 

@@ -15,7 +15,7 @@ from schemas.config import Kafka
 
 
 @pytest.mark.parametrize(
-    ("error", "operation", "said", "remedy"),
+    ("error", "operation", "wanted", "remedy"),
     [
         (TopicAuthorizationFailedError({"b", "a"}), "Read", "READ the topic a, b", "--operation Read --topic a, b"),
         (
@@ -33,11 +33,11 @@ from schemas.config import Kafka
         ),
     ],
 )
-def test_the_missing_right_is_named(error: AuthorizationError, operation: str, said: str, remedy: str) -> None:
+def test_the_missing_right_is_named(error: AuthorizationError, operation: str, wanted: str, remedy: str) -> None:
     """Operation, kind and name, as `kafka-acls` writes them."""
     found = missing_acl("polling", error, operation)
     assert found is not None
-    assert found.problem == f"polling failed: this login may not {said}"
+    assert found.problem == f"polling failed: this login may not {wanted}"
     assert found.remedy == f"grant it to kafka.sasl_username: kafka-acls --add {remedy}"
     assert found.exit_code == 5
 

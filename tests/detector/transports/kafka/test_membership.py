@@ -1,4 +1,4 @@
-"""What the group gives and takes, as the loop is told of it."""
+"""What the group gives and takes, as the loop learns of it."""
 
 from kafka import TopicPartition
 from kafka.protocol.consumer.metadata import ConsumerProtocolAssignment
