@@ -26,7 +26,7 @@ def path_of(settings: Settings, topic: str) -> Path:
 
 def locate(settings: Settings, topic: str) -> str:
     """The file's path, for a person."""
-    return "standard input or output" if topic == "-" else str(path_of(settings, topic))
+    return "standard input" if topic == "-" else str(path_of(settings, topic))
 
 
 def send(settings: Settings, value: bytes, key: bytes) -> None:
