@@ -31,7 +31,7 @@ class Sparse(Contract):
 
 
 class Denoising(Contract):
-    """Denoising: the network is shown spoiled windows and rebuilds clean ones."""
+    """Denoising: the network is shown noisy windows and reconstructs clean ones."""
 
     sd: float = Field(default=0.2, ge=0, description="of Gaussian noise, in scaled units; 0: none")
     masking: float = Field(default=0.0, ge=0, lt=1, description="share of cells that are shown as if missing")

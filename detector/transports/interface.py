@@ -1,4 +1,4 @@
-"""The seam between the loop and the outside. One contract suite (tests/contract) runs over every transport."""
+"""The interface between the loop and the outside. One contract suite (tests/contract) runs over every transport."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

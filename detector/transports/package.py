@@ -1,4 +1,4 @@
-"""What a transport offers beside the loop's seam: a package with these functions, named in `TRANSPORTS`."""
+"""What a transport offers beside the loop's interface: a package with these functions, named in `TRANSPORTS`."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The outsides of the transport seam, made to look alike: what a test feeds, what it reads back, how it fails."""
+"""The outsides of the transport interface, made to look alike: what a test feeds, what it reads back, how it fails."""
 
 import base64
 import itertools

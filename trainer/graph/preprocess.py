@@ -159,7 +159,7 @@ class Preprocess(nn.Module):
     def shown(self, scaled: Tensor) -> Tensor:
         """What the network is shown of scaled values; its residual is taken from the values themselves.
 
-        Nothing beyond what training held: there it could only extrapolate, and one wild sensor would spoil the guess
+        Nothing beyond what training held: there it could only extrapolate, and one wild sensor would distort the guess
         of all the others.
         """
         return _rows(scaled.flatten(1).clamp(_along(self.low, scaled), _along(self.high, scaled)), scaled)

@@ -75,11 +75,11 @@ def test_missing_cells_do_not_count() -> None:
     present = whole.present.clone()
     present[:, :, 1] = False
     judged = Scaled(whole.values, whole.shown, present, whole.fill)
-    spoiled = judged.values.clone()
-    spoiled[:, :, 1] = 99.0
+    faulty = judged.values.clone()
+    faulty[:, :, 1] = 99.0
     training = Training(window=4)
     assert loss_over(network, judged, training) == pytest.approx(
-        loss_over(network, Scaled(spoiled, judged.shown, judged.present, judged.fill), training)
+        loss_over(network, Scaled(faulty, judged.shown, judged.present, judged.fill), training)
     )
 
 
@@ -122,9 +122,9 @@ def test_ordinary_windows_leave_out_the_faults() -> None:
     data = made_windows(400, 0)
     values = data.values.clone()
     values[::10] += 8.0 * torch.randn(values[::10].shape, generator=torch.Generator().manual_seed(2))
-    spoiled = Scaled(values, values, data.present, data.fill)
+    faulty = Scaled(values, values, data.present, data.fill)
     training = Training.model_validate({"window": 4, "hidden": (16,), "epochs": 12, "latent": 2})
-    network, _ = fit("model", spoiled, spoiled, training)
-    kept = ordinary(network, spoiled, 75.0)
+    network, _ = fit("model", faulty, faulty, training)
+    kept = ordinary(network, faulty, 75.0)
     assert int(kept.sum()) == 300
     assert not kept[::10].any()

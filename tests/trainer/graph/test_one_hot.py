@@ -66,10 +66,10 @@ def test_a_state_that_does_not_fit_is_an_anomaly() -> None:
     running[:, :] = values[values[:, 1] == 5.0][:1]
     scorer = OnnxScorer(fitted().manifest, fitted().graph)
     for odd in (0.0, 7.0):
-        spoiled = running.copy()
-        spoiled[150:, 1] = odd
-        assert scores(spoiled)[-50:].min() > threshold
-        assert scorer.sensor_error(windows(spoiled))[-1, 1] > 5
+        faulty = running.copy()
+        faulty[150:, 1] = odd
+        assert scores(faulty)[-50:].min() > threshold
+        assert scorer.sensor_error(windows(faulty))[-1, 1] > 5
     silent = values.copy()
     silent[np.random.default_rng(1).random(300) < 0.1, 1] = np.nan
     assert (scores(silent) > threshold).mean() < 0.1

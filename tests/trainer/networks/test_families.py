@@ -93,15 +93,15 @@ def test_sparse_units_speak_seldom() -> None:
 
 
 @pytest.mark.parametrize("options", [{"sd": 1.0}, {"sd": 0.0, "masking": 0.6}])
-def test_denoising_rebuilds_spoiled_windows_better(options: dict[str, float]) -> None:
+def test_denoising_reconstructs_noisy_windows_better(options: dict[str, float]) -> None:
     """From windows with noise, or without some cells, it comes nearer to the clean ones than a plain network."""
     clean = made_windows(300, 2).values
     generator = torch.Generator().manual_seed(3)
     hidden = torch.rand(clean.shape, generator=generator) < options.get("masking", 0.0)
-    spoiled = torch.where(hidden, 0.0, clean + options["sd"] * torch.randn(clean.shape, generator=generator))
+    noisy = torch.where(hidden, 0.0, clean + options["sd"] * torch.randn(clean.shape, generator=generator))
 
     def error(family: str, **changes: object) -> float:
-        return float((rebuilt(fitted(family, epochs=60, **changes), spoiled) - clean).detach().square().mean())
+        return float((rebuilt(fitted(family, epochs=60, **changes), noisy) - clean).detach().square().mean())
 
     assert error("denoising", denoising=options) < 0.95 * error("dense")
 
@@ -164,9 +164,9 @@ def test_variational_knows_which_sensor_is_noisy() -> None:
     generator = torch.Generator().manual_seed(1)
     noisy = data.values.clone()
     noisy[..., 1] += torch.randn(noisy.shape[:2], generator=generator)
-    spoiled = replace(data, values=noisy, shown=noisy)
+    shaken = replace(data, values=noisy, shown=noisy)
     training = Training(family="variational", window=4, latent=2, epochs=60, learning_rate=5e-3)
-    network, _ = fit("model", spoiled, spoiled, training)
+    network, _ = fit("model", shaken, shaken, training)
     assert isinstance(network, VariationalAutoencoder)
     weight = network.predict(noisy).weight
     assert weight is not None
