@@ -1,9 +1,8 @@
 """Data quality of the feed: stuck, missing and out-of-range sensors, judged row by row for all assets at once.
 
-A sensor is judged by runs of rows: so many equal values that training never saw (`stuck_rows` of the manifest), so
-many missing values, so many values outside the declared range. Cells of a stuck sensor, and every value outside its
-range, are masked for the model (they count as missing and are filled in the graph), so that a dead sensor does not
-raise a process alarm of its own.
+A sensor is judged by its runs of rows: of equal values, longer than any in training (`stuck_rows` of the manifest), of
+missing values, and of values outside the declared range. Cells of a stuck sensor, and every value outside its range,
+are invalid and masked: they count as missing, and the graph fills them. A dead sensor raises no process alarm.
 """
 
 from collections.abc import Sequence
@@ -73,7 +72,7 @@ class QualityMonitor:
         shape = (len(CONDITIONS), len(self._sensors))
         runs = unpack(columns["runs"], np.int32, shape)
         if runs.min(initial=0) < 0:
-            raise ValueError("the checkpoint has a run of fewer rows than none")
+            raise ValueError("the checkpoint has a run of a negative length")
         self.last[slots] = unpack(columns["last"], np.float32, shape[1:])
         self.runs[:, slots] = runs.swapaxes(0, 1)
 

@@ -19,7 +19,7 @@ from detector.core.settings import WatchSettings
 from schemas.alert import Alert
 from schemas.feed import Reason, RowFlag
 
-_NAMES_KEPT = 1000  # so many unwatched assets are listed by name
+_NAMES_KEPT = 1000  # unwatched assets that are listed by name
 
 
 class Watch:

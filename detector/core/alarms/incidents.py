@@ -81,7 +81,7 @@ class Incident:
     ratio: float  # peak / threshold at the time: survives a change of model
     severity: Severity = Severity.WARNING
     sequence: int = 0
-    told_s: float = 0.0  # event time of the last alert
+    told_s: float = 0.0  # event time of the last alert; checkpoints have it by this name
     below_since_s: float = 0.0
     evidence: list[Evidence] = field(default_factory=list)
 

@@ -22,8 +22,8 @@ def begin(time_s: float) -> Incident:
     )  # fmt: skip
 
 
-def told(levels: Sequence[float]) -> list[tuple[int, AlertState]]:
-    """What is told over levels one second apart."""
+def sent(levels: Sequence[float]) -> list[tuple[int, AlertState]]:
+    """What is sent over levels one second apart."""
     incident, out = None, []
     for second, level in enumerate(levels):
         if incident is None and level > RULES.threshold:
@@ -44,14 +44,14 @@ def test_the_table_covers_every_phase_and_band() -> None:
 
 def test_shorter_than_the_on_delay_is_no_alarm() -> None:
     """Three seconds above, of which the third is the delay: it opens; two: it does not."""
-    assert told([0, 11, 11, 11, 0, 0]) == []
-    assert told([0, 11, 11, 11, 11, 0])[0] == (4, AlertState.OPENED)
+    assert sent([0, 11, 11, 11, 0, 0]) == []
+    assert sent([0, 11, 11, 11, 11, 0])[0] == (4, AlertState.OPENED)
 
 
 def test_hysteresis_keeps_an_incident_open() -> None:
     """Between the thresholds it neither closes nor begins to."""
-    assert told([11] * 5 + [9] * 50) == [(3, AlertState.OPENED)]
-    assert told([11] * 5 + [7, 7, 7, 9] + [7] * 5)[-1] == (13, AlertState.CLOSED)
+    assert sent([11] * 5 + [9] * 50) == [(3, AlertState.OPENED)]
+    assert sent([11] * 5 + [7, 7, 7, 9] + [7] * 5)[-1] == (13, AlertState.CLOSED)
 
 
 def test_a_rising_peak_is_an_update() -> None:
@@ -66,7 +66,7 @@ def test_a_rising_peak_is_an_update() -> None:
 @given(st.lists(st.floats(0, 50), max_size=80))
 def test_opened_and_closed_alternate(levels: list[float]) -> None:
     """Whatever the levels, an incident is opened before it is closed, and once each."""
-    ends = [state for _, state in told(levels) if state is not AlertState.UPDATED]
+    ends = [state for _, state in sent(levels) if state is not AlertState.UPDATED]
     assert all(a is not b for a, b in pairwise(ends))
     assert not ends or ends[0] is AlertState.OPENED
 

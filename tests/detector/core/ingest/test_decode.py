@@ -112,7 +112,7 @@ def test_nested_fields_and_the_key_as_asset() -> None:
 
 
 def test_a_time_beyond_the_transports_own_is_refused() -> None:
-    """A record from the future would make its asset deaf; the broker's time shows it."""
+    """After a record from the future all others of its asset would be late; the broker's time shows it."""
     own_ms = 1_700_000_000_000
     assert decode(body(timestamp=1.7e9 + 3599), timestamp=own_ms)[1] == []
     assert decode(body(timestamp=1.7e9 + 3601), timestamp=own_ms)[1][0].reason is Reason.FUTURE_TIMESTAMP

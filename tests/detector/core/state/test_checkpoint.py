@@ -149,8 +149,8 @@ def test_an_asset_that_went_away_is_forgotten_for_good() -> None:
     records = [wide(0, "gone", START_S, [0.0, 0.0, 0.0])]
     records += [wide(t + 1, "a0", START_S + t, values[t, 0]) for t in range(300)]
     story = replay(over, records, 10)
-    told = [alert.data.state for alert in story.alerts.values() if alert.subject == "gone"]
-    assert told == [AlertState.OPENED, AlertState.CLOSED]
+    states = [alert.data.state for alert in story.alerts.values() if alert.subject == "gone"]
+    assert states == [AlertState.OPENED, AlertState.CLOSED]
     assert list(over.pipelines["m"].assets.index) == [(0, "a0")]
     again = watch(config)
     entries = dict(checkpoint.snapshot(over, 0, len(records)))
@@ -168,3 +168,15 @@ def test_an_open_process_alarm_keeps_its_asset() -> None:
     replay(over, records, 10)
     pipeline = over.pipelines["m"]
     assert pipeline.process_alarms.incidents[pipeline.assets.index[0, "a"]].is_open
+
+
+def test_the_cooldown_of_a_retrain_request_survives() -> None:
+    """The marker has it: a restart does not ask a second time within it."""
+    values = np.random.default_rng(5).normal(size=(600, 3, 3))
+    values[200:, :, 0] += 2.0
+    records = feed(values)
+    over = watch()
+    assert len(replay(over, records[:1200], 100).requests) == 1
+    again = watch()
+    checkpoint.restore(again, 0, dict(checkpoint.snapshot(over, 0, 1200)), 0.0)
+    assert not replay(again, records[1200:], 100).requests
