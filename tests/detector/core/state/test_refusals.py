@@ -164,7 +164,7 @@ def test_the_end_of_a_file_leaves_no_watermark_that_makes_the_next_lines_late() 
 
 
 def test_an_open_incident_of_a_sensor_that_the_model_lost_is_closed_with_the_next_row() -> None:
-    """A model with other sensors takes over at a restart: the daemon goes on, and the alert that said 'stuck' gets its end."""
+    """A model with other sensors takes over at a restart, and the alert that said stuck is closed."""
     over = watch(facts=manifest(stuck_rows=5))
     records = feed(plant(rows=140, assets=2))
     replay(over, records[:270], 30)
