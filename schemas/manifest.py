@@ -24,7 +24,7 @@ class Sensor(Contract):
         default=None,
         ge=2,
         le=MAX_ROWS,
-        description="so many equal rows in a row are never normal; null: constancy is normal",
+        description="this many equal values in a row are never normal; null: constancy is normal",
     )
 
 

@@ -1,4 +1,4 @@
-"""The configuration's section `training`: one entry a model, and what it says of sensors, score and threshold."""
+"""The configuration's section `training`: one entry a model, and what it sets of sensors, score and threshold."""
 
 from collections.abc import Mapping
 from typing import ClassVar, Literal, get_args
@@ -45,7 +45,7 @@ class SensorSettings(Contract):
         default=None,
         min_length=1,
         max_length=19,
-        description="the values of a sensor that tells a state, as numbers; any other value is an unknown category",
+        description="the values of a sensor that shows a state, as numbers; any other value is an unknown category",
     )
 
     @model_validator(mode="after")
@@ -54,7 +54,7 @@ class SensorSettings(Contract):
             return self
         if self.log1p or self.difference or self.deadband or self.direction != "both" or self.scaling:
             raise ValueError(
-                "a sensor with categories is no quantity: leave out log1p, scaling, difference and the like"
+                "a sensor with categories is not a quantity: leave out log1p, scaling, difference and the like"
             )
         if len(set(self.categories)) < len(self.categories):
             raise ValueError("categories has a value twice")
@@ -73,7 +73,7 @@ class Threshold(Contract):
     method: ThresholdMethod = Field(
         default="percentile",
         description="mad: by the median, for histories with faults in them; pot: peaks over threshold, for a wanted "
-        "risk; alarm_rate: for as many alarms as you can bear (docs/how-to/choose-a-threshold.md)",
+        "risk; alarm_rate: for as many alarms as people can answer (docs/how-to/choose-a-threshold.md)",
     )
     percentile: float = Field(
         default=99.9, gt=0, le=100, description="of held-out scores; of a short history this is about their largest"
@@ -100,8 +100,8 @@ class Threshold(Contract):
         default=1.0,
         ge=0,
         le=1e6,
-        description="alarm_rate: as many may the normal history raise, on average of its assets and before the margin; "
-        "less than one in the whole history is none",
+        description="alarm_rate: the normal history may raise this many, on average of its assets and before the "
+        "margin; less than one in the whole history counts as none",
     )
     margin: float = Field(
         default=1.25,

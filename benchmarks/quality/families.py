@@ -74,28 +74,28 @@ def _labelled(data: Path, most: int) -> list[Series]:
         raise DataError(f"{data} holds no labelled series", "give a folder of Parquet series with --data")
     if not most or len(known) <= most:
         return known
-    return [known[place] for place in np.linspace(0, len(known) - 1, most).astype(int)]
+    return [known[index] for index in np.linspace(0, len(known) - 1, most).astype(int)]
 
 
 def _measure(family: str, chosen: list[Series]) -> FamilyFigures:
-    # The network alone: what `auto` would choose may have other parts in it, or no network at all.
+    # The network alone: what `auto` would choose may have other components in it, or no network at all.
     training = Training.model_validate({"family": family, "score": "mahalanobis"})
-    judged: list[MethodResult] = []
+    results: list[MethodResult] = []
     fit_s, speeds, sizes = [], [], []
     for each in chosen:
         begun = time.process_time()
         fitted = train(each.train, MODEL, training)
         fit_s.append(time.process_time() - begun)
-        judged.append(judge(each, method_scores(each, fitted)))
+        results.append(judge(each, method_scores(each, fitted)))
         speeds.append(_speed(each, fitted))
         sizes.append(len(fitted.graph) / 1024)
     network, _ = build(network_config(training, len(chosen[0].train.sensors)))
-    total = sum((one.counts for one in judged if one.counts is not None), Counts(0, 0, 0, 0))
+    total = sum((one.counts for one in results if one.counts is not None), Counts(0, 0, 0, 0))
     return FamilyFigures(
         family=family,
         series=len(chosen),
-        vus_pr=_mean([one.volume for one in judged]),
-        auc_pr=_mean([one.area for one in judged]),
+        vus_pr=_mean([one.volume for one in results]),
+        auc_pr=_mean([one.area for one in results]),
         f1=total.f1,
         far_percent=100 * total.false_alarm_rate,
         fit_s=_mean(fit_s),

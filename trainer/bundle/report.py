@@ -1,4 +1,4 @@
-"""The report beside a bundle: one HTML page on how the model came about and how far it can be believed.
+"""The report beside a bundle: one HTML page on how the model came about and how well it does.
 
 Self-contained: pictures are inline, nothing is fetched, no script runs.
 """
@@ -16,14 +16,14 @@ from trainer.fitting.fit import Curve
 from trainer.reports.figures import BLACK, BLUE, GREY, ORANGE, RED, SKY, as_uri, draw, style
 from trainer.reports.page import Picture, render
 
-SENSORS_SHOWN = 24  # small pictures in the example; a page with hundreds is read by nobody
-LINE_ROWS = 3  # a shorter window is no line to draw: a table says more
+SENSORS_SHOWN = 24  # small pictures in the example; nobody reads a page with hundreds
+LINE_ROWS = 3  # a shorter window does not make a line: a table shows more
 BINS = 80
 
 
 def write_report(fitted: Fitted) -> bytes:
     """The page, UTF-8 HTML."""
-    example = _telling(fitted)
+    example = _clearest_example(fitted)
     with style():
         values = {
             "manifest": fitted.manifest,
@@ -69,7 +69,7 @@ def _nth(stride: int) -> str:
     return "every row" if stride == 1 else f"one row in {stride}"
 
 
-def _telling(fitted: Fitted) -> Example | None:
+def _clearest_example(fitted: Fitted) -> Example | None:
     """The example in which the sensors move most, in their own sizes: a flat line shows nothing."""
     if not fitted.examples:
         return None
@@ -132,12 +132,12 @@ def _sensor_errors(fitted: Fitted) -> Picture:
     widest = np.argsort(np.quantile(np.abs(errors), 0.99, axis=0))[-SENSORS_SHOWN:]
     figure, (axes,) = draw(5.2, max(1.2 + 0.26 * len(widest), 2.2))
     low, left, middle, right, high = np.quantile(errors[:, widest], (0.005, 0.25, 0.5, 0.75, 0.995), axis=0)
-    place = np.arange(len(widest))
-    axes.hlines(place, low, high, color=BLUE, linewidth=1.5, label="99 % of windows")
-    axes.hlines(place, left, right, color=BLUE, linewidth=7, label="50 %")
-    axes.plot(middle, place, "|", color=BLACK, markersize=9, label="median")
+    position = np.arange(len(widest))
+    axes.hlines(position, low, high, color=BLUE, linewidth=1.5, label="99 % of windows")
+    axes.hlines(position, left, right, color=BLUE, linewidth=7, label="50 %")
+    axes.plot(middle, position, "|", color=BLACK, markersize=9, label="median")
     axes.axvline(0.0, color=GREY, linewidth=0.8)
-    axes.set_yticks(place, [names[column] for column in widest])
+    axes.set_yticks(position, [names[column] for column in widest])
     axes.set_ylim(-0.7, len(widest) - 0.3)
     axes.set_xlabel("observed - expected (held-out sd)")
     figure.legend(loc="outside upper center", ncols=3, fontsize=9, frameon=False)

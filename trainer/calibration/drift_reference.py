@@ -8,8 +8,8 @@ from detector.core.arrays import Doubles, Floats, Ints
 from schemas.manifest import DriftReference, ReferenceSignal
 from trainer.data.history import AssetHistory
 
-BLOCKS = 50  # about so many blocks an asset: few enough that a block outlasts the feed's memory
-MIN_BLOCK_WINDOWS = 10  # a block is at least so many windows long
+BLOCKS = 50  # about this many blocks an asset: few enough that a block outlasts the feed's memory
+MIN_BLOCK_WINDOWS = 10  # rows of a block, in windows
 MIN_BLOCKS = 4  # fewer say nothing of how block means scatter
 STUCK_FACTOR = 3
 MIN_STUCK_ROWS = 30

@@ -18,8 +18,8 @@ import numpy as np
 
 from detector.core.arrays import Doubles
 
-MIN_EXCESSES = 30  # fewer say little: of a short history the tail begins further down, ...
-MAX_SHARE = 0.5  # ... but it is no tail below the median
+MIN_EXCESSES = 30  # fewer show little: of a short history the tail begins further down, ...
+MAX_SHARE = 0.5  # ... but never below the median
 # These moments know no heavier tail, and a few excesses that look heavier put the threshold where nothing ever comes.
 MAX_SHAPE = 0.5
 EXPONENTIAL = 1e-6  # a shape below it is an exponential tail: the general formula would divide by it

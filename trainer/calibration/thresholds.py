@@ -25,11 +25,10 @@ SD_PER_MAD = 1.4826  # of a Gaussian
 SD_PER_MEAN_DEVIATION = 1.2533
 MIN_THRESHOLD = 0.1  # of a history in which nothing ever happens; scores are in standard deviations
 STEP = 0.98  # from one threshold that is tried to the next
-# Below this quantile of normal scores a threshold is no limit: alarms run into each other, and are few again.
+# Below this quantile of normal scores a threshold separates nothing: alarms run into each other, and are few again.
 MIN_QUANTILE = 0.95
-ALMOST_ONE = (
-    0.99  # of an alarm counts as one: the first rows of a history fill a window, and a week less an hour is a week
-)
+# This much of an alarm counts as one: the first rows of a history fill a window, and a week less an hour is a week.
+ALMOST_ONE = 0.99
 
 SKETCH = (
     *np.round(np.arange(0, 0.96, 0.05), 2),
@@ -110,8 +109,8 @@ def _mad(normal: HeldOutScores, settings: Threshold) -> FoundThreshold:
 
 def _peaks_over_threshold(normal: HeldOutScores, settings: Threshold) -> FoundThreshold:
     tail = fit_pareto(normal.scores, settings.tail_percentile)
-    said = {"risk": settings.risk, "begin": tail.begin, "excesses": float(tail.excesses)}
-    return tail.quantile(settings.risk), said | {"shape": tail.shape, "scale": tail.scale}
+    parameters = {"risk": settings.risk, "begin": tail.begin, "excesses": float(tail.excesses)}
+    return tail.quantile(settings.risk), parameters | {"shape": tail.shape, "scale": tail.scale}
 
 
 def _alarm_rate(normal: HeldOutScores, settings: Threshold) -> FoundThreshold:
@@ -124,8 +123,8 @@ def _alarm_rate(normal: HeldOutScores, settings: Threshold) -> FoundThreshold:
         lower, lower * settings.hysteresis
     ) <= most:
         threshold = lower
-    said = {"alarms_per_week": settings.alarms_per_week, "weeks": normal.weeks, "most_alarms": float(most)}
-    return threshold, said
+    parameters = {"alarms_per_week": settings.alarms_per_week, "weeks": normal.weeks, "most_alarms": float(most)}
+    return threshold, parameters
 
 
 RULES: dict[ThresholdMethod, Callable[[HeldOutScores, Threshold], FoundThreshold]] = {

@@ -112,7 +112,7 @@ def simulate(
 
 def _write_parquet(blocks: Iterator[Block], names: tuple[str, ...], out: Path, sent: _RecordCount) -> None:
     if not out.parent.is_dir():
-        raise DataError(f"{out} cannot be written: {out.parent} is no folder", "create it, or choose another")
+        raise DataError(f"{out} cannot be written: {out.parent} is not a folder", "create it, or choose another")
     write_parquet(blocks, names, out, sent.more)
 
 
@@ -122,7 +122,7 @@ def _start(text: str | None, days: float) -> datetime:
     try:
         begin = datetime.fromisoformat(text)
     except ValueError:
-        raise ConfigError(f"--start {text!r} is no ISO 8601 time", "write it like 2026-01-05T00:00:00Z") from None
+        raise ConfigError(f"--start {text!r} is not an ISO 8601 time", "write it like 2026-01-05T00:00:00Z") from None
     return begin if begin.tzinfo else begin.replace(tzinfo=UTC)
 
 

@@ -78,7 +78,7 @@ def train(
         typer.echo(f"training {name} on {where}; it will be published to {settings.store}")
     history = _history(settings, training, data, span)
     if not as_json:
-        typer.echo(_described(history, training))
+        typer.echo(_describe(history, training))
     try:
         fitted = _fit(history, name, training, settings, jobs, quiet=as_json)
         path, promoted = publish(store, fitted, promote)
@@ -88,7 +88,7 @@ def train(
     if as_json:
         typer.echo(json.dumps(_figures(fitted, path, promoted=promoted)))
         return
-    _tell(fitted, path, config, promoted=promoted)
+    _print_result(fitted, path, config, promoted=promoted)
 
 
 def _fit(history: History, name: str, training: Training, settings: Settings, jobs: int, *, quiet: bool) -> Fitted:
@@ -114,7 +114,7 @@ def _history(settings: Settings, training: Training, data: list[Path] | None, sp
     return topic_history(settings, parse_span(span), sensors, training.period_s)
 
 
-def _described(history: History, training: Training) -> str:
+def _describe(history: History, training: Training) -> str:
     begin, end = history.span
     return (
         f"{history.rows} rows of {len(history.assets)} asset(s), {len(history.sensors)} sensors, "
@@ -136,7 +136,7 @@ def _figures(fitted: Fitted, path: str, *, promoted: bool) -> dict[str, Any]:
     }
 
 
-def _tell(fitted: Fitted, path: str, config: Path | None, *, promoted: bool) -> None:
+def _print_result(fitted: Fitted, path: str, config: Path | None, *, promoted: bool) -> None:
     manifest = fitted.manifest
     given = f" --config {config}" if config else ""
     figures = manifest.metrics

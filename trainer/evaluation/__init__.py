@@ -1,1 +1,1 @@
-"""Detection quality on labelled series: judged, tabled, drawn, beside baselines and published figures."""
+"""Detection quality on labelled series: scored, tabled and drawn, beside baselines and published figures."""

@@ -28,18 +28,18 @@ class Mark:
     spread: float = 0.0  # standard deviation over seeds
 
 
-def course(judged: MethodResult) -> Picture:
+def course(result: MethodResult) -> Picture:
     """Score over threshold along a series, with a bar for labelled events and one for alarms."""
-    place, unit = _axis(judged)
+    positions, unit = _axis(result)
     figure, (axes,) = draw(5.2, 2.4)
-    centre, highest = _envelope(place, judged.scores / judged.threshold)
+    centre, highest = _envelope(positions, result.scores / result.threshold)
     axes.plot(centre, np.clip(highest, FLOOR, CEILING), color=BLUE, linewidth=0.9)
     axes.axhline(1.0, color=RED, linewidth=1.2)
-    events = [] if judged.labels is None else spans(judged.labels)
+    events = [] if result.labels is None else spans(result.labels)
     for begin, end in events:
-        axes.axvspan(place[begin], place[end], color=ORANGE, alpha=0.25, linewidth=0)
-    _bars(axes, place, events, LABELS, ORANGE)
-    _bars(axes, place, [(alarm.opened, alarm.last) for alarm in judged.alarms], ALARMS, BLACK)
+        axes.axvspan(positions[begin], positions[end], color=ORANGE, alpha=0.25, linewidth=0)
+    _bars(axes, positions, events, LABELS, ORANGE)
+    _bars(axes, positions, [(alarm.opened, alarm.last) for alarm in result.alarms], ALARMS, BLACK)
     axes.set_yscale("log")
     axes.set_ylim(FLOOR, CEILING * 5)
     axes.set_yticks([0.1, 1.0, 10.0, LABELS, ALARMS], ["0.1", "1", "10", "label", "alarm"])
@@ -48,8 +48,8 @@ def course(judged: MethodResult) -> Picture:
     axes.grid(visible=False)
     axes.set_ylabel("score / threshold")
     axes.set_xlabel(unit)
-    axes.set_title(judged.name if len(judged.name) < 48 else f"{judged.name[:45]}...")
-    return Picture(as_uri(figure), _words(judged))
+    axes.set_title(result.name if len(result.name) < 48 else f"{result.name[:45]}...")
+    return Picture(as_uri(figure), _words(result))
 
 
 def scale(marks: Sequence[Mark], figure_name: str) -> Picture:
@@ -76,36 +76,34 @@ def scale(marks: Sequence[Mark], figure_name: str) -> Picture:
     return Picture(as_uri(figure), f"{len(ordered)} methods by {figure_name}; the best: {best}")
 
 
-def _axis(judged: MethodResult) -> tuple[Doubles, str]:
+def _axis(result: MethodResult) -> tuple[Doubles, str]:
     """Where each row lies, and the unit: time since the first where there are times of day, else row numbers."""
-    if judged.days is None:
-        return np.arange(judged.rows, dtype=np.float64), "test row"
-    since = judged.times - judged.times[0]
+    if result.days is None:
+        return np.arange(result.rows, dtype=np.float64), "test row"
+    since = result.times - result.times[0]
     for size, name in ((DAY_S, "days"), (3600.0, "hours")):
         if since[-1] >= 2 * size:
             return since / size, f"{name} since the first test row"
     return since / 60.0, "minutes since the first test row"
 
 
-def _envelope(place: Doubles, values: Doubles) -> tuple[Doubles, Doubles]:
+def _envelope(positions: Doubles, values: Doubles) -> tuple[Doubles, Doubles]:
     """At most POINTS points: of each stretch its highest value, at its middle."""
     cuts = np.unique(np.linspace(0, len(values), min(POINTS, len(values)) + 1).astype(int))
     begins = cuts[:-1]
-    return (place[begins] + place[cuts[1:] - 1]) / 2, np.maximum.reduceat(values, begins)
+    return (positions[begins] + positions[cuts[1:] - 1]) / 2, np.maximum.reduceat(values, begins)
 
 
-def _bars(axes: Axes, place: Doubles, runs: Sequence[tuple[int, int]], height: float, colour: str) -> None:
-    least = (place[-1] - place[0]) / 250  # what is shorter would not be seen
+def _bars(axes: Axes, positions: Doubles, runs: Sequence[tuple[int, int]], height: float, colour: str) -> None:
+    shortest = (positions[-1] - positions[0]) / 250  # a shorter bar would not be seen
     for begin, end in runs:
-        axes.plot(
-            [place[begin], max(place[end], place[begin] + least)], [height] * 2, color=colour, linewidth=4.5,
-            solid_capstyle="butt",
-        )  # fmt: skip
+        last = max(positions[end], positions[begin] + shortest)
+        axes.plot([positions[begin], last], [height] * 2, color=colour, linewidth=4.5, solid_capstyle="butt")
 
 
-def _words(judged: MethodResult) -> str:
-    text = f"{judged.name}: {judged.rows:,} test rows, alarms {len(judged.alarms)}"
-    if judged.events is None or judged.counts is None:
+def _words(result: MethodResult) -> str:
+    text = f"{result.name}: {result.rows:,} test rows, alarms {len(result.alarms)}"
+    if result.events is None or result.counts is None:
         return text
-    text += f", events found {len(judged.events.delays)} of {judged.events.events}, F1 {judged.counts.f1:.3f}"
-    return text if judged.volume is None else f"{text}, VUS-PR {judged.volume:.3f}"
+    text += f", events found {len(result.events.delays)} of {result.events.events}, F1 {result.counts.f1:.3f}"
+    return text if result.volume is None else f"{text}, VUS-PR {result.volume:.3f}"

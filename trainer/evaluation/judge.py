@@ -13,7 +13,7 @@ from trainer.metrics.rows import Counts, area_under_pr, area_under_roc, count
 from trainer.metrics.vus import volume_under_pr
 
 FACTORS = tuple(2.0 ** (step / 2) for step in range(-6, 11) if step)  # of the threshold, for what says ORACLE
-OLDEST_S = 1e8  # a time before 1973 is no time of day: the series counts rows
+OLDEST_S = 1e8  # a time before 1973 is a row number, not a time of day
 
 
 @dataclass(frozen=True, slots=True)

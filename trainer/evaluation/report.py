@@ -12,7 +12,7 @@ from trainer.evaluation.scoreboard import HEADLINE
 from trainer.reports.figures import style
 from trainer.reports.page import Picture, render
 
-PICTURES = 60  # series drawn; a page of more is read by nobody
+PICTURES = 60  # series drawn; nobody reads a page of more
 # What a column is called, the digits it is shown with, and what it means.
 COLUMNS = {
     "F1": (3, "harmonic mean of precision and recall of rows, at the method's own threshold"),
@@ -38,7 +38,7 @@ FACTS = ("F1", "FAR", "VUS-PR", "event recall", "event precision")
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class TableRow:
     """One row of a table: a method or a series, and its figures as text."""
 
     name: str
@@ -48,12 +48,12 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
+class Comparison:
     """A published table with our figures put in."""
 
     table: Published
     ours: str  # of which series our figures are
-    lines: list[Line]
+    lines: list[TableRow]
     picture: Picture
 
 
@@ -72,7 +72,7 @@ def write_evaluation(board: dict[str, Any], found: Sequence[SeriesResult], train
             "explained": {name: COLUMNS[name][1] for name in used},
             "methods": list(_methods(methods, used, board.get("spread", {}))),
             "scale": _scale(board) if HEADLINE in used else None,
-            "beside": [_beside(table, board) for table in published(board["series"], board["protocol"])],
+            "comparisons": [_comparison(table, board) for table in published(board["series"], board["protocol"])],
             "series_columns": [
                 n for n in SERIES_COLUMNS if any(f.get(n) is not None for f in board["series"].values())
             ],
@@ -92,11 +92,11 @@ def shown(name: str, value: float | None) -> str:
     return f"{value:,.{digits}f}"
 
 
-def _methods(methods: dict[str, Any], used: list[str], spread: dict[str, Any]) -> Iterator[Line]:
+def _methods(methods: dict[str, Any], used: list[str], spread: dict[str, Any]) -> Iterator[TableRow]:
     for method, figures in methods.items():
         cells = tuple(shown(name, figures.get(name)) for name in used)
         about = tuple(f"± {shown(name, spread[name])}" if spread.get(name) else "" for name in used)
-        yield Line(method, cells, method == OURS, about if method == OURS and spread else ())
+        yield TableRow(method, cells, method == OURS, about if method == OURS and spread else ())
 
 
 def _marks(board: dict[str, Any], name: str, series: str | None = None) -> Iterator[Mark]:
@@ -116,7 +116,7 @@ def _scale(board: dict[str, Any]) -> Picture | None:
     return scale(marks, HEADLINE) if len(marks) > 1 else None
 
 
-def _beside(table: Published, board: dict[str, Any]) -> Beside:
+def _comparison(table: Published, board: dict[str, Any]) -> Comparison:
     mine = table.about(board["series"])
     series = mine[0] if table.scope == "series" else None
     lines = []
@@ -124,10 +124,10 @@ def _beside(table: Published, board: dict[str, Any]) -> Beside:
         figures = board["baselines"][mark.method] if mark.method in board.get("baselines", {}) else board
         chosen = figures["pooled"] if series is None else figures["series"][series]
         cells = tuple(shown(name, chosen.get(name)) for name in table.columns)
-        lines.append((mark, Line(mark.method, cells, mark.kind == "ours")))
+        lines.append((mark, TableRow(mark.method, cells, mark.kind == "ours")))
     for method, given in table.rows.items():
         cells = tuple(shown(name, value) for name, value in zip(table.columns, given, strict=True))
-        lines.append((Mark(method, given[0], "published"), Line(f"{method} (published)", cells)))
+        lines.append((Mark(method, given[0], "published"), TableRow(f"{method} (published)", cells)))
     lines.sort(key=lambda pair: -pair[0].value)
     ours = series or f"{len(mine)} of its {table.of} series"
-    return Beside(table, ours, [line for _, line in lines], scale([mark for mark, _ in lines], table.columns[0]))
+    return Comparison(table, ours, [line for _, line in lines], scale([mark for mark, _ in lines], table.columns[0]))

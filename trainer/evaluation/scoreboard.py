@@ -27,41 +27,41 @@ def scoreboard(found: Sequence[SeriesResult], protocol: str) -> dict[str, Any]:
     board: dict[str, Any] = {"protocol": protocol, "pooled": _mean(seeds)}
     if len(seeds) > 1:
         board |= {"spread": _spread(seeds), "seeds": seeds}
-    board["series"] = {each.ours[0].name: _mean([_single(judged) for judged in each.ours]) for each in found}
+    board["series"] = {each.ours[0].name: _mean([_single(result) for result in each.ours]) for each in found}
     if found[0].baselines:
-        methods = [judged.method for judged in found[0].baselines]
-        board["baselines"] = {name: _beside(found, place) for place, name in enumerate(methods)}
+        methods = [result.method for result in found[0].baselines]
+        board["baselines"] = {name: _baseline(found, index) for index, name in enumerate(methods)}
         board["verdict"] = _verdict(board)
     return board
 
 
-def pooled(judged: Sequence[MethodResult]) -> Figures:
+def pooled(results: Sequence[MethodResult]) -> Figures:
     """One method's figures over all series: rates of summed counts, means of areas, medians of delays."""
-    labelled = [each for each in judged if each.counts is not None]
-    figures: Figures = {"series": len(judged), "rows": sum(each.rows for each in judged)}
+    labelled = [each for each in results if each.counts is not None]
+    figures: Figures = {"series": len(results), "rows": sum(each.rows for each in results)}
     if labelled:
         figures |= _rates(sum((each.counts for each in labelled if each.counts is not None), Counts(0, 0, 0, 0)))
         for name, field in {"AUC-ROC": "roc", "AUC-PR": "area", HEADLINE: "volume"}.items():
             figures[name] = _rounded(_average(getattr(each, field) for each in labelled))
         figures |= _nab(labelled)
         figures |= _events([each.events for each in labelled if each.events is not None])
-    alarms, days = sum(len(each.alarms) for each in judged), [each.days or 0.0 for each in judged]
+    alarms, days = sum(len(each.alarms) for each in results), [each.days or 0.0 for each in results]
     figures |= {"alarms": alarms, "alarms/day": round(alarms / sum(days), 3) if all(days) else None}
     if "delay s" in figures and not all(days):
-        figures["delay s"] = None  # row numbers are no seconds
+        figures["delay s"] = None  # row numbers are not seconds
     return figures
 
 
-def _single(judged: MethodResult) -> Figures:
-    figures = pooled([judged])
+def _single(result: MethodResult) -> Figures:
+    figures = pooled([result])
     for name in ("series", "NAB ORACLE", "NAB by row"):
         figures.pop(name, None)
-    return {"anomalous": judged.anomalous, "threshold": judged.threshold, **figures}
+    return {"anomalous": result.anomalous, "threshold": result.threshold, **figures}
 
 
-def _beside(found: Sequence[SeriesResult], place: int) -> dict[str, Any]:
-    judged = [each.baselines[place] for each in found]
-    return {"pooled": pooled(judged), "series": {each.name: _single(each) for each in judged}}
+def _baseline(found: Sequence[SeriesResult], index: int) -> dict[str, Any]:
+    results = [each.baselines[index] for each in found]
+    return {"pooled": pooled(results), "series": {each.name: _single(each) for each in results}}
 
 
 def _rates(counts: Counts) -> Figures:
@@ -75,28 +75,28 @@ def _rates(counts: Counts) -> Figures:
 
 
 def _nab(labelled: Sequence[MethodResult]) -> Figures:
-    """By the rows in which alarms were told: at thresholds fixed beforehand, and at the best multiple of them all."""
+    """By the rows in which alarms opened: at thresholds fixed beforehand, and at the best multiple of them all."""
     known = [worth(each.labels) for each in labelled if each.labels is not None]
 
     def score(alarmed: Iterable[NDArray[np.bool_]]) -> float | None:
         return nab_score(list(zip(known, alarmed, strict=True)))
 
-    fixed = score(_told_in(each.alarms, each.rows) for each in labelled)
-    tried = (score(_told_in(each.raised_at[n], each.rows) for each in labelled) for n in range(len(FACTORS)))
+    fixed = score(_opened(each.alarms, each.rows) for each in labelled)
+    tried = (score(_opened(each.raised_at[n], each.rows) for each in labelled) for n in range(len(FACTORS)))
     best = None if fixed is None else max(0.0, fixed, *(one for one in tried if one is not None))  # 0: never an alarm
     by_row = score(each.scores > each.threshold for each in labelled)
     return {"NAB": _rounded(fixed, 2), "NAB ORACLE": _rounded(best, 2), "NAB by row": _rounded(by_row, 2)}
 
 
-def _told_in(alarms: Sequence[Alarm], rows: int) -> NDArray[np.bool_]:
-    """The rows in which alarms were told, (row,)."""
-    told = np.zeros(rows, bool)
-    told[[alarm.opened for alarm in alarms]] = True
-    return told
+def _opened(alarms: Sequence[Alarm], rows: int) -> NDArray[np.bool_]:
+    """The rows in which alarms opened, (row,)."""
+    opened = np.zeros(rows, bool)
+    opened[[alarm.opened for alarm in alarms]] = True
+    return opened
 
 
-def _events(parts: Sequence[EventCounts]) -> Figures:
-    total = sum(parts, EventCounts(0, 0, 0, ()))
+def _events(counts: Sequence[EventCounts]) -> Figures:
+    total = sum(counts, EventCounts(0, 0, 0, ()))
     delay = total.delay
     return {
         "events": total.events,
@@ -112,9 +112,9 @@ def _verdict(board: dict[str, Any]) -> str:
     ours, plain = board["pooled"], board["baselines"][CHAIN]["pooled"]
     if ours.get(HEADLINE) is None:
         return f"{OURS} and the {CHAIN} cannot be told apart without labels"
-    says = "beats" if ours[HEADLINE] > plain[HEADLINE] else "does not beat"
+    outcome = "beats" if ours[HEADLINE] > plain[HEADLINE] else "does not beat"
     return (
-        f"by {HEADLINE} {OURS} {says} the {CHAIN}: {ours[HEADLINE]:.3f} against {plain[HEADLINE]:.3f}; "
+        f"by {HEADLINE} {OURS} {outcome} the {CHAIN}: {ours[HEADLINE]:.3f} against {plain[HEADLINE]:.3f}; "
         f"F1 {ours['F1']:.3f} against {plain['F1']:.3f}, FAR {ours['FAR']:.1f} % against {plain['FAR']:.1f} %"
     )
 

@@ -5,7 +5,7 @@ is missed; every alarmed row outside costs up to 0.11, little just behind a wind
 0 and a perfect detector 100; it can be negative. The published scoreboard sets each detector's one threshold where it
 is best on the labels: that is the ORACLE here, and no result.
 
-What counts as alarmed rows is the caller's: of a watch the rows in which it told somebody, one an alarm.
+The caller decides what counts as alarmed rows: for a watch the rows in which an alarm opened, one an alarm.
 """
 
 from collections.abc import Sequence

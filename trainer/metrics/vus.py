@@ -77,12 +77,12 @@ def _shoulders(labels: Bools, begins: Ints, ends: Ints, length: int) -> tuple[In
     weights = np.tile(np.sqrt(1 - away / max(length, 1)), 2 * len(begins))
     kept = (rows >= 0) & (rows < len(labels))
     kept[kept] = ~labels[rows[kept]]
-    near, place = np.unique(rows[kept], return_inverse=True)
-    return near, np.minimum(np.bincount(place, weights[kept], minlength=len(near)), 1.0)
+    near, inverse = np.unique(rows[kept], return_inverse=True)
+    return near, np.minimum(np.bincount(inverse, weights[kept], minlength=len(near)), 1.0)
 
 
 def _widened(rows: int, begins: Ints, ends: Ints, by: int) -> tuple[Ints, Ints]:
-    """Events with so many rows on either side; those that then touch are one."""
+    """Events widened by this many rows on either side; those that then touch become one."""
     apart = ends[:-1] + by < begins[1:] - by
     starts, stops = begins[np.r_[True, apart]] - by, ends[np.r_[apart, True]] + by
     return np.maximum(starts, 0), np.minimum(stops, rows - 1)

@@ -4,8 +4,8 @@ import numpy as np
 
 from detector.core.arrays import Doubles
 
-ROWS, LAGS = 20_000, 400  # looked at
-SHORTEST, LONGEST = 3, 300  # a period beyond them is not believed
+MAX_ROWS, LAGS = 20_000, 400  # that the autocorrelation is taken over
+MIN_LAG, MAX_LAG = 3, 300  # a period beyond them is taken for chance
 UNKNOWN = 125  # rows, where none is found
 
 
@@ -17,15 +17,15 @@ def buffer_of(channel: Doubles) -> int:
     >>> buffer_of(np.zeros(2000))  # no period is known
     125
     """
-    values = np.nan_to_num(channel[:ROWS])
+    values = np.nan_to_num(channel[:MAX_ROWS])
     centred = values - values.mean()
     spectrum = np.abs(np.fft.rfft(centred, 2 * len(centred))) ** 2
     correlation = np.fft.irfft(spectrum, 2 * len(centred))[: min(len(centred), LAGS + 1)]
     if correlation[0] <= 0:
         return UNKNOWN
-    later = correlation[SHORTEST:]
+    later = correlation[MIN_LAG:]
     peaks = np.flatnonzero((later[1:-1] > later[:-2]) & (later[1:-1] > later[2:])) + 1
     if not len(peaks):
         return UNKNOWN
     best = int(peaks[np.argmax(later[peaks])])
-    return best + SHORTEST if SHORTEST <= best <= LONGEST else UNKNOWN
+    return best + MIN_LAG if MIN_LAG <= best <= MAX_LAG else UNKNOWN

@@ -13,7 +13,7 @@ from trainer.data.history import Span
 
 @dataclass(frozen=True, slots=True)
 class IncidentSpan:
-    """One incident as its alerts tell it; times in seconds, end is inf while it is open."""
+    """One incident as its alerts describe it; times in seconds, the end is inf while it is open."""
 
     incident: str
     asset: str
@@ -23,7 +23,7 @@ class IncidentSpan:
 
 
 def incident_spans(alerts: Iterable[bytes]) -> dict[str, IncidentSpan]:
-    """The incidents among alert messages, by id; what is no alert is passed over."""
+    """The incidents among alert messages, by id; other messages are passed over."""
     spans: dict[str, IncidentSpan] = {}
     for data in _alerts(alerts):
         sensor = data.sensors[0].sensor if data.sensors else ""
@@ -55,7 +55,7 @@ def left_out(
 
     Alarms that the drift itself raised stay in, or the new normal could never be learned. They began within the
     `drift_s` seconds before the request; and either half of the assets (two at least) are in alarm together when it is
-    made, or the alarm's strongest sensor is one of those the request says have moved.
+    made, or the alarm's strongest sensor is one of those that have moved by the request.
     """
     at, moved = request.at.timestamp(), {figure.signal for figure in request.figures}
     recent = [span for span in spans if at - drift_s <= span.begin_s <= at]

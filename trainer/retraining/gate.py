@@ -9,8 +9,8 @@ from detector.core.windows import WindowShape
 from trainer.data.history import AssetHistory, History
 from trainer.replay.windows import replay
 
-CHUNKS = 8  # the span is cut into so many parts, each of which gives its last rows to the gate
-JUDGED = 4  # the gate judges on the latest of them
+CHUNKS = 8  # parts of the span, each of which gives its last rows to the gate
+JUDGED_CHUNKS = 4  # the latest of them, on which the gate compares
 MIN_WINDOWS = 50
 MAX_WINDOWS = 20_000
 
@@ -48,10 +48,10 @@ def split(history: History, share: float) -> GateSplit:
     length = (end - begin) / CHUNKS + 1e-6
     fit, gate = [], []
     for asset in history.assets:
-        place = (asset.times - begin) / length
-        held = place % 1.0 >= 1.0 - share
+        position = (asset.times - begin) / length
+        held = position % 1.0 >= 1.0 - share
         fit.append(_rows(asset, ~held))
-        gate.append(_rows(asset, held & (place >= CHUNKS - JUDGED)))
+        gate.append(_rows(asset, held & (position >= CHUNKS - JUDGED_CHUNKS)))
     return GateSplit(_with(history, fit), _with(history, gate))
 
 

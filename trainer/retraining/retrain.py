@@ -26,7 +26,7 @@ from trainer.retraining.exclusions import false_positives, incident_spans, left_
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What came of a request: the message that tells it, and the figures behind it."""
+    """What came of a request: the message that announces it, and the figures behind it."""
 
     message: ModelPublished | ModelRejected
     reason: str
@@ -42,9 +42,9 @@ def answer(settings: Settings, request: RetrainRequest) -> Decision:
     try:
         history = normal_history(settings, request, training, champion)
         _check_rows(settings, history)
-        parts = gate.split(history, settings.worker.gate_share)
+        rows = gate.split(history, settings.worker.gate_share)
         parent = pointer.model_version if pointer else None
-        fitted = train(parts.fit, request.model, training, parent, decoder=True)
+        fitted = train(rows.fit, request.model, training, parent, decoder=True)
     except DataError as error:
         return _rejected(request, None, str(error), {})
     publish(store, fitted, promote=False)
@@ -52,7 +52,7 @@ def answer(settings: Settings, request: RetrainRequest) -> Decision:
     candidate = load_bundle(store, request.model, version)
     if champion is None:
         return _published(store, request, version, "the model's first version", {})
-    verdict = gate.judge(candidate, champion, parts.gate, settings.worker.gate_tolerance)
+    verdict = gate.judge(candidate, champion, rows.gate, settings.worker.gate_tolerance)
     figures = {"candidate_error": verdict.candidate, "champion_error": verdict.champion, "windows": verdict.windows}
     if not verdict.passed:
         return _rejected(request, version, f"not better than the champion: {verdict}", figures)

@@ -19,8 +19,7 @@ from trainer.scoring.selection import SyntheticCase
 # Windows of a case. More of them only take longer, so of a long history some stretches are taken.
 MAX_WINDOWS = 4000
 MIN_STRETCH = 400
-# Anomalies are drawn several times: how the draws scatter tells a lead from luck. All draws together have about so many
-# windows.
+# Windows of all draws together. Anomalies are drawn several times: the scatter of the draws tells a lead from luck.
 DRAWN_WINDOWS = 8000
 MIN_DRAWS, MAX_DRAWS = 2, 6
 

@@ -1,4 +1,4 @@
-"""Each rule gives the threshold it promises, on known distributions and on scores that tell nothing."""
+"""Each rule gives the threshold it promises, on known distributions and on scores that show nothing."""
 
 import json
 from collections.abc import Sequence
@@ -136,10 +136,10 @@ def test_alarm_rate_is_the_last_that_keeps_the_promise(per_week: float, between:
     """Four weeks with nine bursts of 10 down to 2: so many of them would have been alarms, and one more below that."""
     normal = normal_scores(with_bursts(4, range(10, 1, -1)), row_s=MINUTE_S)
     settings = Threshold(method="alarm_rate", alarms_per_week=per_week)
-    threshold, said = find_threshold(normal, settings)
+    threshold, parameters = find_threshold(normal, settings)
     most = int(4 * per_week)
-    assert said["most_alarms"] == most
-    assert said["weeks"] == pytest.approx(4.0)
+    assert parameters["most_alarms"] == most
+    assert parameters["weeks"] == pytest.approx(4.0)
     assert normal.alarms(threshold, 0.8 * threshold) == most
     assert normal.alarms(STEP * threshold, STEP * 0.8 * threshold) > most
     assert between[0] * STEP <= threshold <= between[1]
@@ -152,19 +152,19 @@ def test_alarms_are_counted_as_the_daemon_raises_them() -> None:
     assert find_threshold(short, settings)[0] < 2.0
     scores = np.r_[with_bursts(1, (5.0, 4.0, 3.0)), with_bursts(1, (2.0,))]
     both = normal_scores(scores, np.repeat([0, 1], WEEK_ROWS), MINUTE_S)
-    threshold, said = find_threshold(both, Threshold(method="alarm_rate", alarms_per_week=1.0))
-    assert said["most_alarms"] == 2
+    threshold, parameters = find_threshold(both, Threshold(method="alarm_rate", alarms_per_week=1.0))
+    assert parameters["most_alarms"] == 2
     assert 3.0 * STEP <= threshold < 4.0
 
 
 @pytest.mark.parametrize(
-    ("weeks", "said"), [(3.5, "3.5 weeks"), (1.5, "10.5 days"), (0.1, "16.8 hours"), (0.001, "10.1 minutes")]
+    ("weeks", "span"), [(3.5, "3.5 weeks"), (1.5, "10.5 days"), (0.1, "16.8 hours"), (0.001, "10.1 minutes")]
 )
-def test_a_span_is_said_in_the_unit_that_suits_it(weeks: float, said: str) -> None:
+def test_a_span_is_given_in_the_unit_that_suits_it(weeks: float, span: str) -> None:
     """From weeks down to minutes."""
     assert (
         describe_alarms({"held_out_weeks": weeks, "held_out_alarms": 3})
-        == f"alarms they would have raised in {said}: 3"
+        == f"alarms they would have raised in {span}: 3"
     )
 
 
@@ -180,8 +180,8 @@ def test_a_slow_wave_is_no_alarm_half_of_the_time() -> None:
     """One alarm a week would be kept by a threshold in the middle of it; a twentieth of the rows is the most."""
     scores = 2.0 + np.sin(np.arange(4 * WEEK_ROWS) * (2 * np.pi / WEEK_ROWS))
     normal = normal_scores(scores, row_s=MINUTE_S)
-    threshold, said = find_threshold(normal, Threshold(method="alarm_rate", alarms_per_week=1.0))
-    assert said["most_alarms"] == 4
+    threshold, parameters = find_threshold(normal, Threshold(method="alarm_rate", alarms_per_week=1.0))
+    assert parameters["most_alarms"] == 4
     assert (scores > threshold).mean() <= 0.05
 
 
@@ -198,8 +198,8 @@ def test_the_largest_score_is_not_above_its_own_threshold(seed: int) -> None:
 def test_a_week_that_lacks_its_first_windows_rows_is_a_week() -> None:
     """A history of a week gives a window less for each row that fills the first one, and allows its alarm."""
     normal = normal_scores(with_bursts(1, (10.0, 9.0))[9:], row_s=MINUTE_S)
-    threshold, said = find_threshold(normal, Threshold(method="alarm_rate", alarms_per_week=1.0))
-    assert said["most_alarms"] == 1
+    threshold, parameters = find_threshold(normal, Threshold(method="alarm_rate", alarms_per_week=1.0))
+    assert parameters["most_alarms"] == 1
     assert 9.0 * STEP <= threshold < 10.0
 
 
@@ -252,20 +252,20 @@ def test_a_larger_k_never_lowers_the_threshold(scores: Doubles, k: float, more: 
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "names"),
     [
         ({"method": "pot", "risk": 1e-3}, {"risk", "begin", "excesses", "shape", "scale", "margin"}),
         ({"method": "mad", "k": 6.0}, {"k", "median", "spread", "margin"}),
         ({"method": "alarm_rate", "alarms_per_week": 2.0}, {"alarms_per_week", "weeks", "most_alarms", "margin"}),
     ],
 )
-def test_the_manifest_says_how_the_threshold_came_about(settings: dict[str, object], told: set[str]) -> None:
+def test_the_manifest_says_how_the_threshold_came_about(settings: dict[str, object], names: set[str]) -> None:
     """A whole training by either rule: few held-out rows are above, and the numbers stand in the bundle."""
     training = quick_training(family="linear", window=4, folds=2, threshold=settings)
     fitted = train(made_history(600), "pumps", training)
     calibration = fitted.manifest.calibration
     assert calibration.method == settings["method"]
-    assert set(calibration.parameters) == told
+    assert set(calibration.parameters) == names
     for name in settings.keys() - {"method"}:
         assert calibration.parameters[name] == settings[name]
     assert (fitted.scores > calibration.threshold).mean() < 0.02
@@ -275,7 +275,7 @@ def test_the_manifest_says_how_the_threshold_came_about(settings: dict[str, obje
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
         ({"method": "pot", "risk": 0.05}, r"risk \(0.05\) must be below the share of scores above tail_percentile"),
         ({"method": "pot", "risk": 0.0}, "risk"),
@@ -284,10 +284,10 @@ def test_the_manifest_says_how_the_threshold_came_about(settings: dict[str, obje
         ({"method": "alarm_rate", "alarms_per_week": -1}, "alarms_per_week"),
     ],
 )
-def test_a_threshold_that_cannot_be_is_refused(wrong: dict[str, object], said: str, tmp_path: Path) -> None:
+def test_a_threshold_that_cannot_be_is_refused(wrong: dict[str, object], message: str, tmp_path: Path) -> None:
     """One line that says what to change, before anything is fitted."""
     path = tmp_path / "config.yaml"
     path.write_text(json.dumps({"training": {"pumps": {"threshold": wrong}}}), encoding="utf-8")
-    with pytest.raises(ConfigError, match=said) as caught:
+    with pytest.raises(ConfigError, match=message) as caught:
         load_settings(path, {})
     assert "\n" not in str(caught.value)

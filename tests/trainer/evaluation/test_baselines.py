@@ -30,12 +30,12 @@ def made_series(*, missing: bool = False) -> Series:
 def test_finds_a_plain_fault(name: str) -> None:
     """The fault's first row stands out for methods of steps, its rows for the others; missing values are no fault."""
     series = made_series(missing=True)
-    said = baseline_scores(name, series, Training())
-    assert np.isfinite(said.scores).all()
-    judged = judge(series, said)
-    assert judged.roc is not None
-    assert said.scores[100] > np.quantile(said.scores[:100], 0.98) or judged.roc > 0.9
-    assert (said.scores[:100] > said.rules.threshold).mean() < 0.15
+    given = baseline_scores(name, series, Training())
+    assert np.isfinite(given.scores).all()
+    result = judge(series, given)
+    assert result.roc is not None
+    assert given.scores[100] > np.quantile(given.scores[:100], 0.98) or result.roc > 0.9
+    assert (given.scores[:100] > given.rules.threshold).mean() < 0.15
 
 
 @pytest.mark.parametrize("name", BASELINES)

@@ -17,7 +17,7 @@ from trainer.bundle.publish import publish
 from trainer.data.history import AssetHistory, History
 from trainer.recipe import train
 from trainer.retraining.exclusions import IncidentSpan, false_positives, left_out
-from trainer.retraining.gate import CHUNKS, JUDGED, split
+from trainer.retraining.gate import CHUNKS, JUDGED_CHUNKS, split
 from trainer.retraining.retrain import Decision, answer, write_down
 from trainer.retraining.worker import RetrainWorker
 
@@ -116,7 +116,7 @@ def test_the_gate_holds_out_parts_of_the_latest_half() -> None:
     parts = split(history, 0.25)
     fit, gate = (set(part.assets[0].times.tolist()) for part in (parts.fit, parts.gate))
     assert not fit & gate
-    assert min(gate) >= 8000 * (CHUNKS - JUDGED) / CHUNKS
+    assert min(gate) >= 8000 * (CHUNKS - JUDGED_CHUNKS) / CHUNKS
     assert len(gate) == pytest.approx(1000, abs=8)
     assert {int(t // 1000) for t in fit} == set(range(8))
 

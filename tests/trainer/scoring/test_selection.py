@@ -29,7 +29,7 @@ def test_the_choice_is_in_the_manifest_the_notes_and_the_report() -> None:
     manifest = fitted_model("dense", 8, "auto").manifest
     assert manifest.choice is not None
     (chosen,) = (tried for tried in manifest.choice.tried if tried.chosen)
-    assert tuple(dict.fromkeys(part.name for part in manifest.scoring.components)) == chosen.components
+    assert tuple(dict.fromkeys(each.name for each in manifest.scoring.components)) == chosen.components
     assert any(tried.components == ("values",) for tried in manifest.choice.tried)
     assert set(chosen.found) == set(KINDS)
     notes = fitted_model("dense", 8, "auto").notes
@@ -106,8 +106,8 @@ def test_a_sum_by_hand_is_the_sum_that_was_asked_for() -> None:
     fitted = train(
         made_history(400, 1), "pumps", quick_training(window=4, folds=0, epochs=5, score="sum", components=components)
     )
-    told = [(part.name, part.vector_alpha, part.width) for part in fitted.manifest.scoring.components]
-    assert told == [("forecast", 1.0, 4), ("values", 0.3, 4), ("distance", 1.0, 1)]
+    found = [(each.name, each.vector_alpha, each.width) for each in fitted.manifest.scoring.components]
+    assert found == [("forecast", 1.0, 4), ("values", 0.3, 4), ("distance", 1.0, 1)]
     assert fitted.manifest.choice is None
 
 

@@ -1,4 +1,4 @@
-"""What any method must be held against: six simple ones, fitted and calibrated as ours are, on train rows alone.
+"""The baselines that any method must beat: six simple ones, fitted and calibrated as ours are, on train rows alone.
 
 All are causal. The threshold follows the same rule as the product's, from scores of blocks of the train rows that a fit
 did not see; alarms follow the same delays.
@@ -36,7 +36,7 @@ BASELINES: dict[str, Baseline] = {
 }
 
 BLOCKS = 3  # of the train rows
-CLIP = 20.0  # standard deviations: beyond it a value says no more than "far out"
+CLIP = 20.0  # standard deviations: beyond it a value is far out, and no more
 
 
 def baseline_scores(name: str, series: Series, training: Training) -> MethodScores:

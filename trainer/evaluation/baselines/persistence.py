@@ -1,4 +1,4 @@
-"""Persistence: the next row will be like the last one. The score is how far it was not."""
+"""Persistence: the next row is expected to repeat the last one, and the score is how far it does not."""
 
 import numpy as np
 

@@ -5,8 +5,8 @@ import numpy as np
 from detector.core.arrays import Doubles
 from trainer.evaluation.baselines.interface import Score
 
-ROWS = 50  # before the one that is judged
-MIN_SD = 0.1  # of a standardised sensor: one that stood still for a while is no ground for an alarm by itself
+ROWS = 50  # before the one that is scored
+MIN_SD = 0.1  # of a standardised sensor: a sensor that stood still for a while does not justify an alarm by itself
 MAX_Z = 50.0
 
 
