@@ -51,7 +51,7 @@ endurance: setup  ## restarts, rolling restarts, hot swaps and a soak of half an
 	$(BIN)/python -m tests.reliability.endurance swaps
 	$(BIN)/python -m tests.reliability.endurance soak --picture soak.png
 
-fuzz: setup  ## a million cases a target with coverage in view, and ten thousand harmed bundles; one to two hours
+fuzz: setup  ## a million cases a target with coverage in view, and ten thousand damaged bundles; one to two hours
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[fuzz]'
 	$(BIN)/python -m tests.reliability.fuzz
 	$(BIN)/python -m tests.reliability.fuzz.bundles

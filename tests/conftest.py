@@ -13,7 +13,7 @@ from tests.support.tools import missing
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks every test that asks for a broker, so that `-m "not kafka"` leaves them out."""
     for item in items:
-        if {"kafka_tools", "broker", "cluster", "bench"} & set(getattr(item, "fixturenames", ())):
+        if {"kafka_tools", "broker", "cluster", "testbed"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("kafka")
 
 

@@ -9,7 +9,7 @@ from benchmarks.speed.figures import Figure
 from benchmarks.speed.plant import encode, values
 from benchmarks.speed.setup import BenchmarkSetup, daemon, unique
 from deploy.local.process import DaemonProcess
-from tests.reliability.endurance.ground import ground, load, say
+from tests.reliability.endurance.setup import endurance_setup, load, report
 
 FEED, WIDE = "endurance.feed", "endurance.wide"
 ROWS = 34  # of each asset: its window of 32 is full
@@ -20,7 +20,7 @@ def stops(count: int) -> list[Figure]:
     """SIGTERM to exit, under 2,000 records/s, so many times; each exit code must be 0."""
     took: list[float] = []
     starts: list[float] = []
-    with ground({FEED: 4}) as (setup, _), load(setup, FEED, count * 30.0):
+    with endurance_setup({FEED: 4}) as (setup, _), load(setup, FEED, count * 30.0):
         process = daemon(setup, FEED, unique("stops"), instance="a")
         for number in range(count):
             starts.append(first_score(process))
@@ -30,7 +30,7 @@ def stops(count: int) -> list[Figure]:
             took.append(time.perf_counter() - begun)
             assert code == 0, f"exit code {code}: {process.last_words()}"
             if (number + 1) % 10 == 0:
-                say(f"{number + 1} of {count} restarts, slowest stop {max(took):.2f} s")
+                report(f"{number + 1} of {count} restarts, slowest stop {max(took):.2f} s")
     took.sort()
     return [
         Figure("stops under load", len(took)),
@@ -44,8 +44,8 @@ def stops(count: int) -> list[Figure]:
 def much_state(assets: int, times: int) -> list[Figure]:
     """Start to first score with the windows of so many assets in the state topic."""
     starts: list[float] = []
-    with ground({WIDE: 4}) as (setup, _):
-        say(f"filling the windows of {assets} assets")
+    with endurance_setup({WIDE: 4}) as (setup, _):
+        report(f"filling the windows of {assets} assets")
         rows = _Rows(setup, assets)
         rows.send(ROWS)
         process = daemon(setup, WIDE, unique("state"), instance="a")

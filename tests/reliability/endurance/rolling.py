@@ -8,13 +8,13 @@ import msgspec
 from benchmarks.speed.figures import Figure
 from benchmarks.speed.setup import BenchmarkSetup, daemon, unique
 from deploy.local.process import DaemonProcess
-from tests.reliability.endurance.ground import ALL, cluster, ground, load, say
+from tests.reliability.endurance.setup import ALL, cluster, endurance_setup, load, report
 
 FEED, PARTITIONS = "endurance.feed", 6
 SETTLE_S = 6.0
 
 
-class _Part(msgspec.Struct):
+class _ScoresMessage(msgspec.Struct):
     partition: int
     offsets: list[int]
 
@@ -22,7 +22,7 @@ class _Part(msgspec.Struct):
 def rolling(rounds: int) -> list[Figure]:
     """Each member in turn: SIGTERM, wait for its end, start, wait until it is ready. Gaps by the broker's clock."""
     name = unique("rolling")
-    with ground({FEED: PARTITIONS}) as (setup, _):
+    with endurance_setup({FEED: PARTITIONS}) as (setup, _):
         members = {word: daemon(setup, FEED, name, instance=word, scores=ALL) for word in "abc"}
         with load(setup, FEED, 3600.0):
             try:
@@ -51,7 +51,7 @@ def _roll(members: dict[str, DaemonProcess], rounds: int) -> tuple[float, float]
             assert member.stop() == 0, member.last_words()
             member.start()
             member.wait_ready()
-            say(f"round {number + 1}, member {word} is back")
+            report(f"round {number + 1}, member {word} is back")
             time.sleep(SETTLE_S)
     return begun, time.time()
 
@@ -62,7 +62,7 @@ def _gaps(setup: BenchmarkSetup, name: str, begun: float, ended: float) -> tuple
     seen: set[tuple[int, int]] = set()
     total = 0
     for read in cluster(setup).read_all(f"{name}.scores", isolation="read_committed"):
-        part = msgspec.json.decode(read.value or b"", type=_Part)
+        part = msgspec.json.decode(read.value or b"", type=_ScoresMessage)
         total += len(part.offsets)
         seen |= {(part.partition, offset) for offset in part.offsets}
         if begun <= read.timestamp / 1e3 <= ended:

@@ -13,7 +13,7 @@ from benchmarks.speed.figures import Figure
 from benchmarks.speed.setup import daemon, unique
 from deploy.local.broker import Broker
 from deploy.local.process import DaemonProcess, Vitals
-from tests.reliability.endurance.ground import cluster, ground, load, say
+from tests.reliability.endurance.setup import cluster, endurance_setup, load, report
 from tests.support.kafka_client import Cluster, Message
 
 FEED = "endurance.feed"
@@ -33,7 +33,7 @@ class Record:
 
 
 @dataclass(slots=True)
-class Scene:
+class SoakRun:
     """What a fault may touch. other: a second member of the same group."""
 
     broker: Broker
@@ -45,14 +45,14 @@ class Scene:
 def soak(minutes: float, picture: Path | None) -> list[Figure]:
     """Runs so long; the picture of memory, threads and descriptors goes to `picture`."""
     record = Record()
-    with ground({FEED: 4}) as (setup, broker):
+    with endurance_setup({FEED: 4}) as (setup, broker):
         name = unique("soak")
         first, second = (daemon(setup, FEED, name, instance=word) for word in "ab")
-        scene = Scene(broker, first, second, cluster(setup))
+        soak_run = SoakRun(broker, first, second, cluster(setup))
         with load(setup, FEED, minutes * 60 + 60, RATE), first:
             first.wait_ready()
             try:
-                _live(scene, record, minutes * 60)
+                _live(soak_run, record, minutes * 60)
                 scored = first.metric("watchkeeper_windows_scored_total")
                 recoveries = first.metric("watchkeeper_recoveries_total")
                 assert first.stop(60) == 0, first.last_words()
@@ -71,71 +71,71 @@ def soak(minutes: float, picture: Path | None) -> list[Figure]:
     ]
 
 
-def _live(scene: Scene, record: Record, seconds: float) -> None:
+def _live(soak_run: SoakRun, record: Record, seconds: float) -> None:
     begun, faults = time.monotonic(), itertools.cycle(FAULTS.items())
     due = FAULT_EVERY_S / 2
     while (passed := time.monotonic() - begun) < seconds:
         record.moments_s.append(passed)
-        record.vitals.append(scene.daemon.vitals())
+        record.vitals.append(soak_run.daemon.vitals())
         if passed > due:
             name, do = next(faults)
-            say(f"{passed / 60:5.1f} min  {name}; {record.vitals[-1].resident_mib:.0f} MiB")
+            report(f"{passed / 60:5.1f} min  {name}; {record.vitals[-1].resident_mib:.0f} MiB")
             record.faults.append((passed, name))
-            do(scene)
+            do(soak_run)
             due = time.monotonic() - begun + FAULT_EVERY_S
         time.sleep(SAMPLE_S)
 
 
-def _broker_crash(scene: Scene) -> None:
-    scene.broker.kill()
+def _broker_crash(soak_run: SoakRun) -> None:
+    soak_run.broker.kill()
     time.sleep(3)
-    scene.broker.start()
+    soak_run.broker.start()
 
 
-def _broker_freeze(scene: Scene) -> None:
-    scene.broker.freeze()
+def _broker_freeze(soak_run: SoakRun) -> None:
+    soak_run.broker.freeze()
     time.sleep(12)
-    scene.broker.thaw()
+    soak_run.broker.thaw()
 
 
-def _member_comes_and_goes(scene: Scene) -> None:
-    scene.other.start()
-    scene.other.wait_ready()
+def _member_comes_and_goes(soak_run: SoakRun) -> None:
+    soak_run.other.start()
+    soak_run.other.wait_ready()
     time.sleep(5)
-    scene.other.stop()
+    soak_run.other.stop()
 
 
-def _member_is_killed(scene: Scene) -> None:
-    scene.other.start()
-    scene.other.wait_ready()
+def _member_is_killed(soak_run: SoakRun) -> None:
+    soak_run.other.start()
+    soak_run.other.wait_ready()
     time.sleep(5)
-    scene.other.kill()
+    soak_run.other.kill()
 
 
-def _frozen_itself(scene: Scene) -> None:
-    scene.daemon.signal(signal.SIGSTOP)
+def _frozen_itself(soak_run: SoakRun) -> None:
+    soak_run.daemon.signal(signal.SIGSTOP)
     time.sleep(15)  # longer than its session
-    scene.daemon.signal(signal.SIGCONT)
+    soak_run.daemon.signal(signal.SIGCONT)
 
 
-def _reload(scene: Scene) -> None:
-    scene.daemon.signal(signal.SIGHUP)
+def _reload(soak_run: SoakRun) -> None:
+    soak_run.daemon.signal(signal.SIGHUP)
 
 
-def _rubbish(scene: Scene) -> None:
-    scene.rows.produce(FEED, [Message(b"{ not JSON" * (number % 50)) for number in range(2000)])
+def _unreadable_records(soak_run: SoakRun) -> None:
+    soak_run.rows.produce(FEED, [Message(b"{ not JSON" * (number % 50)) for number in range(2000)])
 
 
-def _new_assets(scene: Scene) -> None:
+def _new_assets(soak_run: SoakRun) -> None:
     row = {"timestamp": time.time(), "flow": 1.0}
     names = [f"guest-{number}" for number in range(2000)]  # the same ones each time: what they take is taken once
-    scene.rows.produce(FEED, [Message(json.dumps(row | {"asset": name}).encode(), name.encode()) for name in names])
+    soak_run.rows.produce(FEED, [Message(json.dumps(row | {"asset": name}).encode(), name.encode()) for name in names])
 
 
-FAULTS: dict[str, Callable[[Scene], None]] = {
+FAULTS: dict[str, Callable[[SoakRun], None]] = {
     "new assets": _new_assets,
     "broker killed": _broker_crash,
-    "rubbish": _rubbish,
+    "unreadable records": _unreadable_records,
     "broker frozen": _broker_freeze,
     "member comes and goes": _member_comes_and_goes,
     "reload": _reload,

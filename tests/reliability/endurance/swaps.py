@@ -20,7 +20,7 @@ from deploy.local.process import DaemonProcess
 from detector.bundles.loading import load_manifest
 from detector.bundles.store import Store
 from schemas.manifest import Golden
-from tests.reliability.endurance.ground import ALL, say
+from tests.reliability.endurance.setup import ALL, report
 from tests.support.installation import Installation, install, story
 from tests.support.kafka_client import Cluster, Message, eventually
 from tests.support.tiny_bundle import WINDOW, Tiny, expected, golden_file, graph, tiny
@@ -30,7 +30,7 @@ SECONDS_A_SWAP = 20  # of event time: 400 records between two swaps
 BATCH = 50
 
 
-class _Part(msgspec.Struct):
+class _ScoresMessage(msgspec.Struct):
     model_version: str
     partition: int
     offsets: list[int]
@@ -75,7 +75,7 @@ def _run(
         if number == max(count // 10, 1):
             early = process.vitals().resident_mib
         if number % BATCH == 0:
-            say(f"{number} of {count} swaps, {process.vitals().resident_mib:.0f} MiB")
+            report(f"{number} of {count} swaps, {process.vitals().resident_mib:.0f} MiB")
     place.cluster.produce(place.topic, feed[count * size :])
     place.await_committed(len(feed), 120)
     return early, process.vitals().resident_mib
@@ -90,7 +90,7 @@ def _check(place: Installation, feed: list[Message]) -> tuple[int, int, int]:
     truth = _truth(place)
     wrong, seen, versions = 0, set(), set()
     for read in place.read("scores"):
-        part = msgspec.json.decode(read.value or b"", type=_Part)
+        part = msgspec.json.decode(read.value or b"", type=_ScoresMessage)
         versions.add(part.model_version)
         factor = _factor(int(part.model_version[1:]))
         for offset, score in zip(part.offsets, part.scores, strict=True):

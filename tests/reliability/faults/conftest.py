@@ -1,14 +1,14 @@
-"""The bench that the fault tests share."""
+"""The testbed that the fault tests share."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from tests.reliability.faults.bench import Bench
+from tests.reliability.faults.testbed import FaultTestbed
 
 
 @pytest.fixture(scope="session")
-def bench(kafka_tools: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+def testbed(kafka_tools: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultTestbed]:
     """A broker of the matrix's own: faults stop, freeze and kill it."""
-    with Bench(tmp_path_factory.mktemp("faults")) as running:
+    with FaultTestbed(tmp_path_factory.mktemp("faults")) as running:
         yield running

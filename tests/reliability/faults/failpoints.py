@@ -1,7 +1,7 @@
-"""The daemon with a trap in it: at a given call of its transport it is killed, stopped, told that the broker failed,
-or its call is lost.
+"""The daemon with a failpoint: at a given call of its transport it is killed, stopped, told that the broker failed, or
+its call is lost.
 
-    python -m tests.reliability.faults.failpoints --config FILE --at commit --side before --occasion 2 --deed kill
+    python -m tests.reliability.faults.failpoints --config FILE --at commit --side before --occasion 2 --action kill
 
 Production code knows nothing of this: `run_daemon` takes the maker of its transport as an argument.
 """
@@ -27,28 +27,28 @@ PROGRAM = ("-m", "tests.reliability.faults.failpoints")
 
 
 @dataclass(frozen=True, slots=True)
-class Trap:
-    """Where it snaps. at: a method of Transport, or send:STREAM; occasion: from 1; deed: kill, stop, raise, lose."""
+class Failpoint:
+    """at: a method of Transport, or send:STREAM; occasion: from 1; action: kill, stop, raise, lose."""
 
     at: str
     side: str = "before"
     occasion: int = 1
-    deed: str = "kill"
+    action: str = "kill"
 
     @property
     def program(self) -> tuple[str, ...]:
         """What DaemonProcess runs in the place of the daemon's own command."""
         return (
-            *PROGRAM, "--at", self.at, "--side", self.side, "--occasion", str(self.occasion), "--deed", self.deed,
+            *PROGRAM, "--at", self.at, "--side", self.side, "--occasion", str(self.occasion), "--action", self.action,
         )  # fmt: skip
 
 
-class Trapped:
-    """A transport that passes every call on, and counts those at which the trap stands."""
+class FailingTransport:
+    """A transport that passes every call on, and counts those at which the failpoint stands."""
 
-    def __init__(self, inner: Transport, trap: Trap) -> None:
-        self._inner, self._trap, self._count = inner, trap, 0
-        self._method, _, self._stream = trap.at.partition(":")
+    def __init__(self, inner: Transport, failpoint: Failpoint) -> None:
+        self._inner, self._failpoint, self._count = inner, failpoint, 0
+        self._method, _, self._stream = failpoint.at.partition(":")
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._inner, name)
@@ -59,37 +59,37 @@ class Trapped:
         if self._stream and isinstance(sent, Message) and sent.stream.value != self._stream:
             return method(*arguments, **named)
         self._count += 1
-        snaps = self._count == self._trap.occasion
-        if snaps and self._trap.deed == "lose":
+        strikes = self._count == self._failpoint.occasion
+        if strikes and self._failpoint.action == "lose":
             return None
-        if snaps and self._trap.side == "before":
-            self._snap()
+        if strikes and self._failpoint.side == "before":
+            self._strike()
         answer = method(*arguments, **named)
-        if snaps and self._trap.side == "after":
-            self._snap()
+        if strikes and self._failpoint.side == "after":
+            self._strike()
         return answer
 
-    def _snap(self) -> None:
-        if self._trap.deed == "raise":
-            raise BrokerError("the trap of the fault matrix snapped", "none is needed")
-        os.kill(os.getpid(), signal.SIGKILL if self._trap.deed == "kill" else signal.SIGSTOP)
+    def _strike(self) -> None:
+        if self._failpoint.action == "raise":
+            raise BrokerError("the failpoint of the fault matrix struck", "none is needed")
+        os.kill(os.getpid(), signal.SIGKILL if self._failpoint.action == "kill" else signal.SIGSTOP)
 
 
 def main() -> None:
-    """Runs the daemon with the trap that the arguments describe."""
+    """Runs the daemon with the failpoint that the arguments describe."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--at", required=True)
     parser.add_argument("--side", choices=("before", "after"), required=True)
     parser.add_argument("--occasion", type=int, required=True)
-    parser.add_argument("--deed", choices=("kill", "stop", "raise", "lose"), required=True)
+    parser.add_argument("--action", choices=("kill", "stop", "raise", "lose"), required=True)
     given = parser.parse_args()
-    trap = Trap(given.at, given.side, given.occasion, given.deed)
+    failpoint = Failpoint(given.at, given.side, given.occasion, given.action)
     settings = load_settings(given.config)
     configure_logs(settings.logging)
 
     def make(wanted: Settings) -> Transport:
-        return cast("Transport", Trapped(make_transport(wanted), trap))
+        return cast("Transport", FailingTransport(make_transport(wanted), failpoint))
 
     try:
         run_daemon(settings, given.config, make=make)

@@ -1,7 +1,7 @@
 """The known feed: every record's place and what must become of it follow from a few numbers.
 
 It holds what a ledger can trip over: incidents that open and close, late and repeated rows, missing cells, gaps longer
-than the bundle allows, and records that cannot be read. It is laid into a topic once; every run watches it anew.
+than the bundle allows, and records that cannot be read. It is feed_topic into a topic once; every run watches it anew.
 """
 
 import json

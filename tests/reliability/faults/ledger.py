@@ -47,7 +47,7 @@ _event = msgspec.json.Decoder(_Event).decode
 
 
 @dataclass(slots=True)
-class Books:
+class RunOutputs:
     """What a run left behind, without duplicates; those are counted."""
 
     entries: dict[Place, Entry] = field(default_factory=dict)
@@ -59,75 +59,75 @@ class Books:
     moments_s: list[float] = field(default_factory=list)  # when scores reached the broker, in order
 
 
-def read_books(cluster: Cluster, run: str) -> Books:
+def read_outputs(cluster: Cluster, run: str) -> RunOutputs:
     """Everything that the run's daemons wrote, as a reader of committed messages sees it."""
     reads: dict[str, list[Read]] = {role: [] for role in ROLES}
     topics = [f"{run}.{role}" for role in ROLES]
     cluster.await_transactions(*topics)
     for read in cluster.read_all(*topics, isolation="read_committed"):
         reads[read.topic.rpartition(".")[2]].append(read)
-    books = Books()
-    _enter_scores(books, reads["scores"])
+    outputs = RunOutputs()
+    _enter_scores(outputs, reads["scores"])
     for read in reads["dead_letters"]:
         letter = read_dead_letter(read.headers)
-        _enter(books, books.entries, (letter.partition, letter.offset), letter.reason.value)
+        _enter(outputs, outputs.entries, (letter.partition, letter.offset), letter.reason.value)
     for read in reads["alerts"]:
-        _enter(books, books.alerts, _event(read.value or b"").id, read.value or b"")
-    _enter_state(books, reads["state"])
-    return books
+        _enter(outputs, outputs.alerts, _event(read.value or b"").id, read.value or b"")
+    _enter_state(outputs, reads["state"])
+    return outputs
 
 
-def read_folder(folder: Path) -> Books:
+def read_folder(folder: Path) -> RunOutputs:
     """The same of a daemon over files, whose outputs lie in `folder` under the names of their roles."""
-    books = Books()
+    outputs = RunOutputs()
     lines = {role: _lines(folder / f"{role}.jsonl") for role in ("scores", "dead_letters", "alerts")}
-    _enter_scores(books, (Read("scores", 0, 0, 0, None, line, ()) for line in lines["scores"]))
+    _enter_scores(outputs, (Read("scores", 0, 0, 0, None, line, ()) for line in lines["scores"]))
     for line in lines["dead_letters"]:
         letter = DeadLetterLine.model_validate_json(line).dead_letter
-        _enter(books, books.entries, (letter.partition, letter.offset), letter.reason.value)
+        _enter(outputs, outputs.entries, (letter.partition, letter.offset), letter.reason.value)
     for line in lines["alerts"]:
-        _enter(books, books.alerts, _event(line).id, line)
+        _enter(outputs, outputs.alerts, _event(line).id, line)
     entries = msgspec.msgpack.decode((folder / "state.msgpack").read_bytes())["entries"]
-    _enter_state(books, (Read("state", 0, 0, 0, key.encode(), value, ()) for key, value in entries.items()))
-    return books
+    _enter_state(outputs, (Read("state", 0, 0, 0, key.encode(), value, ()) for key, value in entries.items()))
+    return outputs
 
 
 def _lines(path: Path) -> list[bytes]:
     return path.read_bytes().splitlines() if path.exists() else []
 
 
-def _enter(books: Books, into: dict[_Key, _Value], key: _Key, value: _Value) -> None:
+def _enter(outputs: RunOutputs, into: dict[_Key, _Value], key: _Key, value: _Value) -> None:
     if key not in into:
         into[key] = value
         return
-    books.duplicates += 1
+    outputs.duplicates += 1
     if into[key] != value:
-        books.contradictions.append(f"{key} said {into[key]!r} and then {value!r}")
+        outputs.contradictions.append(f"{key} said {into[key]!r} and then {value!r}")
 
 
-def _enter_scores(books: Books, reads: Iterable[Read]) -> None:
+def _enter_scores(outputs: RunOutputs, reads: Iterable[Read]) -> None:
     for read in reads:
         part = _scores(read.value or b"")
-        books.moments_s.append(read.timestamp / 1e3)
+        outputs.moments_s.append(read.timestamp / 1e3)
         for offset, score, flags in zip(part.offsets, part.scores, part.flags, strict=True):
-            _enter(books, books.entries, (part.partition, offset), (part.asset, score, flags))
-    books.moments_s.sort()
+            _enter(outputs, outputs.entries, (part.partition, offset), (part.asset, score, flags))
+    outputs.moments_s.sort()
 
 
-def _enter_state(books: Books, reads: Iterable[Read]) -> None:
+def _enter_state(outputs: RunOutputs, reads: Iterable[Read]) -> None:
     newest: dict[tuple[int, bytes], bytes | None] = {(r.partition, r.key or b""): r.value for r in reads}
     for (partition, key), value in newest.items():
         if value is None:
             continue
         if key == MARKER:
-            books.positions[partition] = decode_marker(value).next_offset
+            outputs.positions[partition] = decode_marker(value).next_offset
             continue
         for asset in decode_bucket(value).assets:
-            books.state[partition, asset.asset] = msgspec.msgpack.encode(asset, enc_hook=BaseModel.model_dump)
+            outputs.state[partition, asset.asset] = msgspec.msgpack.encode(asset, enc_hook=BaseModel.model_dump)
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class Reconciliation:
     """The outcome of a run. lost: records and alerts that should be there; doubled: what no reader can put right."""
 
     records: int
@@ -136,62 +136,62 @@ class Account:
     duplicates: int  # before de-duplication
     gap_s: float  # longest time without a new score
     restart_s: float  # worst time from a start to the first score after it
-    complaints: tuple[str, ...]
+    problems: tuple[str, ...]
     kills: int = 0  # SIGKILLs to daemons
     deaths: int = 0  # daemons that ended by themselves and were started again
 
     @property
-    def fine(self) -> bool:
+    def passed(self) -> bool:
         """Nothing lost, nothing doubled, nothing else than in the fault-free run."""
-        return not self.complaints
+        return not self.problems
 
 
-def settle(
-    books: Books,
-    truth: Books,
+def reconcile(
+    outputs: RunOutputs,
+    baseline: RunOutputs,
     ends: Mapping[int, int],
     starts_s: Sequence[float],
     exactly_once: bool,
     gone: Collection[Place] = (),
-) -> Account:
-    """Holds a run's books against the fault-free ones.
+) -> Reconciliation:
+    """Compares a run's outputs with the fault-free ones.
 
     ends: partition -> number of its records. starts_s: when daemons were started. gone: places that retention took
     before anybody could read them; they must be missing.
     """
     due = {(partition, offset) for partition, end in ends.items() for offset in range(end)} - set(gone)
-    missing, odd = due - books.entries.keys(), books.entries.keys() - due
-    silent, invented = truth.alerts.keys() - books.alerts.keys(), books.alerts.keys() - truth.alerts.keys()
-    other = [place for place, entry in books.entries.items() if truth.entries.get(place, entry) != entry]
-    reworded = [key for key, value in books.alerts.items() if truth.alerts.get(key, value) != value]
-    forgot = [key for key, value in truth.state.items() if books.state.get(key) != value]
-    behind = {p: books.positions.get(p) for p, end in ends.items() if books.positions.get(p) != end}
-    complaints = [
-        *_complain("records are lost", missing),
-        *_complain("records nobody sent", odd),
-        *_complain("records were judged otherwise", other),
-        *_complain("alerts are lost", silent),
-        *_complain("alerts that the fault-free run did not raise", invented),
-        *_complain("alerts differ", reworded),
-        *_complain("assets' states differ", forgot),
-        *_complain("assets nobody knows", books.state.keys() - truth.state.keys()),
-        *_complain("partitions end elsewhere", behind.items()),
-        *_complain("said two things", books.contradictions),
+    missing, odd = due - outputs.entries.keys(), outputs.entries.keys() - due
+    silent, invented = baseline.alerts.keys() - outputs.alerts.keys(), outputs.alerts.keys() - baseline.alerts.keys()
+    other = [place for place, entry in outputs.entries.items() if baseline.entries.get(place, entry) != entry]
+    reworded = [key for key, value in outputs.alerts.items() if baseline.alerts.get(key, value) != value]
+    forgot = [key for key, value in baseline.state.items() if outputs.state.get(key) != value]
+    behind = {p: outputs.positions.get(p) for p, end in ends.items() if outputs.positions.get(p) != end}
+    problems = [
+        *_problems("records are lost", missing),
+        *_problems("records nobody sent", odd),
+        *_problems("records were judged otherwise", other),
+        *_problems("alerts are lost", silent),
+        *_problems("alerts that the fault-free run did not raise", invented),
+        *_problems("alerts differ", reworded),
+        *_problems("assets' states differ", forgot),
+        *_problems("assets nobody knows", outputs.state.keys() - baseline.state.keys()),
+        *_problems("partitions end elsewhere", behind.items()),
+        *_problems("said two things", outputs.contradictions),
     ]
-    if exactly_once and books.duplicates:
-        complaints.append(f"{books.duplicates} duplicates under exactly_once")
-    return Account(
+    if exactly_once and outputs.duplicates:
+        problems.append(f"{outputs.duplicates} duplicates under exactly_once")
+    return Reconciliation(
         records=len(due),
         lost=len(missing) + len(silent),
-        doubled=len(odd) + len(invented) + len(books.contradictions),
-        duplicates=books.duplicates,
-        gap_s=_longest_gap(books.moments_s),
-        restart_s=_worst_restart(starts_s, books.moments_s),
-        complaints=tuple(complaints),
+        doubled=len(odd) + len(invented) + len(outputs.contradictions),
+        duplicates=outputs.duplicates,
+        gap_s=_longest_gap(outputs.moments_s),
+        restart_s=_worst_restart(starts_s, outputs.moments_s),
+        problems=tuple(problems),
     )
 
 
-def _complain(what: str, things: Collection[object]) -> list[str]:
+def _problems(what: str, things: Collection[object]) -> list[str]:
     if not things:
         return []
     some = ", ".join(str(thing)[:200] for thing in sorted(things, key=str)[:3])

@@ -5,55 +5,55 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 
 from deploy.local.toxiproxy import DOWN, UP
-from tests.reliability.faults.bench import Bench
-from tests.reliability.faults.plant import Plant
-from tests.reliability.faults.registry import strike, weather
+from tests.reliability.faults.daemon_run import DaemonRun
+from tests.reliability.faults.registry import network_condition, shared_fault
+from tests.reliability.faults.testbed import FaultTestbed
 
 
-@strike("connection reset in mid-produce", proxied=True)
-def reset_in_produce(bench: Bench, _plants: Sequence[Plant]) -> None:
+@shared_fault("connection reset in mid-produce", proxied=True)
+def reset_in_produce(testbed: FaultTestbed, _runs: Sequence[DaemonRun]) -> None:
     """Connections end after so many bytes towards the broker, in the middle of a request; then by a reset."""
-    for number in range(bench.kills):
-        with bench.proxy.toxic("limit_data", UP, bytes=3_000 + 5_000 * number):
+    for number in range(testbed.kills):
+        with testbed.proxy.toxic("limit_data", UP, bytes=3_000 + 5_000 * number):
             time.sleep(1.0)
-        with bench.proxy.toxic("reset_peer", UP, DOWN, timeout=0):
+        with testbed.proxy.toxic("reset_peer", UP, DOWN, timeout=0):
             time.sleep(0.5)
 
 
-@strike("broker cannot be reached", proxied=True)
-def unreachable(bench: Bench, _plants: Sequence[Plant]) -> None:
+@shared_fault("broker cannot be reached", proxied=True)
+def unreachable(testbed: FaultTestbed, _runs: Sequence[DaemonRun]) -> None:
     """Connections are refused for a while."""
-    with bench.proxy.cut():
-        time.sleep(bench.outage_s)
+    with testbed.proxy.cut():
+        time.sleep(testbed.outage_s)
 
 
-@strike("half-open network: no answers come", proxied=True)
-def no_answers(bench: Bench, _plants: Sequence[Plant]) -> None:
+@shared_fault("half-open network: no answers come", proxied=True)
+def no_answers(testbed: FaultTestbed, _runs: Sequence[DaemonRun]) -> None:
     """Connections stand, requests arrive and are obeyed, and nobody hears of it."""
-    with bench.proxy.toxic("timeout", DOWN, timeout=0):
-        time.sleep(bench.outage_s)
+    with testbed.proxy.toxic("timeout", DOWN, timeout=0):
+        time.sleep(testbed.outage_s)
 
 
-@strike("half-open network: requests vanish", proxied=True)
-def no_requests(bench: Bench, _plants: Sequence[Plant]) -> None:
+@shared_fault("half-open network: requests vanish", proxied=True)
+def no_requests(testbed: FaultTestbed, _runs: Sequence[DaemonRun]) -> None:
     """Connections stand, and what is sent arrives nowhere."""
-    with bench.proxy.toxic("timeout", UP, timeout=0):
-        time.sleep(bench.outage_s)
+    with testbed.proxy.toxic("timeout", UP, timeout=0):
+        time.sleep(testbed.outage_s)
 
 
-@weather("slow and jittery broker")
-def slow_and_jittery(bench: Bench) -> AbstractContextManager[None]:
+@network_condition("slow and jittery broker")
+def slow_and_jittery(testbed: FaultTestbed) -> AbstractContextManager[None]:
     """Every answer and every request takes up to a fifth of a second more, each another time."""
-    return bench.proxy.toxic("latency", UP, DOWN, latency=100, jitter=100)
+    return testbed.proxy.toxic("latency", UP, DOWN, latency=100, jitter=100)
 
 
-@weather("bandwidth limit")
-def bandwidth(bench: Bench) -> AbstractContextManager[None]:
+@network_condition("bandwidth limit")
+def bandwidth(testbed: FaultTestbed) -> AbstractContextManager[None]:
     """A line that carries a tenth of what the daemon could take."""
-    return bench.proxy.toxic("bandwidth", UP, DOWN, rate=max(100, bench.records // 100))
+    return testbed.proxy.toxic("bandwidth", UP, DOWN, rate=max(100, testbed.records // 100))
 
 
-@weather("network that delivers in slivers")
-def slivers(bench: Bench) -> AbstractContextManager[None]:
+@network_condition("network that delivers in slivers")
+def slivers(testbed: FaultTestbed) -> AbstractContextManager[None]:
     """Requests and answers arrive some hundred bytes at a time."""
-    return bench.proxy.toxic("slicer", UP, DOWN, average_size=300, size_variation=200, delay=50)
+    return testbed.proxy.toxic("slicer", UP, DOWN, average_size=300, size_variation=200, delay=50)

@@ -1,7 +1,7 @@
 """The register of faults: a name, what it does, and under which guarantees it makes sense.
 
-A gentle fault harms its own run only, and others may run beside it. A rough one harms what all share, the broker or the
-network; its runs under both guarantees suffer it together.
+An isolated fault harms its own run only, and others may run beside it. A shared one harms the broker or the network;
+its runs under both guarantees suffer it together.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,26 +10,26 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from tests.reliability.faults.bench import AT_LEAST_ONCE, EXACTLY_ONCE, Bench
-from tests.reliability.faults.ledger import Account
-from tests.reliability.faults.plant import Plant
+from tests.reliability.faults.daemon_run import DaemonRun
+from tests.reliability.faults.ledger import Reconciliation
+from tests.reliability.faults.testbed import AT_LEAST_ONCE, EXACTLY_ONCE, FaultTestbed
 
 BOTH = (AT_LEAST_ONCE, EXACTLY_ONCE)
-Outcome = Account | Exception
-Run = Callable[[Bench, str], Account]
-Harm = Callable[[Plant, Bench], None]
-Strike = Callable[[Bench, Sequence[Plant]], None]
-Weather = Callable[[Bench], AbstractContextManager[None]]
+Outcome = Reconciliation | Exception
+Run = Callable[[FaultTestbed, str], Reconciliation]
+RunFault = Callable[[DaemonRun, FaultTestbed], None]
+SharedFault = Callable[[FaultTestbed, Sequence[DaemonRun]], None]
+NetworkCondition = Callable[[FaultTestbed], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """accounts: runs it under all its guarantees and gives what came out of each."""
+    """reconciliations: runs it under all its guarantees and gives what came out of each."""
 
     name: str
     guarantees: tuple[str, ...]
-    accounts: Callable[[Bench], dict[str, Outcome]]
-    rough: bool = False
+    reconciliations: Callable[[FaultTestbed], dict[str, Outcome]]
+    shared: bool = False
 
 
 FAULTS: dict[str, Fault] = {}
@@ -41,37 +41,41 @@ def _register(fault: Fault) -> None:
 
 
 def fault(name: str, guarantees: tuple[str, ...] = BOTH) -> Callable[[Run], Run]:
-    """Registers a gentle fault that does everything by itself and gives the account."""
+    """Registers an isolated fault that does everything by itself and gives what the comparison found."""
 
     def register(run: Run) -> Run:
-        def attempt(bench: Bench, guarantee: str) -> Outcome:
+        def attempt(testbed: FaultTestbed, guarantee: str) -> Outcome:
             try:
-                return run(bench, guarantee)
+                return run(testbed, guarantee)
             except Exception as error:  # noqa: BLE001  # it belongs to this guarantee's row, not to the other's
                 return error
 
-        def accounts(bench: Bench) -> dict[str, Outcome]:
+        def reconciliations(testbed: FaultTestbed) -> dict[str, Outcome]:
             with ThreadPoolExecutor(len(guarantees)) as pool:
-                outcomes = pool.map(lambda guarantee: attempt(bench, guarantee), guarantees)
+                outcomes = pool.map(lambda guarantee: attempt(testbed, guarantee), guarantees)
                 return dict(zip(guarantees, outcomes, strict=True))
 
-        _register(Fault(name, guarantees, accounts))
+        _register(Fault(name, guarantees, reconciliations))
         return run
 
     return register
 
 
-def harm(name: str, guarantees: tuple[str, ...] = BOTH, model: str = "pump", **sections: Any) -> Callable[[Harm], Harm]:
-    """Registers a gentle fault over the steady feed. The function may leave members running or none at all."""
+def run_fault(
+    name: str, guarantees: tuple[str, ...] = BOTH, model: str = "pump", **sections: Any
+) -> Callable[[RunFault], RunFault]:
+    """Registers an isolated fault over the steady feed. The function may leave members running or none at all."""
 
-    def register(function: Harm) -> Harm:
-        def run(bench: Bench, guarantee: str) -> Account:
-            laid = bench.steady()
-            truth = bench.truth(laid, model)
-            with bench.plant(laid, guarantee, **bench.paced({"watch": [{"model": model}]} | sections)) as plant:
-                function(plant, bench)
-                plant.finish()
-                return plant.settle(truth)
+    def register(function: RunFault) -> RunFault:
+        def run(testbed: FaultTestbed, guarantee: str) -> Reconciliation:
+            feed_topic = testbed.steady()
+            baseline = testbed.baseline(feed_topic, model)
+            with testbed.daemons(
+                feed_topic, guarantee, **testbed.paced({"watch": [{"model": model}]} | sections)
+            ) as daemons:
+                function(daemons, testbed)
+                daemons.finish()
+                return daemons.reconcile(baseline)
 
         fault(name, guarantees)(run)
         return function
@@ -79,54 +83,54 @@ def harm(name: str, guarantees: tuple[str, ...] = BOTH, model: str = "pump", **s
     return register
 
 
-def strike(name: str, *, proxied: bool = False) -> Callable[[Strike], Strike]:
-    """Registers a rough fault that hits runs over the steady feed in their middle; they must go on afterwards."""
+def shared_fault(name: str, *, proxied: bool = False) -> Callable[[SharedFault], SharedFault]:
+    """Registers a shared fault that hits runs over the steady feed in their middle; they must go on afterwards."""
 
-    def register(function: Strike) -> Strike:
-        def accounts(bench: Bench) -> dict[str, Outcome]:
+    def register(function: SharedFault) -> SharedFault:
+        def reconciliations(testbed: FaultTestbed) -> dict[str, Outcome]:
             with ExitStack() as stack:
-                plants = _start(bench, stack, proxied=proxied)
-                assert not any(plant.is_done() for plant in plants), "nothing was left to be harmed"
-                function(bench, plants)
-                return {plant.guarantee: _conclude(bench, plant) for plant in plants}
+                runs = _start(testbed, stack, proxied=proxied)
+                assert not any(daemons.is_done() for daemons in runs), "nothing was left to be harmed"
+                function(testbed, runs)
+                return {daemons.guarantee: _conclude(testbed, daemons) for daemons in runs}
 
-        _register(Fault(name, BOTH, accounts, rough=True))
+        _register(Fault(name, BOTH, reconciliations, shared=True))
         return function
 
     return register
 
 
-def weather(name: str) -> Callable[[Weather], Weather]:
-    """Registers a rough fault of the network that lasts as long as its runs."""
+def network_condition(name: str) -> Callable[[NetworkCondition], NetworkCondition]:
+    """Registers a shared fault of the network that lasts as long as its runs."""
 
-    def register(function: Weather) -> Weather:
-        def accounts(bench: Bench) -> dict[str, Outcome]:
+    def register(function: NetworkCondition) -> NetworkCondition:
+        def reconciliations(testbed: FaultTestbed) -> dict[str, Outcome]:
             with ExitStack() as stack:
-                stack.enter_context(function(bench))
-                plants = _start(bench, stack, proxied=True)
-                return {plant.guarantee: _conclude(bench, plant) for plant in plants}
+                stack.enter_context(function(testbed))
+                runs = _start(testbed, stack, proxied=True)
+                return {daemons.guarantee: _conclude(testbed, daemons) for daemons in runs}
 
-        _register(Fault(name, BOTH, accounts, rough=True))
+        _register(Fault(name, BOTH, reconciliations, shared=True))
         return function
 
     return register
 
 
-def _start(bench: Bench, stack: ExitStack, *, proxied: bool) -> list[Plant]:
-    laid = bench.steady()
-    bench.truth(laid)
-    sections = bench.paced({})
-    plants = [stack.enter_context(bench.plant(laid, each, proxied=proxied, **sections)) for each in BOTH]
-    for plant in plants:
-        plant.start()
-    for plant in plants:
-        plant.works()
-    return plants
+def _start(testbed: FaultTestbed, stack: ExitStack, *, proxied: bool) -> list[DaemonRun]:
+    feed_topic = testbed.steady()
+    testbed.baseline(feed_topic)
+    sections = testbed.paced({})
+    runs = [stack.enter_context(testbed.daemons(feed_topic, each, proxied=proxied, **sections)) for each in BOTH]
+    for daemons in runs:
+        daemons.start()
+    for daemons in runs:
+        daemons.works()
+    return runs
 
 
-def _conclude(bench: Bench, plant: Plant) -> Outcome:
+def _conclude(testbed: FaultTestbed, daemons: DaemonRun) -> Outcome:
     try:
-        plant.finish()
-        return plant.settle(bench.truth(bench.steady()))
+        daemons.finish()
+        return daemons.reconcile(testbed.baseline(testbed.steady()))
     except Exception as error:  # noqa: BLE001  # it belongs to this guarantee's row, not to the other's
         return error

@@ -5,19 +5,19 @@ from collections.abc import Iterator
 import pytest
 
 from deploy.local.toxiproxy import ProxyMissingError
-from tests.reliability.faults.bench import Bench
-from tests.reliability.faults.ledger import Account
+from tests.reliability.faults.ledger import Reconciliation
 from tests.reliability.faults.matrix import FAULTS, Fault
 from tests.reliability.faults.runner import Runner
+from tests.reliability.faults.testbed import FaultTestbed
 from tests.support.tools import missing
 
 
 @pytest.fixture(scope="module")
-def runner(bench: Bench, request: pytest.FixtureRequest) -> Iterator[Runner]:
+def runner(testbed: FaultTestbed, request: pytest.FixtureRequest) -> Iterator[Runner]:
     """Has the selected faults running before their tests ask."""
     asked = {item.callspec.params["fault"].name for item in request.session.items if hasattr(item, "callspec")
              and "fault" in item.callspec.params}  # fmt: skip
-    running = Runner(bench, [fault for fault in FAULTS.values() if fault.name in asked])
+    running = Runner(testbed, [fault for fault in FAULTS.values() if fault.name in asked])
     yield running
     running.close()
 
@@ -27,7 +27,7 @@ def runner(bench: Bench, request: pytest.FixtureRequest) -> Iterator[Runner]:
     ("fault", "guarantee"),
     [
         pytest.param(fault, guarantee, id=f"{fault.name}, {guarantee}")
-        for fault in sorted(FAULTS.values(), key=lambda fault: fault.rough)
+        for fault in sorted(FAULTS.values(), key=lambda fault: fault.shared)
         for guarantee in fault.guarantees
     ],
 )
@@ -36,7 +36,7 @@ def test_no_fault_loses_or_doubles_anything(runner: Runner, fault: Fault, guaran
     outcome = runner.outcome(fault, guarantee)
     if isinstance(outcome, ProxyMissingError):
         missing(f"no toxiproxy: {outcome.problem}", outcome.remedy)
-    if not isinstance(outcome, Account):
+    if not isinstance(outcome, Reconciliation):
         raise outcome
     assert outcome.records
-    assert outcome.fine, "\n".join(outcome.complaints)
+    assert outcome.passed, "\n".join(outcome.problems)

@@ -8,58 +8,61 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.reliability.faults import feed
-from tests.reliability.faults.bench import Bench, Laid
 from tests.reliability.faults.feed import Feed
-from tests.reliability.faults.ledger import Account, Books, Place
+from tests.reliability.faults.ledger import Place, Reconciliation, RunOutputs
 from tests.reliability.faults.registry import fault
+from tests.reliability.faults.testbed import FaultTestbed, FeedTopic
 
 # Of a record batch: base offset, length after it, epoch, magic, CRC, attributes, last offset's distance from the base.
 _HEAD = struct.Struct(">qiibIhi")
 _BEFORE_LENGTH = 12
 
 
-def _own(bench: Bench, word: str) -> Feed:
+def _own(testbed: FaultTestbed, word: str) -> Feed:
     """A feed of which nobody else needs the topic."""
-    return replace(feed.steady(feed.SHORT), name=bench.name(word))
+    return replace(feed.steady(feed.SHORT), name=testbed.name(word))
 
 
 @fault("offset out of range: retention passed us by")
-def retention(bench: Bench, guarantee: str) -> Account:
+def retention(testbed: FaultTestbed, guarantee: str) -> Reconciliation:
     """The oldest records of two partitions go while the daemon is away: a gap, counted and said, and nothing else."""
-    return _with_a_gap(bench, guarantee, _delete, "retention")
+    return _with_a_gap(testbed, guarantee, _delete, "retention")
 
 
 @fault("corrupt batch")
-def corrupt(bench: Bench, guarantee: str) -> Account:
+def corrupt(testbed: FaultTestbed, guarantee: str) -> Reconciliation:
     """A broken disk: a byte of two batches. Their records are a gap, counted and said; those between are watched."""
-    return _with_a_gap(bench, guarantee, _break, "corrupt")
+    return _with_a_gap(testbed, guarantee, _break, "corrupt")
 
 
 def _with_a_gap(
-    bench: Bench, guarantee: str, spoil: Callable[[Bench, Laid, Mapping[int, int]], set[Place]], word: str
-) -> Account:
-    laid = bench.lay(_own(bench, word))
-    truth = bench.truth(laid)
-    with bench.plant(laid, guarantee, **bench.spread({})) as plant:
-        plant.start()
-        plant.works()
-        plant.stop()
-        stands = dict.fromkeys(laid.ends, 0) | bench.cluster.committed(plant.run, laid.topic)
-        gone = spoil(bench, laid, stands)
-        plant.start()
-        plant.await_done()
-        counted = plant.metric("gap_records_total")
-        plant.finish()
-        assert gone, "nothing was spoilt"
+    testbed: FaultTestbed,
+    guarantee: str,
+    bad_feed_fault: Callable[[FaultTestbed, FeedTopic, Mapping[int, int]], set[Place]],
+    word: str,
+) -> Reconciliation:
+    feed_topic = testbed.publish(_own(testbed, word))
+    baseline = testbed.baseline(feed_topic)
+    with testbed.daemons(feed_topic, guarantee, **testbed.spread({})) as daemons:
+        daemons.start()
+        daemons.works()
+        daemons.stop()
+        stands = dict.fromkeys(feed_topic.ends, 0) | testbed.cluster.committed(daemons.run, feed_topic.topic)
+        gone = bad_feed_fault(testbed, feed_topic, stands)
+        daemons.start()
+        daemons.await_done()
+        counted = daemons.metric("gap_records_total")
+        daemons.finish()
+        assert gone, "nothing was bad_feed"
         gaps = {partition: min(offset for at, offset in gone if at == partition) for partition, _ in gone}
-        account = plant.settle(elsewhere(truth, plant.books(), gaps), gone)
+        reconciliation = daemons.reconcile(elsewhere(baseline, daemons.outputs(), gaps), gone)
         assert counted == len(gone), f"{counted} records were counted as lost, {len(gone)} are"
-        assert "records lost before they were read" in plant.log()
-    return account
+        assert "records lost before they were read" in daemons.log()
+    return reconciliation
 
 
-def elsewhere(truth: Books, books: Books, gaps: Mapping[int, int]) -> Books:
-    """The truth, but for what follows a gap: no fault-free run can know that, for a window begins anew.
+def elsewhere(baseline: RunOutputs, outputs: RunOutputs, gaps: Mapping[int, int]) -> RunOutputs:
+    """The baseline, but for what follows a gap: no fault-free run can know that, for a window begins anew.
 
     gaps: harmed partition -> first offset that is gone. An incident that stood open before a gap keeps its id after it,
     and its later alerts say other things.
@@ -68,13 +71,13 @@ def elsewhere(truth: Books, books: Books, gaps: Mapping[int, int]) -> Books:
     def holds(partition: int, offset: int) -> bool:
         return partition not in gaps or offset < gaps[partition]
 
-    told = {key: value for key, value in books.alerts.items() if not holds(*_origin(value))}
-    due = {key: value for key, value in truth.alerts.items() if holds(*_origin(value))}
-    return Books(
-        entries=books.entries | {place: entry for place, entry in truth.entries.items() if holds(*place)},
+    told = {key: value for key, value in outputs.alerts.items() if not holds(*_origin(value))}
+    due = {key: value for key, value in baseline.alerts.items() if holds(*_origin(value))}
+    return RunOutputs(
+        entries=outputs.entries | {place: entry for place, entry in baseline.entries.items() if holds(*place)},
         alerts=told | due,
-        state=books.state | {key: value for key, value in truth.state.items() if key[0] not in gaps},
-        positions=truth.positions,
+        state=outputs.state | {key: value for key, value in baseline.state.items() if key[0] not in gaps},
+        positions=baseline.positions,
     )
 
 
@@ -84,15 +87,15 @@ def _origin(alert: bytes) -> Place:
     return origin["partition"], origin["last_offset"]
 
 
-def _delete(bench: Bench, laid: Laid, stands: Mapping[int, int]) -> set[Place]:
-    keep = {partition: min(stands[partition] + 70, laid.ends[partition] - 100) for partition in (0, 1)}
-    bench.cluster.delete_records(laid.topic, keep)
+def _delete(testbed: FaultTestbed, feed_topic: FeedTopic, stands: Mapping[int, int]) -> set[Place]:
+    keep = {partition: min(stands[partition] + 70, feed_topic.ends[partition] - 100) for partition in (0, 1)}
+    testbed.cluster.delete_records(feed_topic.topic, keep)
     return {(partition, offset) for partition, begin in keep.items() for offset in range(stands[partition], begin)}
 
 
-def _break(bench: Bench, laid: Laid, stands: Mapping[int, int]) -> set[Place]:
+def _break(testbed: FaultTestbed, feed_topic: FeedTopic, stands: Mapping[int, int]) -> set[Place]:
     """Spoils the first batch that the daemon has not begun to read, and the one after the next: that is not theirs."""
-    [segment] = Path(bench.broker.directory, "data", f"{laid.topic}-0").glob("*.log")
+    [segment] = Path(testbed.broker.directory, "data", f"{feed_topic.topic}-0").glob("*.log")
     data = segment.read_bytes()
     left = [batch for batch in _batches(data) if batch.base >= stands[0]]
     for batch in left[:3:2]:
@@ -117,22 +120,22 @@ def _batches(data: bytes) -> Iterator[_Batch]:
 
 
 @fault("partitions added under load")
-def partitions_added(bench: Bench, guarantee: str) -> Account:
+def partitions_added(testbed: FaultTestbed, guarantee: str) -> Reconciliation:
     """Two partitions more, with records in them, while the daemon works: it finds them by itself."""
-    whole = _own(bench, "grown")
+    whole = _own(testbed, "grown")
     half = len(whole.messages) // 2
     later = tuple(
         message if number % 3 else replace(message, partition=whole.partitions + number % 2)
         for number, message in enumerate(whole.messages[half:])
     )
-    laid = bench.lay(replace(whole, messages=whole.messages[:half]))
-    with bench.plant(laid, guarantee, **bench.spread({})) as plant:
-        plant.start()
-        plant.works()
+    feed_topic = testbed.publish(replace(whole, messages=whole.messages[:half]))
+    with testbed.daemons(feed_topic, guarantee, **testbed.spread({})) as daemons:
+        daemons.start()
+        daemons.works()
         # The state's first: a member that finds a partition wants a place for its state.
-        for topic in (f"{plant.run}.state", laid.topic):
-            bench.cluster.grow(topic, whole.partitions + 2)
-        bench.cluster.produce(laid.topic, later)
-        plant.ends = bench.cluster.ends(laid.topic)
-        plant.finish()
-        return plant.settle(bench.truth(replace(laid, ends=plant.ends)))
+        for topic in (f"{daemons.run}.state", feed_topic.topic):
+            testbed.cluster.grow(topic, whole.partitions + 2)
+        testbed.cluster.produce(feed_topic.topic, later)
+        daemons.ends = testbed.cluster.ends(feed_topic.topic)
+        daemons.finish()
+        return daemons.reconcile(testbed.baseline(replace(feed_topic, ends=daemons.ends)))

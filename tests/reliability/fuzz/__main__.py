@@ -29,7 +29,7 @@ _STATUS = re.compile(r"^#(\d+)\t(\S+)\s+cov: (\d+)")
 
 
 @dataclass(slots=True)
-class Result:
+class TargetResult:
     """What came of one target."""
 
     target: str
@@ -69,9 +69,9 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def run(name: str, asked: argparse.Namespace) -> Result:
+def run(name: str, asked: argparse.Namespace) -> TargetResult:
     """One target, in as many sittings as its cases need, with progress on standard error."""
-    result, begun = Result(name), time.monotonic()
+    result, begun = TargetResult(name), time.monotonic()
     while result.cases < asked.runs and not result.findings:
         left_s = round(begun + asked.seconds - time.monotonic()) if asked.seconds else 0
         if asked.seconds and left_s <= 0:
@@ -81,7 +81,7 @@ def run(name: str, asked: argparse.Namespace) -> Result:
     return result
 
 
-def _sit(result: Result, place: Path, runs: int, seconds: int) -> None:
+def _sit(result: TargetResult, place: Path, runs: int, seconds: int) -> None:
     """So many cases in a process of their own, beginning with the corpus of those before."""
     name = result.target
     corpus = place / "corpus"  # what an earlier run found out is where the next one begins
@@ -108,7 +108,7 @@ def _write_seeds(chosen: Target, scratch: Path) -> Path:
     return seeds
 
 
-def _follow(result: Result, command: list[str], place: Path, environment: dict[str, str]) -> None:
+def _follow(result: TargetResult, command: list[str], place: Path, environment: dict[str, str]) -> None:
     """Runs a sitting and adds what came of it."""
     begun, told, earlier = time.monotonic(), time.monotonic(), result.cases
     before = set(place.iterdir())
@@ -139,12 +139,12 @@ def _follow(result: Result, command: list[str], place: Path, environment: dict[s
 _KINDS = ("crash", "timeout", "oom", "leak")
 
 
-def _row(result: Result, seconds: float | None = None) -> str:
+def _row(result: TargetResult, seconds: float | None = None) -> str:
     took = max(result.seconds + (seconds or 0.0), 0.1)
     return f"{result.target:>13}: {result.cases:>9,} cases, {result.cases / took:,.0f}/s, coverage {result.coverage:,}"
 
 
-def table(results: list[Result]) -> list[str]:
+def table(results: list[TargetResult]) -> list[str]:
     """Markdown, as it stands in docs/evidence/fuzzing.md."""
     rows = [
         "| target | cases | cases/s | accepted | coverage: seeds | at the end | findings | slowest case |",

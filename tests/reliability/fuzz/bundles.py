@@ -1,4 +1,4 @@
-"""Bundles harmed after publication: each must be refused, and never by a traceback.
+"""Bundles damaged after publication: each must be refused, and never by a traceback.
 
 A bundle's files are covered by the manifest's hashes, and the manifest by its signature, and by the hash that its
 announcement names. Nobody announces it at a start: there, without a key, an edited manifest is caught by its contract
@@ -35,7 +35,7 @@ ANNOUNCED, SIGNED, HASHES, NOTHING = "its announced hash", "its signature", "its
 
 
 @dataclass(slots=True)
-class Row:
+class KindResult:
     """What came of a class of harm."""
 
     harm: str
@@ -45,8 +45,8 @@ class Row:
     accepted: int = 0
 
 
-class Scene:
-    """A store with two versions, of which the first is harmed and made whole again for every case."""
+class BundleCase:
+    """A store with two versions, of which the first is damaged and made whole again for every case."""
 
     def __init__(self, root: Path) -> None:
         self.keys = {name: _keys(root, name) for name in ("trainer", "stranger")}
@@ -82,83 +82,83 @@ class Scene:
         return False
 
 
-Harm = Callable[[Scene, Random, str], None]  # the name is that of the file to harm
+Harm = Callable[[BundleCase, Random, str], None]  # the name is that of the file to harm
 
 
-def _flip(scene: Scene, rng: Random, name: str) -> None:
-    data = bytearray(scene.sound[name])
+def _flip(case: BundleCase, rng: Random, name: str) -> None:
+    data = bytearray(case.sound[name])
     for place in rng.sample(range(len(data)), rng.randint(1, 4)):
         data[place] ^= 1 << rng.randrange(8)
-    (scene.folder / name).write_bytes(data)
+    (case.folder / name).write_bytes(data)
 
 
-def _cut(scene: Scene, rng: Random, name: str) -> None:
-    data = scene.sound[name]
-    (scene.folder / name).write_bytes(data[: rng.randrange(len(data))])
+def _cut(case: BundleCase, rng: Random, name: str) -> None:
+    data = case.sound[name]
+    (case.folder / name).write_bytes(data[: rng.randrange(len(data))])
 
 
-def _extend(scene: Scene, rng: Random, name: str) -> None:
-    (scene.folder / name).write_bytes(scene.sound[name] + rng.randbytes(rng.randint(1, 64)))
+def _extend(case: BundleCase, rng: Random, name: str) -> None:
+    (case.folder / name).write_bytes(case.sound[name] + rng.randbytes(rng.randint(1, 64)))
 
 
-def _remove(scene: Scene, rng: Random, name: str) -> None:
-    (scene.folder / name).unlink()
+def _remove(case: BundleCase, rng: Random, name: str) -> None:
+    (case.folder / name).unlink()
     if rng.random() < 0.3:
-        (scene.folder / name).mkdir()
+        (case.folder / name).mkdir()
 
 
-def _swap(scene: Scene, _rng: Random, name: str) -> None:
-    (scene.folder / name).write_bytes(scene.foreign[name])
+def _swap(case: BundleCase, _rng: Random, name: str) -> None:
+    (case.folder / name).write_bytes(case.foreign[name])
 
 
-def _swap_all(scene: Scene, rng: Random, _name: str) -> None:
+def _swap_all(case: BundleCase, rng: Random, _name: str) -> None:
     for name in (*FILES, SIGNATURE):
-        _swap(scene, rng, name)
+        _swap(case, rng, name)
 
 
-def _link(scene: Scene, rng: Random, name: str) -> None:
-    path = scene.folder / name
+def _link(case: BundleCase, rng: Random, name: str) -> None:
+    path = case.folder / name
     path.unlink()
-    path.symlink_to(rng.choice([scene.other / name, scene.folder / "nowhere", scene.folder, path, Path("/dev/null")]))
+    path.symlink_to(rng.choice([case.other / name, case.folder / "nowhere", case.folder, path, Path("/dev/null")]))
 
 
-def _edit_json(scene: Scene, rng: Random, name: str) -> None:
-    sound, changed = scene.sound[name], None
+def _edit_json(case: BundleCase, rng: Random, name: str) -> None:
+    sound, changed = case.sound[name], None
     while changed is None or json.loads(changed) == json.loads(sound):
         changed = json_mutated(sound, rng)
-    (scene.folder / name).write_bytes(changed)
+    (case.folder / name).write_bytes(changed)
 
 
-def _edit_graph(scene: Scene, rng: Random, _name: str) -> None:
-    (scene.folder / MODEL).write_bytes(_another_graph(scene.sound[MODEL], rng))
+def _edit_graph(case: BundleCase, rng: Random, _name: str) -> None:
+    (case.folder / MODEL).write_bytes(_another_graph(case.sound[MODEL], rng))
 
 
-def _rehash(scene: Scene, rng: Random, _name: str) -> None:
+def _rehash(case: BundleCase, rng: Random, _name: str) -> None:
     """Another graph under its right hash; the golden file is the trainer's."""
-    _write(scene, {**scene.sound, MODEL: _another_graph(scene.sound[MODEL], rng)})
+    _write(case, {**case.sound, MODEL: _another_graph(case.sound[MODEL], rng)})
 
 
-def _rewrite(scene: Scene, rng: Random, _name: str) -> None:
+def _rewrite(case: BundleCase, rng: Random, _name: str) -> None:
     """Everything anew and consistent: other weights, golden values that fit them, right hashes, a stranger's key."""
     factor = rng.uniform(1.5, 100.0)
-    golden = Golden.model_validate_json(scene.sound[GOLDEN])
+    golden = Golden.model_validate_json(case.sound[GOLDEN])
     error = tuple(tuple(value / factor for value in row) for row in golden.sensor_error)
     score = tuple(value / factor**2 for value in golden.score)
     lie = golden.model_copy(update={"sensor_error": error, "score": score})
-    _write(scene, {**scene.sound, MODEL: _weights_times(factor), GOLDEN: lie.model_dump_json().encode()})
+    _write(case, {**case.sound, MODEL: _weights_times(factor), GOLDEN: lie.model_dump_json().encode()})
     if rng.random() < 0.5:
-        written = (scene.folder / MANIFEST).read_bytes()
-        (scene.folder / SIGNATURE).write_bytes(signing.sign(scene.keys["stranger"][0], written))
+        written = (case.folder / MANIFEST).read_bytes()
+        (case.folder / SIGNATURE).write_bytes(signing.sign(case.keys["stranger"][0], written))
 
 
-def _write(scene: Scene, body: dict[str, bytes]) -> None:
-    manifest = Manifest.model_validate_json(scene.sound[MANIFEST])
+def _write(case: BundleCase, body: dict[str, bytes]) -> None:
+    manifest = Manifest.model_validate_json(case.sound[MANIFEST])
     entries = {
         name: FileEntry(sha256=hashlib.sha256(body[name]).hexdigest(), size_bytes=len(body[name])) for name in HASHED
     }
     text = manifest.model_copy(update={"files": entries}).model_dump_json(indent=1) + "\n"
     for name, data in {**body, MANIFEST: text.encode()}.items():
-        (scene.folder / name).write_bytes(data)
+        (case.folder / name).write_bytes(data)
 
 
 def _keys(root: Path, name: str) -> tuple[Path, Path]:
@@ -205,7 +205,7 @@ def _another_graph(data: bytes, rng: Random) -> bytes:
     return bytes(model.SerializeToString())
 
 
-# What is harmed, how, in which files, and whether it must be refused without an announcement too.
+# What is damaged, how, in which files, and whether it must be refused without an announcement too.
 _HARMS: tuple[tuple[str, Harm, tuple[str, ...], bool], ...] = (
     ("bits flipped in a hashed file", _flip, HASHED, True),
     ("bits flipped in the manifest", _flip, (MANIFEST,), False),
@@ -233,36 +233,36 @@ _SIGNATURE_HARMS: tuple[tuple[str, Harm], ...] = (
 )
 
 
-def run(cases: int, seed: int, root: Path) -> list[Row]:
+def run(cases: int, seed: int, root: Path) -> list[KindResult]:
     """Spreads the cases over the classes; those without an announcement that nothing protects come on top."""
-    scene, rng = Scene(root), Random(seed)
+    case, rng = BundleCase(root), Random(seed)
     bound = [
-        (Row(name, protection, protection != NOTHING), harm, files)
+        (KindResult(name, protection, protection != NOTHING), harm, files)
         for name, harm, files, alone in _HARMS
         for protection in (ANNOUNCED, SIGNED, HASHES if alone else NOTHING)
     ]
-    bound += [(Row(name, SIGNED, must_refuse=True), harm, (SIGNATURE,)) for name, harm in _SIGNATURE_HARMS]
+    bound += [(KindResult(name, SIGNED, must_refuse=True), harm, (SIGNATURE,)) for name, harm in _SIGNATURE_HARMS]
     counted = [item for item in bound if item[0].must_refuse]
     for number in range(cases):
-        _one(scene, rng, *counted[number % len(counted)])
+        _one(case, rng, *counted[number % len(counted)])
     for item in bound:
         for _ in range(0 if item[0].must_refuse else max(cases // len(counted), 1)):
-            _one(scene, rng, *item)
-    scene.restore()
-    assert not any(map(scene.refuses, (ANNOUNCED, SIGNED, HASHES))), "what was harmed was no sound bundle"
+            _one(case, rng, *item)
+    case.restore()
+    assert not any(map(case.refuses, (ANNOUNCED, SIGNED, HASHES))), "what was damaged was no sound bundle"
     return [row for row, _, _ in bound]
 
 
-def _one(scene: Scene, rng: Random, row: Row, harm: Harm, files: tuple[str, ...]) -> None:
-    scene.restore()
-    harm(scene, rng, rng.choice(files))
-    if scene.refuses(row.protected_by):
+def _one(case: BundleCase, rng: Random, row: KindResult, harm: Harm, files: tuple[str, ...]) -> None:
+    case.restore()
+    harm(case, rng, rng.choice(files))
+    if case.refuses(row.protected_by):
         row.refused += 1
     else:
         row.accepted += 1
 
 
-def table(rows: list[Row]) -> list[str]:
+def table(rows: list[KindResult]) -> list[str]:
     """Markdown, as it stands in docs/evidence/fuzzing.md: refused of cases, by harm and by what protects the bundle."""
     kinds = (ANNOUNCED, SIGNED, HASHES, NOTHING)
     lines = [f"| harm | {' | '.join(kinds)} |", "|---|" + "--:|" * len(kinds)]

@@ -43,7 +43,7 @@ def test_every_finding_belongs_to_a_target() -> None:
     assert {path.name for path in FINDINGS.iterdir() if path.is_dir()} <= set(NAMES)
 
 
-def test_no_harmed_bundle_is_accepted(tmp_path: Path) -> None:
+def test_no_damaged_bundle_is_accepted(tmp_path: Path) -> None:
     """The short form of tests.reliability.fuzz.bundles; who can rewrite everything needs no hash, and is told apart."""
     rows = run(300, 7, tmp_path)
     assert {row.harm for row in rows if row.must_refuse and row.accepted} == set()

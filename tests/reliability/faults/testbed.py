@@ -1,4 +1,4 @@
-"""What all runs of the matrix share: a broker, a model store, the feeds laid into topics, their fault-free books."""
+"""What all runs of the matrix share: a broker, a model store, the feeds in their topics, their fault-free outputs."""
 
 import itertools
 import os
@@ -13,16 +13,16 @@ from deploy.local.broker import Broker, free_port
 from deploy.local.toxiproxy import Proxy
 from detector.bundles.store import Store
 from tests.reliability.faults import feed
+from tests.reliability.faults.daemon_run import FINE, PACED, SLOW, DaemonRun
 from tests.reliability.faults.feed import Feed
-from tests.reliability.faults.ledger import Books
-from tests.reliability.faults.plant import FINE, PACED, SLOW, Plant
+from tests.reliability.faults.ledger import RunOutputs
 from tests.support.kafka_client import Cluster
 
 AT_LEAST_ONCE, EXACTLY_ONCE = "at_least_once", "exactly_once"
 
 
 @dataclass(frozen=True, slots=True)
-class Laid:
+class FeedTopic:
     """A feed in its topic. ends: partition -> number of records."""
 
     feed: Feed
@@ -30,7 +30,7 @@ class Laid:
     ends: dict[int, int]
 
 
-class Bench:
+class FaultTestbed:
     """A context: the broker runs inside it. records: length of the steady feed; kills: how often a run is hit.
 
     properties: of the broker, beside its own.
@@ -51,8 +51,8 @@ class Bench:
         self.broker.properties |= properties or {}
         self.store = folder / "models"
         self._numbers = itertools.count()
-        self._laid: dict[str, Laid] = {}
-        self._truths: dict[tuple[str, str], Books] = {}
+        self._feed_topics: dict[str, FeedTopic] = {}
+        self._baselines: dict[tuple[str, str], RunOutputs] = {}
         self._proxy: Proxy | None = None
         self._lock = RLock()  # runs are made side by side
 
@@ -103,32 +103,34 @@ class Bench:
         """A name that no other run has used, not even one of another process on the same broker's storage."""
         return f"{word}-{os.getpid()}-{next(self._numbers)}"
 
-    def steady(self) -> Laid:
+    def steady(self) -> FeedTopic:
         """The feed that most faults harm."""
-        return self.lay(feed.steady(self.records))
+        return self.publish(feed.steady(self.records))
 
-    def lay(self, wanted: Feed) -> Laid:
+    def publish(self, wanted: Feed) -> FeedTopic:
         """A feed in a topic of its own, produced the first time it is asked for."""
         with self._lock:
-            return self._lay(wanted)
+            return self._publish(wanted)
 
-    def _lay(self, wanted: Feed) -> Laid:
-        if wanted.name not in self._laid:
+    def _publish(self, wanted: Feed) -> FeedTopic:
+        if wanted.name not in self._feed_topics:
             topic = self.name(wanted.name)
             # Its records are months old, and must stay; their times are the events', whatever the broker's default.
             configs = {"retention.ms": "-1", "message.timestamp.type": "CreateTime", "max.message.bytes": "12000000"}
             self.cluster.create(topic, wanted.partitions, configs)
             self.cluster.produce(topic, wanted.messages, 12_000_000, wanted.compression)
-            self._laid[wanted.name] = Laid(wanted, topic, self.cluster.ends(topic))
-        return self._laid[wanted.name]
+            self._feed_topics[wanted.name] = FeedTopic(wanted, topic, self.cluster.ends(topic))
+        return self._feed_topics[wanted.name]
 
-    def plant(self, laid: Laid, guarantee: str, *, proxied: bool = False, **sections: Any) -> Plant:
+    def daemons(self, feed_topic: FeedTopic, guarantee: str, *, proxied: bool = False, **sections: Any) -> DaemonRun:
         """A run over a feed, not started yet."""
         run = self.name("run")
         if proxied:
             self.proxy.heal()
             sections["kafka"] = sections.get("kafka", {}) | {"bootstrap_servers": self.proxied}
-        return Plant(self.cluster, self.folder / run, self.store, laid.topic, laid.ends, run, guarantee, sections)
+        return DaemonRun(
+            self.cluster, self.folder / run, self.store, feed_topic.topic, feed_topic.ends, run, guarantee, sections
+        )
 
     def paced(self, sections: dict[str, Any]) -> dict[str, Any]:
         """The sections of a run over the steady feed: a short one is spread over seconds, to have a middle."""
@@ -140,12 +142,12 @@ class Bench:
         """The sections of a run over a short feed."""
         return sections | {"kafka": SLOW | sections.get("kafka", {}), "limits": PACED | sections.get("limits", {})}
 
-    def truth(self, laid: Laid, model: str = "pump") -> Books:
-        """The books of a run without faults, made once a feed and model."""
+    def baseline(self, feed_topic: FeedTopic, model: str = "pump") -> RunOutputs:
+        """The outputs of a run without faults, made once for each feed and model."""
         with self._lock:
-            if (laid.topic, model) not in self._truths:
-                with self.plant(laid, AT_LEAST_ONCE, watch=[{"model": model}]) as plant:
-                    plant.start()
-                    plant.finish()
-                    self._truths[laid.topic, model] = plant.books()
-            return self._truths[laid.topic, model]
+            if (feed_topic.topic, model) not in self._baselines:
+                with self.daemons(feed_topic, AT_LEAST_ONCE, watch=[{"model": model}]) as daemons:
+                    daemons.start()
+                    daemons.finish()
+                    self._baselines[feed_topic.topic, model] = daemons.outputs()
+            return self._baselines[feed_topic.topic, model]

@@ -19,8 +19,8 @@ ALL = {"emit": "all"}
 
 
 @contextmanager
-def ground(topics: Mapping[str, int]) -> Iterator[tuple[BenchmarkSetup, Broker]]:
-    """A bench with these topics (name -> partitions), and its broker; message times are the broker's own."""
+def endurance_setup(topics: Mapping[str, int]) -> Iterator[tuple[BenchmarkSetup, Broker]]:
+    """A setup with these topics (name -> partitions), and its broker; message times are the broker's own."""
     with tempfile.TemporaryDirectory(prefix="watchkeeper-endurance-") as folder:
         graph, threshold = train(Path(folder))
         broker = Broker()
@@ -48,10 +48,10 @@ def load(setup: BenchmarkSetup, topic: str, seconds: float, rate: float = RATE) 
 
 
 def cluster(setup: BenchmarkSetup) -> Cluster:
-    """The bench's broker, seen by a client."""
+    """The setup's broker, seen by a client."""
     return Cluster(setup.bootstrap)
 
 
-def say(text: str) -> None:
+def report(text: str) -> None:
     """Progress goes to standard error: standard output is for the figures."""
     print(text, file=sys.stderr, flush=True)

@@ -1,6 +1,6 @@
 """A Python program on a disk that is full: no file of it may grow past so many bytes. Needs no rights and no disk.
 
-    python -m tests.reliability.faults.narrow BYTES -m MODULE ARGUMENTS
+    python -m tests.reliability.faults.disk_limit BYTES -m MODULE ARGUMENTS
 
 A write past the limit fails, after a part of it was written, as it does where no room is left.
 """
@@ -9,7 +9,7 @@ import os
 import resource
 import sys
 
-PROGRAM = ("-m", "tests.reliability.faults.narrow")
+PROGRAM = ("-m", "tests.reliability.faults.disk_limit")
 
 
 def main() -> None:

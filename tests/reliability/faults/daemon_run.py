@@ -16,8 +16,8 @@ from kafka.errors import KafkaError
 
 from deploy.local.broker import free_port
 from deploy.local.process import RUN, DaemonProcess
-from tests.reliability.faults.failpoints import Trap
-from tests.reliability.faults.ledger import ROLES, Account, Books, Place, read_books, settle
+from tests.reliability.faults.failpoints import Failpoint
+from tests.reliability.faults.ledger import ROLES, Place, Reconciliation, RunOutputs, read_outputs, reconcile
 from tests.support.installation import install
 from tests.support.kafka_client import Cluster, Message, eventually
 
@@ -38,7 +38,7 @@ SLOW = {"max_partition_fetch_bytes": 16_384}
 PACED = {"poll_records": 100_000, "poll_interval_ms": 400}
 
 
-class Plant:
+class DaemonRun:
     """A context that leaves no process behind. Members are named; each has its own configuration, port and log."""
 
     def __init__(
@@ -68,9 +68,9 @@ class Plant:
         if self._fine:
             self._remove()
 
-    def start(self, name: str = "a", trap: Trap | None = None) -> DaemonProcess:
+    def start(self, name: str = "a", failpoint: Failpoint | None = None) -> DaemonProcess:
         """Starts a member, or starts it again."""
-        member = self._member(name, trap)
+        member = self._member(name, failpoint)
         self.starts_s.append(time.time())
         member.start()
         self.members[name] = member
@@ -83,10 +83,10 @@ class Plant:
         self._wanted.discard(name)
         self.kills += 1
 
-    def snapped(self, name: str = "a", within_s: float = 90.0) -> bool:
-        """Waits for a member's trap; False where the run ended before the trap's occasion came."""
+    def struck(self, name: str = "a", within_s: float = 90.0) -> bool:
+        """Waits for a member's failpoint; False where the run ended before the failpoint's occasion came."""
         member = self.members[name]
-        eventually(lambda: member.exit_code is not None or self.is_done(), within_s, "the trap or the end")
+        eventually(lambda: member.exit_code is not None or self.is_done(), within_s, "the failpoint or the end")
         if member.exit_code != -signal.SIGKILL:
             return False
         self._wanted.discard(name)
@@ -94,9 +94,9 @@ class Plant:
         return True
 
     def frozen(self, name: str = "a") -> None:
-        """Waits until a trap has stopped a member."""
+        """Waits until a failpoint has stopped a member."""
         stat = Path(f"/proc/{self.members[name].pid}/stat")
-        eventually(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T", 90, "the trap")
+        eventually(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T", 90, "the failpoint")
 
     def stop(self, name: str = "a") -> None:
         """SIGTERM; the exit code must be 0."""
@@ -144,22 +144,24 @@ class Plant:
             assert time.monotonic() < deadline, f"{self.run} stands still: {self.last_words()}"
             time.sleep(0.2)
 
-    def books(self) -> Books:
+    def outputs(self) -> RunOutputs:
         """What the run left behind."""
-        return read_books(self.cluster, self.run)
+        return read_outputs(self.cluster, self.run)
 
     def control(self, *values: bytes | None) -> None:
         """Writes to the run's control topic."""
         self.cluster.produce(f"{self.run}.control", [Message(value) for value in values])
 
-    def settle(self, truth: Books, gone: Collection[Place] = (), books: Books | None = None) -> Account:
-        """The run's account against the fault-free books. books: the run's own, where they were read already."""
+    def reconcile(
+        self, baseline: RunOutputs, gone: Collection[Place] = (), outputs: RunOutputs | None = None
+    ) -> Reconciliation:
+        """Compares with the fault-free outputs. outputs: the run's own, where they were read already."""
         exactly = self.guarantee == "exactly_once"
-        account = settle(books or self.books(), truth, self.ends, self.starts_s, exactly, gone)
-        account = replace(account, kills=self.kills, deaths=len(self.deaths))
-        self._fine = account.fine
+        reconciliation = reconcile(outputs or self.outputs(), baseline, self.ends, self.starts_s, exactly, gone)
+        reconciliation = replace(reconciliation, kills=self.kills, deaths=len(self.deaths))
+        self._fine = reconciliation.passed
         assert "Traceback" not in self.log(), self.log()[-3000:]
-        return account
+        return reconciliation
 
     def log(self) -> str:
         """What all members said."""
@@ -188,12 +190,12 @@ class Plant:
             self.deaths.append(self.members[name].last_words())
             self.start(name)
 
-    def _member(self, name: str, trap: Trap | None) -> DaemonProcess:
+    def _member(self, name: str, failpoint: Failpoint | None) -> DaemonProcess:
         port = self.members[name].port if name in self.members else free_port()
         document = yaml.safe_load(self.place.config.read_text())
         document["kafka"] |= KAFKA | {"instance": f"{self.run}-{name}"} | self._kafka
         document |= {"http": {"port": port}, "delivery": self.guarantee}
         config = self.folder / f"{name}.yaml"
         config.write_text(json.dumps(document))
-        program = RUN if trap is None else trap.program
+        program = RUN if failpoint is None else failpoint.program
         return DaemonProcess(config, port, self.folder / f"{name}.log", program=program)

@@ -12,11 +12,11 @@ HEADINGS = (
     "fault", "guarantee", "runs", "records", "SIGKILLs", "lost", "duplicates", "after de-duplication",
     "longest gap, s", "worst restart, s",
 )  # fmt: skip
-_KEPT = 3  # complaints a row
+_KEPT = 3  # problems a row
 
 
 @dataclass(slots=True)
-class Row:
+class SummaryRow:
     """All runs of one fault under one guarantee."""
 
     runs: int = 0
@@ -42,8 +42,8 @@ class Row:
         self.doubled += outcome.doubled
         self.gap_s = max(self.gap_s, outcome.gap_s)
         self.restart_s = max(self.restart_s, outcome.restart_s)
-        if not outcome.fine:
-            self._fail("; ".join(outcome.complaints)[:400])
+        if not outcome.passed:
+            self._fail("; ".join(outcome.problems)[:400])
 
     def _fail(self, reason: str) -> None:
         if len(self.failures) < _KEPT:
@@ -51,14 +51,14 @@ class Row:
 
 
 @dataclass(slots=True)
-class Tally:
+class FaultSummary:
     """Rows by fault and guarantee, in the order in which they were first run."""
 
-    rows: dict[str, dict[str, Row]] = field(default_factory=dict)
+    rows: dict[str, dict[str, SummaryRow]] = field(default_factory=dict)
 
     @classmethod
-    def resume(cls, path: Path) -> "Tally":
-        """The tally of an earlier run, or an empty one."""
+    def resume(cls, path: Path) -> "FaultSummary":
+        """The summary that an earlier run left, or an empty one."""
         return msgspec.json.decode(path.read_bytes(), type=cls) if path.exists() else cls()
 
     def save(self, path: Path) -> None:
@@ -67,10 +67,10 @@ class Tally:
 
     def add(self, name: str, guarantee: str, outcome: Outcome) -> None:
         """Counts one run."""
-        self.rows.setdefault(name, {}).setdefault(guarantee, Row()).add(outcome)
+        self.rows.setdefault(name, {}).setdefault(guarantee, SummaryRow()).add(outcome)
 
     @property
-    def fine(self) -> bool:
+    def passed(self) -> bool:
         """No run of any fault failed."""
         return not any(row.failures for rows in self.rows.values() for row in rows.values())
 
@@ -94,8 +94,8 @@ class Tally:
         ]
         return "\n".join([lines[0], ruler, *lines[1:], "", *failures])
 
-    def _total(self) -> Row:
-        total = Row()
+    def _total(self) -> SummaryRow:
+        total = SummaryRow()
         for rows in self.rows.values():
             for row in rows.values():
                 for name in ("runs", "records", "kills", "lost", "duplicates", "doubled"):
@@ -105,6 +105,6 @@ class Tally:
         return total
 
 
-def _cells(name: str, guarantee: str, row: Row) -> list[str]:
+def _cells(name: str, guarantee: str, row: SummaryRow) -> list[str]:
     numbers = (row.runs, row.records, row.kills, row.lost, row.duplicates, row.doubled)
     return [name, guarantee, *(f"{n:,}" for n in numbers), f"{row.gap_s:.1f}", f"{row.restart_s:.1f}"]
