@@ -15,9 +15,9 @@ from trainer.calibration.thresholds import calibrate_threshold
 from trainer.data.history import History
 from trainer.fitting.members import FitTask, FoldModel, fit_members, scaling_of
 from trainer.graph import export
+from trainer.graph.components import Standard, StandardisedComponents
 from trainer.graph.decoder import export_decoder
 from trainer.graph.graph import Graph
-from trainer.graph.parts import Parts, Standard
 from trainer.graph.preprocess import Scaling
 from trainer.parallel.progress import OnProgress, no_progress
 from trainer.parallel.threads import one_thread
@@ -103,9 +103,9 @@ def _train(
 def _graph(training: Training, final: FoldModel, scoring: Scoring, sizes: dict[ComponentName, Standard]) -> Graph:
     """The bundle's network and what stands beside it, as one torch module."""
     names = tuple(component.name for component in scoring.components)
-    parts = Parts(final.components.only(names), names, sizes) if names else None
+    components = StandardisedComponents(final.components.only(names), names, sizes) if names else None
     size = torch.from_numpy(sizes["residual"].size)
-    return Graph(final.preprocess, final.network, size, training.score, training.loss, parts)
+    return Graph(final.preprocess, final.network, size, training.score, training.loss, components)
 
 
 def _files(graph: Graph, sample: Floats, prepared: Prepared, *, decoder: bool) -> dict[str, bytes]:

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from detector.core.arrays import Floats
 from schemas.manifest import ComponentName
 from trainer.fitting.fit import Curve, Scaled, fit, ordinary
+from trainer.graph.components import LATENT, ScoreComponents
 from trainer.graph.distance import Nearest, code_centres, code_neighbours
 from trainer.graph.kmeans import centres
-from trainer.graph.parts import LATENT, ScoreComponents
 from trainer.graph.preprocess import Preprocess, Scaling, fit_scaling
 from trainer.networks import build, build_forecaster
 from trainer.networks.categorical import CategoricalNetwork, OneHotColumns

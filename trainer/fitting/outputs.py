@@ -11,8 +11,8 @@ from detector.core.arrays import Bools, Doubles, Floats, Ints
 from schemas.manifest import ComponentName
 from schemas.training import Training
 from trainer.fitting.members import FoldModel
+from trainer.graph.components import DISTANCES, usual_values
 from trainer.graph.graph import compare, scored_rows
-from trainer.graph.parts import DISTANCES, usual_values
 from trainer.graph.preprocess import Preprocess, Scaling
 from trainer.networks.losses import squares
 

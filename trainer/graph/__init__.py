@@ -1,1 +1,1 @@
-"""All that ends in ONNX: preprocessing, parts of a score, distances, the graph and its export."""
+"""All that ends in ONNX: preprocessing, components of a score, distances, the graph and its export."""

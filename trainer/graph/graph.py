@@ -3,13 +3,13 @@
 import torch
 from torch import Tensor, nn
 
-from trainer.graph.parts import ERROR_LIMIT, Compared, Parts
+from trainer.graph.components import ERROR_LIMIT, Compared, StandardisedComponents
 from trainer.graph.preprocess import Preprocess
 from trainer.networks.interface import Network, predict
 from trainer.networks.losses import squares
 
 OUTPUTS = ("score", "sensor_error", "reconstruction", "latent")
-PARTS = "parts"  # the fifth, of a graph whose score is a sum
+PARTS = "parts"  # the fifth, of a graph whose score is a sum: its components, under the name that bundles have
 
 
 def compare(preprocess: Preprocess, network: nn.Module, window: Tensor, rows: slice) -> Compared:
@@ -40,7 +40,7 @@ class Graph(nn.Module):
     error_sd: (sensor,) typical size of the last row's residual on held-out normal rows, scaled units.
     score: `window` takes the mean over the window's present cells, else it is over the last row's; of squared or
     absolute standardised residuals, as `loss` says, and of the network's uncertainty where it has any. Higher is more
-    anomalous. parts: what the score is a sum of; None: it is not a sum.
+    anomalous. components: what the score is a sum of; None: it is not a sum.
 
     Only what a score needs is computed on the whole window: onnxruntime runs every node, whichever outputs
     are asked for.
@@ -53,11 +53,11 @@ class Graph(nn.Module):
         error_sd: Tensor,
         score: str,
         loss: str,
-        parts: Parts | None = None,
+        components: StandardisedComponents | None = None,
     ) -> None:
         super().__init__()
-        self.outputs = OUTPUTS if parts is None else (*OUTPUTS, PARTS)
-        self.parts = parts
+        self.outputs = OUTPUTS if components is None else (*OUTPUTS, PARTS)
+        self.components = components
         self.preprocess = preprocess
         self.network = network
         self.error_sd: Tensor
@@ -76,7 +76,7 @@ class Graph(nn.Module):
             self.preprocess.restore(found.reconstruction, window),
             found.code,
         )
-        return outputs if self.parts is None else (*outputs, self.parts(found))
+        return outputs if self.components is None else (*outputs, self.components(found))
 
     def _mean(self, standard: Tensor, found: Compared) -> Tensor:
         standard = standard * self.preprocess.weight

@@ -10,7 +10,7 @@ from detector.core.arrays import Doubles, Floats
 from schemas.manifest import Choice, ComponentName, Scoring
 from schemas.training import Training
 from trainer.fitting.members import FoldModel
-from trainer.graph.parts import Standard
+from trainer.graph.components import Standard
 from trainer.graph.preprocess import Scaling
 from trainer.replay.prepare import Prepared
 from trainer.scoring.cases import synthetic_cases

@@ -8,7 +8,7 @@ from detector.core.arrays import Bytes, Floats, Ints
 from schemas.manifest import ComponentName
 from trainer.fitting.members import FoldModel
 from trainer.fitting.outputs import FoldOutputs, joined, outputs_of
-from trainer.graph.parts import Standard
+from trainer.graph.components import Standard
 from trainer.graph.preprocess import Scaling
 from trainer.replay.prepare import Prepared
 from trainer.scoring.components import HeldOutComponents, standardised

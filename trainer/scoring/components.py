@@ -16,7 +16,7 @@ from detector.core.distance import mahalanobis
 from detector.core.scoring import ScoreSmoother
 from schemas.manifest import ComponentName, ScoreComponent, Scoring
 from trainer.fitting.outputs import FoldOutputs
-from trainer.graph.parts import DISTANCES, ERROR_LIMIT, Standard
+from trainer.graph.components import DISTANCES, ERROR_LIMIT, Standard
 from trainer.networks.interface import MIN_SD
 from trainer.scoring.covariance import smoothed_covariance, weighted_precision
 

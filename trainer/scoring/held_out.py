@@ -13,7 +13,7 @@ import numpy as np
 from detector.core.arrays import Bools, Doubles, Floats, Ints
 from trainer.fitting.members import CHUNK, FoldModel
 from trainer.fitting.outputs import FoldOutputs, joined, outputs_of
-from trainer.graph.parts import ERROR_LIMIT, Standard
+from trainer.graph.components import ERROR_LIMIT, Standard
 from trainer.graph.preprocess import Scaling
 from trainer.networks.losses import squares
 from trainer.replay.prepare import Prepared

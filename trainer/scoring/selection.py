@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from detector.core.arrays import Bytes, Doubles
 from schemas.manifest import Choice, ComponentName, Scoring, Tried
 from schemas.training import ComponentSettings, Training
-from trainer.graph.parts import DISTANCES
+from trainer.graph.components import DISTANCES
 from trainer.metrics.rows import area_under_pr
 from trainer.scoring.components import CalibratedComponent, HeldOutComponents, calibrate_component
 from trainer.scoring.injection import ANOMALOUS, KINDS, NORMAL

@@ -23,8 +23,8 @@ from tests.support.made_history import (
 )
 from tests.trainer.test_recipe import final_scores, windows_of
 from trainer.data.history import AssetHistory, History
+from trainer.graph.components import LATENT, ScoreComponents
 from trainer.graph.distance import MAX_CODES, NEIGHBOURS, Nearest, code_centres, code_neighbours
-from trainer.graph.parts import LATENT, ScoreComponents
 from trainer.graph.preprocess import Preprocess, fit_scaling
 from trainer.networks import FAMILIES
 from trainer.recipe import train

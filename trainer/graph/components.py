@@ -2,8 +2,8 @@
 
 values: the last row's values themselves, scaled. residual: what the network does not reconstruct of them. forecast:
 what a forecaster does not expect of them from the rows before. distance: from the window to the nearest of some typical
-ones.
-latent_neighbours, latent_centres: from the window's code to the nearest codes of other windows, or to a typical code.
+ones. latent_neighbours, latent_centres: from the window's code to the nearest codes of other windows, or to a typical
+code.
 """
 
 from dataclasses import dataclass
@@ -94,7 +94,7 @@ def usual_values(preprocess: Preprocess, scaled: Tensor) -> Tensor:
     return preprocess.apply_deadband(scaled[:, -1] - preprocess.missing)
 
 
-class Parts(nn.Module):
+class StandardisedComponents(nn.Module):
     """The graph's output `parts`: each component's vector in its own standard deviations, one after the other.
 
     columns: the components in their order; one that is judged at two time scales stands there twice.
