@@ -12,7 +12,7 @@ import optuna
 from pydantic import ValidationError
 
 from detector.errors import ConfigError
-from schemas.training import Training
+from schemas.training import SensorSettings, Training
 from schemas.tuning import Axis
 
 # What mattered most in the families' comparison, and costs no more than a fit of some seconds a trial.
@@ -23,6 +23,8 @@ DEFAULT: dict[str, Axis] = {
     "latent": Axis(choices=(None, 2, 4, 8)),
     "learning_rate": Axis(low=5e-4, high=1e-2, log=True),
 }
+
+RENAMED = {**Training.renamed, **SensorSettings.renamed}  # old key -> today's
 
 
 def check_space(space: Mapping[str, Axis], base: Training) -> None:
@@ -63,7 +65,7 @@ def suggest(trial: optuna.Trial, space: Mapping[str, Axis], *, on_grid: bool) ->
 def changed(base: Training, values: Mapping[str, Any]) -> Training:
     """The base with some (dotted) keys set. Raises ValidationError where they do not go together.
 
-    Sections of other families than the chosen one are left out: they would be refused.
+    A key may have its old name. Sections of other families than the chosen one are left out: they would be refused.
     """
     document = base.model_dump(mode="json", exclude_unset=True)
     for key, value in values.items():
@@ -71,7 +73,7 @@ def changed(base: Training, values: Mapping[str, Any]) -> Training:
         place = document
         for section in sections:
             place = place.setdefault(section, {})
-        place[leaf] = value
+        place[RENAMED.get(leaf, leaf)] = value
     family = document.get("family", base.family)
     named = {key.split(".")[0] for key in values if "." in key}
     for section in (named | set(document)) & set(_families()) - {family}:

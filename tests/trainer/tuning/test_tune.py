@@ -14,13 +14,14 @@ import pytest
 import yaml
 
 from detector.config import load_settings
-from schemas.training import Training
+from schemas.training import SensorSettings, Training
 from tests.support.invoke import Ran, invoke
 from tests.support.made_history import SENSORS, START, made_history, made_values, quick_training
 from tests.support.processes import gone
 from trainer.commands.tune import tune
 from trainer.scoring.injection import NormalRows
 from trainer.tuning.objective import MAX_ROWS, judge, with_anomalies
+from trainer.tuning.space import changed
 
 QUICK = {"family": "linear", "folds": 2, "window": 4}
 SPACE = {"window": {"choices": [1, 2, 4, 6]}, "latent": {"low": 1, "high": 4, "whole": True}}
@@ -160,3 +161,9 @@ def test_a_network_that_knows_the_plant_judges_better() -> None:
     assert folds == [0, 1]
     assert good.detection < blind.detection
     assert good.reconstruction > blind.reconstruction, "which is why reconstruction is not the default"
+
+
+def test_an_axis_may_have_a_keys_old_name() -> None:
+    """It takes the place of the configuration's own value, under whichever name that stands there."""
+    base = Training(sensors={"flow": SensorSettings(deadband=1.0)})
+    assert changed(base, {"sensors.flow.min_deviation": 2.0}) == changed(base, {"sensors.flow.deadband": 2.0})
