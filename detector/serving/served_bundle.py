@@ -1,6 +1,6 @@
 """A loaded bundle and what it answers: plain functions from checked requests to answers. No state between them."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -94,9 +94,9 @@ class ServedBundle:
     def score_rows(self, request: Any) -> dict[str, Any]:
         """Rows of one asset through the daemon's own core, from an empty memory on: what `backtest` gives."""
         manifest = self.scorer.manifest
-        only = {"watch": (WatchRule(model=manifest.model),), "scores": ScoresOut(emit="all")}
-        settings = self.settings.model_copy(update=only)
-        watch = Watch(WatchSettings.of(settings), {manifest.model: self.scorer}, by_feed=True, topic="rows")
+        rules = (WatchRule(model=manifest.model),)
+        settings = replace(WatchSettings.of(self.settings), watch=rules, scores=ScoresOut(emit="all"))
+        watch = Watch(settings, {manifest.model: self.scorer}, by_feed=True, topic="rows")
         count = len(request.rows)
         rows = Rows(
             topic="rows",

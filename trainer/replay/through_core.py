@@ -8,7 +8,7 @@ from detector.core.ingest.rows import Rows
 from detector.core.settings import WatchSettings
 from detector.core.watch import Watch
 from schemas.alert import Alert
-from schemas.config import Alarms, Drift, ScoresOut, Settings, WatchRule
+from schemas.config import Alarms, Drift, ScoresOut, WatchRule
 from trainer.data.history import AssetHistory, History
 
 POLL = 1000  # rows given at once; the outcome does not depend on it
@@ -21,11 +21,11 @@ def watched(scorer: OnnxScorer, history: History, alarms: Alarms | None = None) 
     Drift is not judged, and no retraining is requested.
     """
     model = scorer.manifest.model
-    settings = Settings(
-        watch=(WatchRule(model=model),), drift=Drift(enabled=False), scores=ScoresOut(emit="all"), transport="files",
+    settings = WatchSettings(
+        watch=(WatchRule(model=model),), drift=Drift(enabled=False), scores=ScoresOut(emit="all"),
         alarms=alarms or Alarms(),
     )  # fmt: skip
-    watch = Watch(WatchSettings.of(settings), {model: scorer}, by_feed=True, topic=TOPIC)
+    watch = Watch(settings, {model: scorer}, by_feed=True, topic=TOPIC)
     scores, alerts, first = np.full(history.rows, np.nan), list[Alert](), 0
     for asset in history.assets:
         for begin in range(0, len(asset.times), POLL):

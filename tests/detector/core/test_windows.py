@@ -51,7 +51,7 @@ class Memory:
 
     def advance(self, slots: Sequence[int], times: Sequence[float], values: Floats) -> Advance:
         """Rows in order of arrival; values (row, sensor)."""
-        screened = self.arrivals.screen(sorted_rows(np.array(slots), np.array(times), values))
+        screened = self.arrivals.screen(sorted_rows(np.array(slots, np.int64), np.array(times, np.float64), values))
         return self.windows.slide(screened, screened.kept_rows.values)
 
 
@@ -91,6 +91,30 @@ def test_windows_equal_a_row_by_row_reading_for_any_polls(
             seen[begin + int(advance.screened.rows.source[position])] = (True, int(cells[0, 0]))
         begin += len(part)
     assert [seen[i] for i in range(len(rows))] == by_hand(rows, shape)
+
+
+@given(rows_of, st.integers(1, 4), st.integers(1, 3))
+def test_resets_are_those_between_and_after_the_scored_rows(
+    steps: list[tuple[int, float, bool]], window: int, stride: int
+) -> None:
+    """A gap or a clock reset empties a score's memory before the next scored row, or after the last one."""
+    clock: dict[int, float] = {}
+    slots, times = [], []
+    for slot, step, _ in steps:
+        clock[slot] = clock.get(slot, 100.0) + step
+        slots.append(slot)
+        times.append(clock[slot])
+    shape = WindowShape(window, SENSORS, stride, max_gap_s=5.0, fill_limit=0.5)
+    found = Memory(shape).advance(slots, times, np.zeros((len(slots), SENSORS), np.float32))
+    scored, resets = set(found.scored.tolist()), set(found.resets.tolist())
+    before, pending = [], set[int]()
+    for position, slot in enumerate(found.screened.rows.slots.tolist()):
+        pending |= {slot} if position in resets else set()
+        if position in scored:
+            before.append(slot in pending)
+            pending -= {slot}
+    assert found.reset_before().tolist() == before
+    assert found.reset_after().tolist() == sorted(pending)
 
 
 def one_slot(memory: Memory, times: list[float], first: float = 0.0) -> Ints:
