@@ -69,7 +69,7 @@ def changed(base: Training, values: Mapping[str, Any]) -> Training:
     """
     document = base.model_dump(mode="json", exclude_unset=True)
     for key, value in values.items():
-        *sections, leaf = Training.renamed.get(key, key).split(".")
+        *sections, leaf = key.split(".")
         place = document
         for section in sections:
             place = place.setdefault(section, {})
