@@ -9,7 +9,7 @@ from detector.transports.interface import ControlRecord
 from detector.transports.kafka.admin import absent
 from detector.transports.kafka.clients import Clients, explained
 from detector.transports.kafka.connection import PATIENCE_S
-from detector.transports.kafka.diagnosis import missing_acl
+from detector.transports.kafka.diagnosis import known_cause
 from schemas.config import Settings
 
 _POLL_MS = 500
@@ -23,7 +23,7 @@ def send(settings: Settings, value: bytes, key: bytes) -> None:
     try:
         producer.send(topic, value, key).get(timeout=PATIENCE_S)
     except KafkaError as error:
-        raise missing_acl(f"sending to {topic}", error, "Write") or BrokerError(
+        raise known_cause(f"sending to {topic}", error, "Write") or BrokerError(
             f"the control message was not delivered to {topic} at {settings.kafka.bootstrap_servers} "
             f"({type(error).__name__})",
             "check the broker with 'watchkeeper check' and send it again",
@@ -52,7 +52,7 @@ def consume_control(settings: Settings, idle: Callable[[], None]) -> Iterator[Co
                 )
                 consumer.commit()
     except KafkaError as error:
-        raise missing_acl("waiting for requests", error) or BrokerError(
+        raise known_cause("waiting for requests", error) or BrokerError(
             f"the control topic {topic} at {kafka.bootstrap_servers} cannot be read ({type(error).__name__})",
             "check the broker with 'watchkeeper check', then start again",
         ) from None

@@ -23,10 +23,12 @@ from kafka.errors import (
     TopicAuthorizationFailedError,
     TransactionalIdAuthorizationFailedError,
     UnknownMemberIdError,
+    UnsupportedCodecError,
     UnsupportedVersionError,
 )
 
 from detector.errors import BrokerError, PartitionsLost, RetriableError
+from detector.transports.kafka.codecs import missing_codec
 from detector.transports.kafka.connection import servers, tls_context
 from schemas.config import Kafka
 
@@ -40,6 +42,7 @@ _FINAL = (
     MessageSizeTooLargeError,
     RecordListTooLargeError,
     SaslAuthenticationFailedError,
+    UnsupportedCodecError,
     UnsupportedVersionError,
 )
 _KINDS = {
@@ -72,12 +75,17 @@ def translate_error(doing: str, error: BaseException, operation: str = "Read") -
     if isinstance(error, FencedInstanceIdError):
         return BrokerError(problem, "another daemon runs with the same kafka.instance: give each its own, or stop one")
     if isinstance(error, _FINAL):
-        return missing_acl(doing, error, operation) or BrokerError(
+        return known_cause(doing, error, operation) or BrokerError(
             problem, "check it with 'watchkeeper check'; nothing that was not confirmed is committed"
         )
     if isinstance(error, LOST_PARTITION):
         return PartitionsLost(problem, "this mends itself: another member goes on from the last checkpoint")
     return RetriableError(problem, "check the broker with 'watchkeeper check'; nothing unconfirmed is committed")
+
+
+def known_cause(doing: str, error: BaseException, operation: str = "Read") -> BrokerError | None:
+    """The right or the codec that is missing, where that is the error; else None."""
+    return missing_acl(doing, error, operation) or missing_codec(doing, error)
 
 
 def missing_acl(doing: str, error: BaseException, operation: str = "Read") -> BrokerError | None:

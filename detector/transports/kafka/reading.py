@@ -11,7 +11,7 @@ from detector.errors import BrokerError, DataError
 from detector.transports.kafka.admin import absent
 from detector.transports.kafka.clients import Clients, explained
 from detector.transports.kafka.connection import PATIENCE_S
-from detector.transports.kafka.diagnosis import missing_acl
+from detector.transports.kafka.diagnosis import known_cause
 from detector.transports.package import Span
 from schemas.config import Settings
 
@@ -72,7 +72,7 @@ def _reader(settings: Settings, topic: str, wait_s: float) -> Iterator[KafkaCons
     try:
         yield reader
     except KafkaError as error:
-        raise missing_acl(f"reading {topic}", error) or BrokerError(
+        raise known_cause(f"reading {topic}", error) or BrokerError(
             f"reading {topic} from {settings.kafka.bootstrap_servers} failed ({type(error).__name__})",
             "run: watchkeeper check",
         ) from None

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from detector.transports.interface import Stream
 from detector.transports.kafka.admin import Admin, TopicFacts, TopicOrder
+from detector.transports.kafka.codecs import missing_library
 from detector.transports.package import Mismatch, TopicReport
 from schemas.config import Settings
 
@@ -85,7 +86,7 @@ def mismatches(
         Stream.CONTROL: lambda: _control_mismatches(facts),
         Stream.DEAD_LETTERS: lambda: _letter_mismatches(facts, feed),
     }
-    found_here = checks.get(stream, list)()
+    found_here = checks.get(stream, list)() + _codec_mismatches(facts)
     if facts.leaderless:
         problem = f"{facts.leaderless} of {facts.partitions} partitions have no leader"
         found_here.append(Mismatch(problem, "bring their brokers back", fatal=True))
@@ -139,6 +140,16 @@ def _letter_mismatches(facts: TopicFacts, feed: TopicFacts | None) -> list[Misma
         return []
     problem = f"its max.message.bytes is {has}: the input's largest records do not fit with their headers"
     return [Mismatch(problem, f"set max.message.bytes={need} on {facts.name}", fatal=False)]
+
+
+def _codec_mismatches(facts: TopicFacts) -> list[Mismatch]:
+    """Where the topic says `producer`, only a batch shows its codec."""
+    compression = facts.settings.get("compression.type", "producer")
+    package = missing_library(compression)
+    if package is None:
+        return []
+    problem = f"its compression.type is {compression}, and the library for it is not installed"
+    return [Mismatch(problem, f"run: pip install {package}, in the environment that runs watchkeeper", fatal=True)]
 
 
 def _message_bytes(facts: TopicFacts | None) -> int:
