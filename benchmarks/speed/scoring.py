@@ -20,7 +20,7 @@ from schemas.config import Limits
 from schemas.training import Training
 from trainer.data.history import AssetHistory, History
 from trainer.recipe import train
-from trainer.replay.through_core import watched
+from trainer.replay.through_core import score_history
 
 TRAINED = 4000  # rows
 AIM = 200_000.0  # rows/s
@@ -39,7 +39,7 @@ def scoring(
     batches = _batches(windows.transpose(0, 2, 1))
     ours, bare = [], []
     for number in range(rounds + 1):
-        ours.append(rows / _seconds(lambda: watched(scorer, history)))
+        ours.append(rows / _seconds(lambda: score_history(scorer, history)))
         bare.append(rows / _seconds(lambda: [scorer.parts(batch) for batch in batches]))
         print(f"turn {number}  {ours[-1]:,.0f} and {bare[-1]:,.0f} rows/s", file=sys.stderr, flush=True)
     raise typer.Exit(

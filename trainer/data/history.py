@@ -103,10 +103,10 @@ def asset_history(name: str, times: Doubles, values: Floats) -> AssetHistory:
     """
     order = np.argsort(times, kind="stable")
     times, values = times[order], values[order]
-    fresh = np.ones(len(times), bool)
-    fresh[1:] = times[1:] > times[:-1]
+    first = np.ones(len(times), bool)
+    first[1:] = times[1:] > times[:-1]
     values = np.where(np.isfinite(values), values, np.nan).astype(np.float32)
-    return AssetHistory(name, times[fresh], values[fresh])
+    return AssetHistory(name, times[first], values[first])
 
 
 def gather(parts: Iterable[History]) -> History:

@@ -18,7 +18,7 @@ from trainer.evaluation.series import Series
 from trainer.metrics.alarms import alarm_rules
 from trainer.parallel.threads import one_thread
 from trainer.recipe import train
-from trainer.replay.through_core import watched
+from trainer.replay.through_core import score_history
 
 MODEL = "evaluate"
 OURS = "watchkeeper"
@@ -71,7 +71,7 @@ def score_series(series: Series, fitted: Fitted) -> Doubles:
     values = np.concatenate([known.values[begins:], series.values])
     asset = AssetHistory(series.name, times, values)
     history = replace(series.train, assets=(asset,))
-    scores, _ = watched(OnnxScorer(fitted.manifest, fitted.graph), history)
+    scores, _ = score_history(OnnxScorer(fitted.manifest, fitted.graph), history)
     return scores[-len(series.times) :]
 
 

@@ -11,7 +11,7 @@ from schemas.alert import Alert, AlertKind
 from schemas.config import Alarms
 from trainer.data.history import History
 from trainer.replay.splits import thinned
-from trainer.replay.through_core import watched
+from trainer.replay.through_core import score_history
 from trainer.replay.windows import Replay, replay
 
 MAX_CHOSEN = 2000  # windows examined, evenly spread; a scatter plot of more is a blot
@@ -50,7 +50,7 @@ def look(scorer: OnnxScorer, history: History, alarms: Alarms) -> View:
     chosen = thinned(np.arange(len(replayed)), MAX_CHOSEN)
     windows = replayed.windows(chosen)
     named = alarms.model_copy(update={"top_sensors": min(len(history.sensors), MAX_SENSORS)})
-    scores, alerts = watched(scorer, history, named)
+    scores, alerts = score_history(scorer, history, named)
     return View(
         scorer=scorer,
         history=history,

@@ -15,7 +15,7 @@ POLL = 1000  # rows given at once; the outcome does not depend on it
 TOPIC = "history"
 
 
-def watched(scorer: OnnxScorer, history: History, alarms: Alarms | None = None) -> tuple[Doubles, list[Alert]]:
+def score_history(scorer: OnnxScorer, history: History, alarms: Alarms | None = None) -> tuple[Doubles, list[Alert]]:
     """Scores (row,) of all assets' rows, one asset after the other, NaN where there is none; and the alerts in order.
 
     Drift is not judged, and no retraining is requested.
