@@ -25,7 +25,7 @@ Reading = msgspec.defstruct("Reading", [("asset", str), ("timestamp", float), *(
 Floats = NDArray[np.float32]
 
 
-class Plant:
+class AssetWindows:
     """The last rows of every asset, and whether its alarm is up."""
 
     def __init__(self) -> None:
@@ -73,7 +73,7 @@ def session(path: str) -> onnxruntime.InferenceSession:
 def main() -> None:
     """Runs until the task's records were scored and committed."""
     task = Task.from_arguments()
-    graph, plant = session(task.graph), Plant()
+    graph, plant = session(task.graph), AssetWindows()
     consumer = task.consumer()
     producer = KafkaProducer(bootstrap_servers=task.bootstrap, linger_ms=5)
     lap, seen, alerts, committed = Lap(), 0, 0, time.monotonic()

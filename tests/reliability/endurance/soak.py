@@ -24,7 +24,7 @@ WARM_SHARE = 0.2  # of the run: buffers and arenas reach their size
 
 
 @dataclass(slots=True)
-class Record:
+class SoakRecord:
     """Samples and faults, by seconds since the beginning."""
 
     moments_s: list[float] = field(default_factory=list)
@@ -44,7 +44,7 @@ class SoakRun:
 
 def soak(minutes: float, picture: Path | None) -> list[Figure]:
     """Runs so long; the picture of memory, threads and descriptors goes to `picture`."""
-    record = Record()
+    record = SoakRecord()
     with endurance_setup({FEED: 4}) as (setup, broker):
         name = unique("soak")
         first, second = (daemon(setup, FEED, name, instance=word) for word in "ab")
@@ -71,7 +71,7 @@ def soak(minutes: float, picture: Path | None) -> list[Figure]:
     ]
 
 
-def _live(soak_run: SoakRun, record: Record, seconds: float) -> None:
+def _live(soak_run: SoakRun, record: SoakRecord, seconds: float) -> None:
     begun, faults = time.monotonic(), itertools.cycle(FAULTS.items())
     due = FAULT_EVERY_S / 2
     while (passed := time.monotonic() - begun) < seconds:
@@ -144,7 +144,7 @@ FAULTS: dict[str, Callable[[SoakRun], None]] = {
 }
 
 
-def _level(record: Record) -> list[Figure]:
+def _level(record: SoakRecord) -> list[Figure]:
     """The end against the time after the warm-up: medians of a fifth of the run each."""
     size = max(int(WARM_SHARE * len(record.vitals)), 1)
     early, late = record.vitals[size : 2 * size] or record.vitals, record.vitals[-size:]

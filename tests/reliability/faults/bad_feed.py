@@ -15,7 +15,7 @@ from deploy.local.process import DaemonProcess
 from detector.core.alarms.incidents import incident_id
 from schemas.alert import Alert
 from tests.reliability.faults.failpoints import Failpoint
-from tests.reliability.faults.feed import Feed
+from tests.reliability.faults.feed import FaultFeed
 from tests.reliability.faults.ledger import Entry, Place, Reconciliation, RunOutputs
 from tests.reliability.faults.registry import fault
 from tests.reliability.faults.testbed import FaultTestbed
@@ -64,14 +64,14 @@ class BadFeed:
     compression: str | None = None
     sections: Mapping[str, Any] = field(default_factory=dict)
 
-    def feed(self) -> Feed:
+    def feed(self) -> FaultFeed:
         """Healthy records, and after those of each second its bad ones."""
         messages = [message for message, _ in self._placed()]
-        return Feed(
+        return FaultFeed(
             re.sub(r"[^A-Za-z0-9]+", "-", self.name), tuple(messages), partitions=1, compression=self.compression
         )
 
-    def harmless(self) -> Feed:
+    def harmless(self) -> FaultFeed:
         """The same with harmless records in the places of the bad ones."""
         calm = BadFeed(f"harmless-{len(self.bad_records)}", [HARMLESS] * len(self.bad_records))
         return calm.feed()

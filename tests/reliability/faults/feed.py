@@ -43,7 +43,7 @@ def drifting() -> Tiny:
 
 
 @dataclass(frozen=True, slots=True)
-class Feed:
+class FaultFeed:
     """Messages with their partitions; `name` tells feeds apart."""
 
     name: str
@@ -52,14 +52,14 @@ class Feed:
     compression: str | None = None  # of the producer
 
 
-def steady(records: int) -> Feed:
+def steady(records: int) -> FaultFeed:
     """Twenty assets, a row a second each, faults and oddities all along; exactly so many records."""
     messages: list[Message] = []
     for second in range(records):
         messages += _second(second)
         if len(messages) >= records:
             break
-    return Feed(f"steady-{records}", tuple(messages[:records]))
+    return FaultFeed(f"steady-{records}", tuple(messages[:records]))
 
 
 def _second(second: int) -> Iterator[Message]:

@@ -14,7 +14,7 @@ from deploy.local.toxiproxy import Proxy
 from detector.bundles.store import Store
 from tests.reliability.faults import feed
 from tests.reliability.faults.daemon_run import FINE, PACED, SLOW, DaemonRun
-from tests.reliability.faults.feed import Feed
+from tests.reliability.faults.feed import FaultFeed
 from tests.reliability.faults.ledger import RunOutputs
 from tests.support.kafka_client import Cluster
 
@@ -25,7 +25,7 @@ AT_LEAST_ONCE, EXACTLY_ONCE = "at_least_once", "exactly_once"
 class FeedTopic:
     """A feed in its topic. ends: partition -> number of records."""
 
-    feed: Feed
+    feed: FaultFeed
     topic: str
     ends: dict[int, int]
 
@@ -107,12 +107,12 @@ class FaultTestbed:
         """The feed that most faults harm."""
         return self.publish(feed.steady(self.records))
 
-    def publish(self, wanted: Feed) -> FeedTopic:
+    def publish(self, wanted: FaultFeed) -> FeedTopic:
         """A feed in a topic of its own, produced the first time it is asked for."""
         with self._lock:
             return self._publish(wanted)
 
-    def _publish(self, wanted: Feed) -> FeedTopic:
+    def _publish(self, wanted: FaultFeed) -> FeedTopic:
         if wanted.name not in self._feed_topics:
             topic = self.name(wanted.name)
             # Its records are months old, and must stay; their times are the events', whatever the broker's default.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.reliability.faults import feed
-from tests.reliability.faults.feed import Feed
+from tests.reliability.faults.feed import FaultFeed
 from tests.reliability.faults.ledger import Place, Reconciliation, RunOutputs
 from tests.reliability.faults.registry import fault
 from tests.reliability.faults.testbed import FaultTestbed, FeedTopic
@@ -18,7 +18,7 @@ _HEAD = struct.Struct(">qiibIhi")
 _BEFORE_LENGTH = 12
 
 
-def _own(testbed: FaultTestbed, word: str) -> Feed:
+def _own(testbed: FaultTestbed, word: str) -> FaultFeed:
     """A feed of which nobody else needs the topic."""
     return replace(feed.steady(feed.SHORT), name=testbed.name(word))
 

@@ -100,7 +100,7 @@ def test_columns_there_and_back() -> None:
 @pytest.mark.parametrize(
     "changes", [{"log1p": True}, {"difference": True}, {"direction": "high"}, {"scaling": "robust"}]
 )
-def test_a_state_is_no_quantity(changes: dict[str, object]) -> None:
+def test_a_state_is_not_a_quantity(changes: dict[str, object]) -> None:
     """What only quantities have is refused together with categories."""
-    with pytest.raises(ValidationError, match="is no quantity"):
+    with pytest.raises(ValidationError, match="is not a quantity"):
         SensorSettings.model_validate({"categories": [1, 2], **changes})
