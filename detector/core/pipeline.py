@@ -7,7 +7,7 @@ import numpy as np
 
 from detector.core.alarms.alerts import Event, Subject, build
 from detector.core.alarms.explanation import explain
-from detector.core.alarms.incidents import Incident, begin, incident_id
+from detector.core.alarms.incidents import Incident, incident_id, new_incident
 from detector.core.alarms.process import ProcessAlarms, process_rules
 from detector.core.alarms.quality import QualityAlarms
 from detector.core.arrays import Bools, Doubles, Ints
@@ -63,8 +63,8 @@ class ModelPipeline:
         self.quality = QualityMonitor(sensors, settings.alarms.missing_rows, settings.alarms.range_rows, capacity)
         self.drift: DriftWatch | None = None
         rules = process_rules(manifest, settings.alarms)
-        self.process_alarms = ProcessAlarms(rules, self._begin)
-        self.quality_alarms = QualityAlarms(sensors, rules, 0.0, self._begin)
+        self.process_alarms = ProcessAlarms(rules, self._new_incident)
+        self.quality_alarms = QualityAlarms(sensors, rules, 0.0, self._new_incident)
         self.configure(settings)
 
     def configure(self, settings: WatchSettings) -> None:
@@ -109,16 +109,15 @@ class ModelPipeline:
         screened = self.arrivals.screen(rows)  # late rows are flagged, and go no further
         kept = screened.kept_rows
         returned = self.quality_alarms.returns(screened, self.arrivals.next_offset)
-        found = self.quality.advance(kept.slots, kept.values)
-        advance = self.windows.slide(screened, found.mask(kept.values))
+        runs = self.quality.advance(kept.slots, kept.values)  # of stuck, missing and out-of-range sensors
+        advance = self.windows.slide(screened, runs.mask(kept.values))
         reset_before = advance.reset_before()
         scores, vectors = self._score(advance, reset_before)
         events, open_rows = self.process_alarms.judge(rows, advance.scored, scores, reset_before)
-        events += self.quality_alarms.judge(kept, found)
-        top, batch = self._settings.alarms.top_sensors, self._settings.limits.batch_windows
-        explain(events, advance, vectors, self.scorer, self.smoother, top_sensors=top, batch=batch)
+        events += self.quality_alarms.judge(kept, runs)
+        self._explain(events, advance, vectors)
         findings = self._watch_drift(rows, advance.scored, scores, open_rows)
-        self.arrivals.note(rows, clock)
+        self.arrivals.note(rows, clock)  # from here on the rows are in the state
         full = np.full(len(rows), np.nan)
         full[advance.scored] = scores
         return PipelineOutcome(Scored(rows, screened.flags, full), self._alerts([*returned, *events]), findings)
@@ -218,6 +217,10 @@ class ModelPipeline:
         self.smoother.forget(advance.reset_after())
         return np.where(finite, scores, np.nan), vectors
 
+    def _explain(self, events: list[Event], advance: Advance, vectors: Doubles) -> None:
+        top, batch = self._settings.alarms.top_sensors, self._settings.limits.batch_windows
+        explain(events, advance, vectors, self.scorer, self.smoother, top_sensors=top, batch=batch)
+
     def _watch_drift(self, rows: SlotRows, scored: Ints, scores: Doubles, open_rows: Bools) -> list[DriftFinding]:
         if self.drift is None:
             return []
@@ -227,10 +230,12 @@ class ModelPipeline:
         position = scored[chosen]
         return self.drift.advance(rows.slots[position], rows.times[position], scores[chosen], rows.values[position])
 
-    def _begin(self, slot: int, condition: Condition, sensor: str, time_s: float, offset: int) -> Incident:
+    def _new_incident(self, slot: int, condition: Condition, sensor: str, time_s: float, offset: int) -> Incident:
         subject = self.manifest.model if condition is Condition.ANOMALY else f"{condition.value}/{sensor}"
         asset, partition = self.assets.names[slot], self.assets.partitions[slot]
-        return begin(incident_id(asset, subject, self._topic, partition, offset), condition, sensor, time_s, offset)
+        return new_incident(
+            incident_id(asset, subject, self._topic, partition, offset), condition, sensor, time_s, offset
+        )
 
     def _alerts(self, events: list[Event]) -> list[Alert]:
         return [build(event, self._subject(event)) for event in events]

@@ -9,13 +9,13 @@ from functools import partial
 
 import numpy as np
 
-from detector.core.alarms.incidents import Incident, Phase, Rules, begin, walk
+from detector.core.alarms.incidents import Phase, Rules, new_incident, walk
 from detector.core.arrays import Bools, Doubles
 from schemas.alert import AlertState, Condition
 from schemas.config import Alarms
 
 DAY_S = 86_400.0
-_BEGINNING = partial(begin, "", Condition.ANOMALY, "")
+_NEW_INCIDENT = partial(new_incident, "", Condition.ANOMALY, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ def _follow(times: Doubles, scores: Doubles, by: Rules, broken: Bools, first: in
     incident, opened, last = None, -1, -1
     for row in range(first, len(scores)):
         time, score = float(times[row]), float(scores[row])
-        incident, state = walk(incident, by, time, row, score, _begin, broken=bool(broken[row]))
+        incident, state = walk(incident, by, time, row, score, _NEW_INCIDENT, broken=bool(broken[row]))
         if incident is None:
             return row + 1, None
         if state is AlertState.OPENED:
@@ -85,7 +85,3 @@ def _follow(times: Doubles, scores: Doubles, by: Rules, broken: Bools, first: in
         if incident.is_over:
             return row + 1, Alarm(opened, last) if opened >= 0 else None
     return len(scores), Alarm(opened, last) if opened >= 0 else None
-
-
-def _begin(time_s: float, row: int) -> Incident:
-    return begin("", Condition.ANOMALY, "", time_s, row)

@@ -101,7 +101,7 @@ class Incident:
         self.last_s, self.last_offset = time_s, offset
 
 
-Beginning = Callable[[int, Condition, str, float, int], Incident]  # of slot, condition, sensor, time and offset
+IncidentFactory = Callable[[int, Condition, str, float, int], Incident]  # of slot, condition, sensor, time and offset
 
 
 def incident_id(asset: str, subject: str, topic: str, partition: int, first_offset: int) -> str:
@@ -114,7 +114,7 @@ def incident_id(asset: str, subject: str, topic: str, partition: int, first_offs
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
-def begin(id_: str, condition: Condition, sensor: str, time_s: float, offset: int) -> Incident:
+def new_incident(id_: str, condition: Condition, sensor: str, time_s: float, offset: int) -> Incident:
     """An incident before its first row: `step` takes that row too."""
     kind = AlertKind.PROCESS if condition is Condition.ANOMALY else AlertKind.QUALITY
     return Incident(
@@ -129,19 +129,19 @@ def walk(
     time_s: float,
     offset: int,
     score: float,
-    beginning: Callable[[float, int], Incident],
+    make: Callable[[float, int], Incident],
     *,
     broken: bool = False,
 ) -> tuple[Incident | None, AlertState | None]:
     """One row of a condition: the incident that it leaves behind, None where there is none, and what to send.
 
-    beginning: makes an incident of a row's time and offset; broken: rows are missing before this one, which ends what
+    make: makes an incident of a row's time and offset; broken: rows are missing before this one, which ends what
     is not yet an alarm. A score of NaN moves nothing.
 
     >>> rules = Rules(10.0, 8.0, 1.0, 0.0, 3600.0, 2.0, 4.0)
     >>> incident, states = None, []
     >>> for second, score in enumerate([3.0, 11.0, 12.0, 9.0, 5.0]):
-    ...     make = lambda time, offset: begin("id", Condition.ANOMALY, "", time, offset)
+    ...     make = lambda time, offset: new_incident("id", Condition.ANOMALY, "", time, offset)
     ...     incident, state = walk(incident, rules, float(second), second, score, make)
     ...     states.append(state and state.value)
     >>> states
@@ -152,7 +152,7 @@ def walk(
     if math.isnan(score) or (incident is None and score <= rules.threshold):
         return incident, None
     if incident is None:
-        incident = beginning(time_s, offset)
+        incident = make(time_s, offset)
     return incident, step(incident, rules, time_s, offset, score)
 
 

@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 
 from detector.core.alarms.alerts import Event
-from detector.core.alarms.incidents import Beginning, Incident, Rules, check, walk
+from detector.core.alarms.incidents import Incident, IncidentFactory, Rules, check, walk
 from detector.core.arrays import Bools, Doubles, Ints
 from detector.core.component import Columns
 from detector.core.ingest.fields import LATEST_S
@@ -19,10 +19,10 @@ from schemas.manifest import Manifest
 class ProcessAlarms:
     """The process incidents of many assets, one an asset at most; pending ones among them."""
 
-    def __init__(self, rules: Rules, beginning: Beginning) -> None:
+    def __init__(self, rules: Rules, make: IncidentFactory) -> None:
         self.rules = rules
         self.incidents: dict[int, Incident] = {}  # slot -> incident
-        self._beginning = beginning
+        self._new_incident = make
 
     def grow(self, capacity: int) -> None:
         """Needs no room: most assets have no incident."""
@@ -65,7 +65,7 @@ class ProcessAlarms:
             time, offset = float(rows.times[position]), int(rows.offsets[position])
             incident, state = walk(
                 self.incidents.pop(slot, None), self.rules, time, offset, score,
-                partial(self._beginning, slot, Condition.ANOMALY, ""), broken=bool(reset_before[row]),
+                partial(self._new_incident, slot, Condition.ANOMALY, ""), broken=bool(reset_before[row]),
             )  # fmt: skip
             if incident is None:
                 continue

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from detector.core.alarms.alerts import Event, short
-from detector.core.alarms.incidents import Beginning, Incident, Phase, Rules, check, walk
+from detector.core.alarms.incidents import Incident, IncidentFactory, Phase, Rules, check, walk
 from detector.core.arrays import Ints
 from detector.core.arrivals import Screened
 from detector.core.component import Columns
@@ -28,12 +28,12 @@ _BAD, _GOOD = 1.5, 0.0  # what the incident machine is given, at a threshold of 
 class QualityAlarms:
     """The data-quality incidents of many assets. rules: with a threshold of 1."""
 
-    def __init__(self, sensors: tuple[Sensor, ...], rules: Rules, silent_after_s: float, beginning: Beginning) -> None:
+    def __init__(self, sensors: tuple[Sensor, ...], rules: Rules, silent_after_s: float, make: IncidentFactory) -> None:
         self.rules, self.silent_after_s = rules, silent_after_s
         self.incidents: dict[Key, Incident] = {}
         self._sensors = sensors
         self._columns = {sensor.name: column for column, sensor in enumerate(sensors)}
-        self._beginning = beginning
+        self._new_incident = make
 
     def grow(self, capacity: int) -> None:
         """Needs no room: most assets have no incident."""
@@ -125,8 +125,8 @@ class QualityAlarms:
         """One row of one sensor's condition."""
         sensor, time = self._sensors[column], float(rows.times[row])
 
-        def beginning(time: float, offset: int) -> Incident:
-            incident = self._beginning(slot, condition, sensor.name, time, offset)
+        def make(time: float, offset: int) -> Incident:
+            incident = self._new_incident(slot, condition, sensor.name, time, offset)
             value = float(rows.values[row, column])
             observed = None if np.isnan(value) else short(value)
             incident.evidence = [
@@ -136,7 +136,7 @@ class QualityAlarms:
 
         key = (slot, condition.value, sensor.name)
         level = _BAD if bad else _GOOD
-        incident, state = walk(self.incidents.get(key), self.rules, time, int(rows.offsets[row]), level, beginning)
+        incident, state = walk(self.incidents.get(key), self.rules, time, int(rows.offsets[row]), level, make)
         if incident is not None:
             self.incidents[key] = incident
             if incident.is_over:
@@ -145,7 +145,7 @@ class QualityAlarms:
 
     def _fall_silent(self, slot: int, newest_s: float, last_offset: int) -> Event:
         """The event is at the moment of the limit, not at the moment it was noticed: a replay gives the same."""
-        incident = self._beginning(slot, Condition.SILENT, "", newest_s, last_offset)
+        incident = self._new_incident(slot, Condition.SILENT, "", newest_s, last_offset)
         incident.phase, incident.score, incident.peak, incident.ratio = Phase.OPEN, 1.0, 1.0, 1.0
         self.incidents[slot, Condition.SILENT.value, ""] = incident
         return Event(AlertState.OPENED, slot, newest_s + self.silent_after_s, replace(incident), incident)
