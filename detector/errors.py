@@ -7,7 +7,8 @@
     |-- BrokerError             the broker's: away at the start, refusing a right                 exit code 5
     |   `-- RetriableError      for now: a delivery was not confirmed; the loop begins again at its last checkpoint
     |       `-- PartitionsLost  nobody's: the group gave our partitions to others before we had committed
-    `-- BadInputLimit           the feed's: more dead letters than the stated limit               exit code 6
+    |-- BadInputLimit           the feed's: more dead letters than the stated limit               exit code 6
+    `-- StalledError            ours, or a library's: the loop no longer moves                    exit code 7
 
 A record's fault is not an exception but a dead letter with a reason code (schemas.feed.Reason).
 """
@@ -70,3 +71,9 @@ class BadInputLimit(WatchkeeperError):
     """The feed gives more dead letters than limits.bad_share of limits.bad_of_last records."""
 
     exit_code = 6
+
+
+class StalledError(WatchkeeperError):
+    """The loop does not move, and nothing but the end of the process helps. The log has every thread's stack."""
+
+    exit_code = 7

@@ -245,7 +245,11 @@ class Kafka(Contract):
         "null: a member without a name",
     )
     session_timeout_s: float = Field(default=10.0, ge=1, description="after so long without a sign a member is dead")
-    max_poll_interval_s: float = Field(default=300.0, ge=1, description="a tick may last so long")
+    max_poll_interval_s: float = Field(
+        default=300.0,
+        ge=1,
+        description="a tick may last so long, and 4 times limits.delivery_timeout_s; then the daemon ends, exit code 7",
+    )
     request_timeout_s: float = Field(default=10.0, ge=1, description="an answer of the broker may take so long")
     transaction_timeout_s: float = Field(
         default=60.0, ge=1, description="exactly_once: the broker gives up a dead member's transaction after so long"

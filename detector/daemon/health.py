@@ -22,8 +22,13 @@ class Health:
     models: dict[str, str] = field(default_factory=dict)  # model -> version
     partitions: int = 0
     advanced: float = field(default_factory=time.monotonic)
+    started: bool = False  # the first tick has begun; before it the start has waits of its own
     stopping: bool = False
     interrupted: bool = False  # a delivery failed and work has not begun again
+
+    def begin(self) -> None:
+        """The first tick begins."""
+        self.started, self.advanced = True, time.monotonic()
 
     @property
     def alive(self) -> bool:

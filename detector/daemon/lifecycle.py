@@ -1,7 +1,8 @@
 """The life of the daemon: start, run until a signal, drain within a budget, report how it ended.
 
 Signal handlers only set flags. The first SIGTERM or SIGINT drains: the tick in hand is finished, the state is
-committed, the group is left. A second one exits at once. SIGHUP reloads the configuration between ticks. SIGUSR1
+committed, the group is left. A second one exits at once, and so does the watchdog when that takes longer than it may.
+SIGHUP reloads the configuration between ticks. SIGUSR1
 writes every thread's stack to the log, and so does SIGABRT before it ends the process.
 """
 
@@ -22,6 +23,7 @@ from detector.daemon.metrics import Metrics
 from detector.daemon.reload import reload
 from detector.daemon.swaps import load_current
 from detector.daemon.systemd import Notifier
+from detector.daemon.watchdog import Watchdog
 from detector.errors import BrokerError, PartitionsLost, RetriableError
 from detector.transports.interface import Transport
 from detector.transports.registry import transport_of
@@ -65,31 +67,32 @@ def run_daemon(
     settings: Settings, path: Path | None, *, make: Callable[[Settings], Transport] = make_transport
 ) -> None:
     """Runs until the input ends or a signal asks to stop. path: what SIGHUP reads again. Raises WatchkeeperError."""
-    log, signals, notifier = structlog.get_logger(), Signals(), Notifier()
+    signals, notifier, metrics, health = Signals(), Notifier(), Metrics(), Health()
     signals.install()
-    metrics, health = Metrics(), Health()
-    scorers = load_current(settings)
-    transport = make(settings)
-    server = HttpServer(settings.http, health, metrics.registry) if settings.http.enabled else None
-    loop = Loop(settings, transport, scorers, metrics, health)
-    log.info(
-        "started", pid=os.getpid(), transport=settings.transport, input=settings.topics.input, models=health.models,
-        http=f"{settings.http.host}:{server.port}" if server else "off",
-    )  # fmt: skip
-    notifier.send("READY=1")
-    gc.freeze()  # what is there now stays: full collections need not walk it again and again
-    try:
-        while not signals.stop and loop.tick():
-            notifier.alive()
-            if signals.reload:
-                signals.reload = False
-                notifier.send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
-                reload(loop, path, metrics)
-                notifier.send("READY=1")
-        _drain(loop, transport, health, notifier)
-    finally:
-        if server is not None:
-            server.close()
+    with Watchdog(settings, health, notifier, lambda: signals.stop) as watchdog:
+        scorers = load_current(settings)
+        transport = make(settings)
+        server = HttpServer(settings.http, health, metrics.registry) if settings.http.enabled else None
+        loop = Loop(settings, transport, scorers, metrics, health)
+        structlog.get_logger().info(
+            "started", pid=os.getpid(), transport=settings.transport, input=settings.topics.input, models=health.models,
+            http=f"{settings.http.host}:{server.port}" if server else "off",
+        )  # fmt: skip
+        notifier.send("READY=1")
+        gc.freeze()  # what is there now stays: full collections need not walk it again and again
+        health.begin()
+        try:
+            while not signals.stop and loop.tick():
+                if signals.reload:
+                    signals.reload = False
+                    notifier.send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+                    reload(loop, path, metrics)
+                    watchdog.configure(loop.settings)
+                    notifier.send("READY=1")
+            _drain(loop, transport, health, notifier)
+        finally:
+            if server is not None:
+                server.close()
 
 
 def _drain(loop: Loop, transport: Transport, health: Health, notifier: Notifier) -> None:

@@ -147,7 +147,7 @@ class Loop:
     def _restore(self, partition: int) -> None:
         """Restores a partition and goes to where its state stands."""
         self.watch.release(partition)
-        entries = self._transport.restore(partition)
+        entries = self._transport.restore(partition, self._report.advanced)
         try:
             offset = checkpoint.restore(self.watch, partition, entries, self._clock())
         except ValueError as error:

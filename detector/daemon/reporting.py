@@ -1,5 +1,6 @@
 """What the loop reports of its work: metrics, health, one canonical log line every ten seconds, and a line an alert."""
 
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -61,6 +62,10 @@ class Reporter:
             self._log_at = now + _LOG_EVERY_S
             self._canonical_line(watch, outcome.newest_s)
 
+    def advanced(self) -> None:
+        """Work goes on within a tick: a piece of state was read, or is waited for."""
+        self._health.advanced = time.monotonic()
+
     def partitions(self, count: int) -> None:
         """How many partitions this member has now."""
         self._health.partitions = count
@@ -68,6 +73,7 @@ class Reporter:
 
     def assigned(self, partition: int, resumes_at: int | None, entries: int) -> None:
         """A partition's state is restored. resumes_at: where its checkpoint stands; None without one."""
+        self.advanced()
         self._log.info("partition assigned", partition=partition, resumes_at=resumes_at, state_entries=entries)
 
     def committed(self, count: int) -> None:

@@ -29,7 +29,7 @@ class Notifier:
                 self._address = ""  # nobody listens any more
 
     def alive(self) -> None:
-        """Called every tick."""
+        """Called at least twice a second while all is well."""
         if self._every_s and time.monotonic() >= self._next:
             self._next = time.monotonic() + self._every_s
             self.send("WATCHDOG=1")

@@ -1,6 +1,6 @@
 """The interface between the loop and the outside. One contract suite (tests/contract) runs over every transport."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -59,6 +59,10 @@ class ControlRecord:
     origin: str
 
 
+def nothing() -> None:
+    """Nobody asks for progress."""
+
+
 class Transport(Protocol):
     """What the loop asks of the outside. Every method is called from one thread.
 
@@ -74,8 +78,11 @@ class Transport(Protocol):
         """Waits up to timeout_s for records."""
         ...
 
-    def restore(self, partition: int) -> Mapping[bytes, bytes]:
-        """The newest checkpoint entries of a partition, by key. Blocks until they are read."""
+    def restore(self, partition: int, advanced: Callable[[], None] = nothing) -> Mapping[bytes, bytes]:
+        """The newest checkpoint entries of a partition, by key. Blocks until they are read.
+
+        advanced: called now and then meanwhile, so that a long restore is not taken for a hanging one.
+        """
         ...
 
     def resume(self, partition: int, offset: int | None) -> int:

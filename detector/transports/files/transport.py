@@ -6,7 +6,7 @@ A run over a file ends at its end; with `files.follow` it waits for more lines, 
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -15,7 +15,7 @@ import msgspec
 from detector import disk
 from detector.errors import ConfigError, DataError
 from detector.transports.files.topics import path_of
-from detector.transports.interface import ControlRecord, Message, Polled, Stream
+from detector.transports.interface import ControlRecord, Message, Polled, Stream, nothing
 from detector.transports.messages import dead_letter_line
 from detector.transports.reader import PARTITION, FileFollower, LineReader, LineRecord, line_records
 from schemas.config import Settings
@@ -69,7 +69,7 @@ class FileTransport:
                 return Polled()
             time.sleep(_EOF_WAIT_S)
 
-    def restore(self, partition: int) -> Mapping[bytes, bytes]:
+    def restore(self, partition: int, _advanced: Callable[[], None] = nothing) -> Mapping[bytes, bytes]:
         """The state file's entries."""
         del partition
         if not self._state_path.exists():

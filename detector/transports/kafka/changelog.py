@@ -1,13 +1,14 @@
 """Reading a partition's state back from the compacted state topic."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import structlog
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from detector.errors import RetriableError
+from detector.transports.interface import nothing
 from detector.transports.kafka.clients import Clients
 from detector.transports.kafka.diagnosis import translate_error
 from schemas.config import Settings
@@ -23,7 +24,7 @@ class Changelog:
         once = settings.delivery == "exactly_once"
         self._uncommitted = clients.reader(committed=False) if once else None
 
-    def read(self, partition: int) -> Mapping[bytes, bytes]:
+    def read(self, partition: int, advanced: Callable[[], None] = nothing) -> Mapping[bytes, bytes]:
         """The newest entry of each key, once the changelog is read to its end. Raises RetriableError, BrokerError."""
         log = TopicPartition(self._settings.topics.state, partition)
         if partition not in (self._reader.partitions_for_topic(log.topic) or ()):
@@ -31,8 +32,8 @@ class Changelog:
             remedy = f"give it as many as {self._settings.topics.input} has; the watch waits for it"
             raise RetriableError(problem, remedy)
         try:
-            self._await_transactions(log)
-            entries = self._read(log)
+            self._await_transactions(log, advanced)
+            entries = self._read(log, advanced)
         except KafkaError as error:
             raise translate_error(f"reading the state of partition {partition}", error) from error
         return {key: value for key, value in entries.items() if value is not None}
@@ -42,7 +43,7 @@ class Changelog:
         if self._uncommitted is not None:
             self._uncommitted.close(autocommit=False, timeout_ms=500)
 
-    def _read(self, log: TopicPartition) -> dict[bytes, bytes | None]:
+    def _read(self, log: TopicPartition, advanced: Callable[[], None]) -> dict[bytes, bytes | None]:
         self._reader.assign([log])
         end = self._reader.end_offsets([log])[log]
         self._reader.seek(log, self._reader.beginning_offsets([log])[log])
@@ -53,11 +54,12 @@ class Changelog:
             for record in self._reader.poll(timeout_ms=_POLL_MS).get(log, ()):
                 entries[record.key] = record.value
                 deadline = time.monotonic() + patience_s
+            advanced()  # it has a deadline of its own
             if time.monotonic() > deadline:
                 raise RetriableError(f"the state of partition {log.partition} did not come", "check the broker")
         return entries
 
-    def _await_transactions(self, log: TopicPartition) -> None:
+    def _await_transactions(self, log: TopicPartition, advanced: Callable[[], None]) -> None:
         """A member that was killed may have left a transaction open: until it ends, nobody knows what the state is."""
         if self._uncommitted is None:
             return
@@ -72,4 +74,5 @@ class Changelog:
             if not logged:
                 structlog.get_logger().info("waiting for an open transaction", partition=log.partition)
             logged = True
+            advanced()
             time.sleep(_POLL_MS / 1000)

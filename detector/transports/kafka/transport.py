@@ -5,7 +5,7 @@ poll are left aside, and `resume` goes back to where its state stands.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
@@ -13,7 +13,7 @@ from kafka.errors import CorruptRecordError, KafkaError, NoOffsetForPartitionErr
 from kafka.structs import ConsumerGroupMetadata
 
 from detector.errors import BrokerError, DataError
-from detector.transports.interface import ControlRecord, Message, Polled
+from detector.transports.interface import ControlRecord, Message, Polled, nothing
 from detector.transports.kafka.changelog import Changelog
 from detector.transports.kafka.clients import Clients
 from detector.transports.kafka.damaged import DamagedBatches
@@ -72,9 +72,9 @@ class KafkaTransport:
         self._positions.forget(moved)
         return Polled(records, rebalance.assigned, rebalance.revoked, rebalance.lost, gaps)
 
-    def restore(self, partition: int) -> Mapping[bytes, bytes]:
+    def restore(self, partition: int, advanced: Callable[[], None] = nothing) -> Mapping[bytes, bytes]:
         """Reads the partition's changelog to its end; the newest entry of a key counts."""
-        return self._changelog.read(partition)
+        return self._changelog.read(partition, advanced)
 
     def resume(self, partition: int, offset: int | None) -> int:
         """Goes to the checkpoint's offset; without one to the committed one, or where kafka.start says."""

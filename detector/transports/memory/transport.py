@@ -1,9 +1,9 @@
 """The memory transport: a member of a group at a broker inside the process."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from detector.errors import BrokerError, DataError, RetriableError
-from detector.transports.interface import ControlRecord, Message, Polled
+from detector.transports.interface import ControlRecord, Message, Polled, nothing
 from detector.transports.memory.broker import MemoryBroker, MemoryRecord
 from detector.transports.memory.group import Member
 from schemas.config import Settings
@@ -46,7 +46,7 @@ class MemoryTransport:
             records, gaps = self._fetch(most)
         return Polled(records, news.assigned, news.revoked, news.lost, gaps)
 
-    def restore(self, partition: int) -> Mapping[bytes, bytes]:
+    def restore(self, partition: int, _advanced: Callable[[], None] = nothing) -> Mapping[bytes, bytes]:
         """The newest entry of each key in the state topic."""
         self._demand("reading the state")
         if partition >= self._broker.partitions(self._settings.topics.state):

@@ -57,7 +57,7 @@ class FakeTransport:
         self._offset += len(records)
         return Polled(records)
 
-    def restore(self, partition: int) -> Mapping[bytes, bytes]:
+    def restore(self, partition: int, advanced: object = None) -> Mapping[bytes, bytes]:
         return self.state
 
     def resume(self, partition: int, offset: int | None) -> int:
