@@ -65,6 +65,11 @@ class LineReader:
                 self._rest = b""
         return lines
 
+    @property
+    def half(self) -> int:
+        """Bytes of a line that has not ended yet."""
+        return len(self._rest)
+
     def finish(self) -> list[bytes]:
         """What stands after the last newline, of a file that nobody writes any more."""
         rest, self._rest = self._rest, b""
@@ -91,6 +96,8 @@ class FileFollower:
         """Up to `most` whole lines that came since the last call; never blocks for more. Raises DataError."""
         try:
             if self._is_new():
+                if self._reader is not None and (left := self._reader.read(most)):
+                    return left  # of a file that lost its name
                 self._open()
             return [] if self._reader is None else self._reader.read(most)
         except OSError as error:

@@ -1,4 +1,4 @@
-"""The embedded transport: JSON lines in, JSON lines out, state in one file. One partition; the offset is the line.
+"""The embedded transport: JSON lines in, JSON lines out, state in one file. One partition; offsets count lines.
 
 A run over a file ends at its end; with `files.follow` it waits for more lines, as a daemon on a topic would.
 """
@@ -14,10 +14,12 @@ import msgspec
 
 from detector import disk
 from detector.errors import ConfigError, DataError
+from detector.transports.files.input import InputFile, InputPipe, InputPosition
+from detector.transports.files.lock import StateLock
 from detector.transports.files.topics import path_of
 from detector.transports.interface import ControlRecord, Message, Polled, Stream, nothing
 from detector.transports.messages import dead_letter_line
-from detector.transports.reader import PARTITION, FileFollower, LineReader, LineRecord, line_records
+from detector.transports.reader import PARTITION, FileFollower, LineRecord, line_records
 from schemas.config import Settings
 
 STATE_FILE_VERSION = 1
@@ -29,6 +31,7 @@ class _StateFile(msgspec.Struct):
     version: int
     next_offset: int
     entries: dict[str, bytes]
+    input: InputPosition | None = None  # None: of a watchkeeper that counted the lines of one file
 
 
 class FileTransport:
@@ -37,11 +40,12 @@ class FileTransport:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._follow = settings.files.follow
-        self._input = LineReader(_open_input(settings))
+        self._lock = StateLock(settings)
+        self._input = _open_input(settings)
         self._outputs: dict[Stream, IO[bytes]] = {}
         self._state_path = settings.files.directory / f"{settings.topics.state}.msgpack"
         self._entries: dict[bytes, bytes] = {}
-        self._line = 0
+        self._committed: tuple[int, InputPosition | None] = (0, None)  # next offset and where it lies
         self._skip_to = 0
         self._announced = False
         self._control_path = path_of(settings, settings.topics.control)
@@ -88,12 +92,15 @@ class FileTransport:
                 "use the watchkeeper that wrote it, or remove it to begin anew",
             )
         self._entries = {key.encode(): value for key, value in state.entries.items()}
+        self._committed = state.next_offset, state.input
         return self._entries
 
     def resume(self, partition: int, offset: int | None) -> int:
-        """Passes over the lines before `offset`."""
+        """Goes on where the state stands, in the file that it names; passes over other lines before `offset`."""
         del partition
         self._skip_to = offset or 0
+        committed, position = self._committed
+        self._input.resume(position if committed == offset else None, self._skip_to)
         return self._skip_to
 
     def send(self, message: Message) -> None:
@@ -122,7 +129,7 @@ class FileTransport:
             if file is not sys.stdout.buffer and stream is not Stream.CONTROL:
                 os.fsync(file.fileno())
         entries = {key.decode(): value for key, value in self._entries.items()}
-        data = msgspec.msgpack.encode(_StateFile(STATE_FILE_VERSION, offsets[PARTITION], entries))
+        data = msgspec.msgpack.encode(_StateFile(STATE_FILE_VERSION, offsets[PARTITION], entries, self._input.position))
         try:
             disk.replace(self._state_path, data, mode=0o600)
         except OSError as error:
@@ -144,28 +151,23 @@ class FileTransport:
         for file in self._outputs.values():
             if file is not sys.stdout.buffer:
                 file.close()
+        self._lock.release()
 
     def _records(self, lines: list[bytes]) -> list[LineRecord]:
-        begin = self._line
-        self._line += len(lines)
+        begin = self._input.line - len(lines)
         skipped = min(max(self._skip_to - begin, 0), len(lines))
         return line_records(self.topic, begin + skipped, lines[skipped:])
 
 
-def _open_input(settings: Settings) -> IO[bytes]:
+def _open_input(settings: Settings) -> InputFile | InputPipe:
     name = settings.topics.input
     if name == "-":
-        return sys.stdin.buffer
+        return InputPipe(sys.stdin.buffer)
     path = path_of(settings, name)
     deadline = time.monotonic() + (settings.limits.broker_wait_s if settings.files.follow else 0.0)
     while not path.exists() and time.monotonic() < deadline:
         time.sleep(0.1)
-    try:
-        return path.open("rb")
-    except OSError as error:
-        raise DataError(
-            f"the input {path} cannot be read ({type(error).__name__})", "check files.directory and topics.input"
-        ) from None
+    return InputFile(path)
 
 
 def _append(file: IO[bytes], data: bytes, stream: Stream) -> None:
