@@ -108,7 +108,7 @@ class ModelPipeline:
             return PipelineOutcome(Scored(rows, rows.slots, rows.times), [], [])
         screened = self.arrivals.screen(rows)  # late rows are flagged, and go no further
         kept = screened.kept_rows
-        returned = self.quality_alarms.returns(screened, self.arrivals.next_offset)
+        returned = self.quality_alarms.returns(screened)
         runs = self.quality.advance(kept.slots, kept.values)  # of stuck, missing and out-of-range sensors
         advance = self.windows.slide(screened, runs.mask(kept.values))
         reset_before = advance.reset_before()
@@ -153,8 +153,8 @@ class ModelPipeline:
         arrivals = self.arrivals
         quiet = np.array(arrivals.quiet(clock, self.quality_alarms.silent_after_s, by_feed=by_feed), np.int64)
         quiet = quiet[np.isfinite(arrivals.newest[quiet])]
-        last = (arrivals.next_offset[quiet] - 1).tolist()
-        events = self.quality_alarms.fall_silent(quiet.tolist(), arrivals.newest[quiet].tolist(), last)
+        newest, last = arrivals.newest[quiet].tolist(), arrivals.newest_offset[quiet].tolist()
+        events = self.quality_alarms.fall_silent(quiet.tolist(), newest, last)
         arrivals.dirty[[event.slot for event in events]] = True
         return self._alerts(events)
 

@@ -62,11 +62,8 @@ class QualityAlarms:
                     check(incident, LATEST_S)
                     self.incidents[slot, incident.condition.value, incident.sensor] = incident
 
-    def returns(self, screened: Screened, next_offset: Ints) -> list[Event]:
-        """Silence ends with a row; one that began and ended unseen between two rows is opened and closed here.
-
-        next_offset: (slot,) the offset after the newest record before this poll.
-        """
+    def returns(self, screened: Screened) -> list[Event]:
+        """Silence ends with a row; one that began and ended unseen between two rows is opened and closed here."""
         rows, before = screened.kept_rows, screened.before
         gap = (rows.times - before > self.silent_after_s) & np.isfinite(before)
         silent = [key[0] for key in self.incidents if key[1] == Condition.SILENT]
@@ -76,8 +73,7 @@ class QualityAlarms:
             slot = int(rows.slots[row])
             key = (slot, Condition.SILENT.value, "")
             if key not in self.incidents:
-                last = int(next_offset[slot]) - 1 if screened.first[row] else int(rows.offsets[row - 1])
-                events.append(self._fall_silent(slot, float(before[row]), last))
+                events.append(self._fall_silent(slot, float(before[row]), int(screened.before_offset[row])))
             events.append(self._end(key, float(rows.times[row]), int(rows.offsets[row])))
         return events
 

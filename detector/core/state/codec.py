@@ -25,6 +25,7 @@ MARKER = b"marker"
 # What a feed can have put into a memory. NaN lies outside every span.
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 Offset = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+RowOffset = Annotated[int, msgspec.Meta(ge=-1, le=2**62)]  # -1: there is no row
 Moment = Annotated[float, msgspec.Meta(ge=0, lt=LATEST_S)]  # event time, seconds
 Finite = Annotated[float, msgspec.Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
 
@@ -47,6 +48,7 @@ class AssetState(msgspec.Struct):
     last: bytes  # float32 (sensor,)
     runs: bytes  # int32 (condition, sensor)
     incidents: list[Incident]
+    newest_offset: RowOffset | None = None  # of its newest row; none: the one before next_offset
     drift_count: Offset = 0
     drift: bytes = b""  # float64 (3, signal): total, streak, z
 

@@ -107,6 +107,19 @@ def test_a_replay_up_to_the_checkpoint_changes_nothing() -> None:
     assert story.scores == whole.scores
 
 
+@pytest.mark.parametrize("poll", [1, 5, 13])
+def test_a_silence_has_one_id_where_the_last_row_was_late(poll: int) -> None:
+    """It begins with the newest row, whoever notices it: the clock, a poll's first row, or a row within a poll."""
+    rows = [wide(t, "a", START_S + t, (0.0, 0.1 * t, 0.2)) for t in range(10)]
+    rows += [wide(10, "a", START_S + 3, (0.0, 0.0, 0.0)), wide(11, "b", START_S + 60, (0.0, 0.0, 0.0))]
+    rows += [wide(12, "a", START_S + 90, (0.0, 0.0, 0.0))]
+    opened = [a for a in replay(watch(), rows, poll).alerts.values() if a.data.condition is Condition.SILENT]
+    assert [(a.data.state, a.data.origin.first_offset) for a in opened] == [
+        (AlertState.OPENED, 9),
+        (AlertState.CLOSED, 9),
+    ]
+
+
 def test_silence_is_alarmed_and_ends_with_the_next_row() -> None:
     """An asset that sends nothing is alarmed by the feed's clock; many polls and one poll give the same."""
     values = np.random.default_rng(1).normal(size=(200, 2, 3))
