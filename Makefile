@@ -26,7 +26,7 @@ format: setup  ## lets ruff put the code in form
 	$(BIN)/ruff format .
 
 test: lint  ## lint and every test, those against a real Apache Kafka included
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report= -p tests.support.coverage_floors
 
 docs: setup  ## the documentation as a site in site/; a warning or a dead link is an error
 	$(BIN)/python -m sphinx --builder html --fresh-env --fail-on-warning --keep-going --nitpicky --quiet docs site
