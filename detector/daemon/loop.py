@@ -18,6 +18,7 @@ from detector.errors import BadInputLimit, DataError, PartitionsLost, RetriableE
 from detector.transports.control import parse_control
 from detector.transports.interface import Message, Polled, Stream, Transport
 from detector.transports.messages import outcome_messages
+from detector.transports.ownership import not_ours
 from detector.transports.registry import transport_of
 from schemas.config import Settings
 from schemas.control import ModelPublished
@@ -99,7 +100,7 @@ class Loop:
         self._transport.flush(timeout_s)
         moved = self._partitions.to_commit(self.watch.changed)
         for partition, offset in moved.items():
-            for key, value in checkpoint.snapshot(self.watch, partition, offset):
+            for key, value in checkpoint.snapshot(self.watch, partition, offset, self._transport.owner):
                 self._transport.send(Message(Stream.STATE, value, key, partition=partition))
         self._transport.flush(timeout_s)
         self._transport.commit(moved, timeout_s)
@@ -149,6 +150,9 @@ class Loop:
         self.watch.release(partition)
         entries = self._transport.restore(partition, self._report.advanced)
         try:
+            owner = checkpoint.owner_of(entries)
+            if owner is not None and owner.conflicts_with(self._transport.owner):
+                raise not_ours(self.settings.topics.state, owner, self._transport.owner)
             offset = checkpoint.restore(self.watch, partition, entries, self._clock())
         except ValueError as error:
             raise DataError(
@@ -156,7 +160,8 @@ class Loop:
                 "use the watchkeeper that wrote it, or remove the state to begin anew",
             ) from None
         self._partitions.step(partition, PartitionEvent.RESTORE)
-        self._partitions.resume(partition, self._transport.resume(partition, offset), offset)
+        committed = offset if owner == self._transport.owner else None  # a marker of before gets its owner
+        self._partitions.resume(partition, self._transport.resume(partition, offset), committed)
         self._report.assigned(partition, offset, len(entries))
 
     def _wait_out(self, error: RetriableError) -> None:

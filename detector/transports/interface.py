@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from detector.core.ingest.rows import Record
+from detector.core.state.codec import Owner
 
 
 class Stream(StrEnum):
@@ -72,6 +73,11 @@ class Transport(Protocol):
     @property
     def topic(self) -> str:
         """The input's name, as records and incident ids carry it."""
+        ...
+
+    @property
+    def owner(self) -> Owner:
+        """Whose state this transport reads and writes: checkpoints carry it, and another's are refused."""
         ...
 
     def poll(self, timeout_s: float, most: int) -> Polled:

@@ -12,6 +12,7 @@ from detector.core.state.codec import (
     AssetState,
     Bucket,
     Marker,
+    Owner,
     bucket_key,
     bucket_number,
     bucket_of,
@@ -24,8 +25,11 @@ from detector.core.watch import Watch
 AT_ONCE = 256  # assets restored together: all of a partition would take its state's memory twice
 
 
-def snapshot(watch: Watch, partition: int, next_offset: int) -> list[tuple[bytes, bytes]]:
-    """The buckets that changed since the last checkpoint and, last, the marker. next_offset: what it stands for."""
+def snapshot(watch: Watch, partition: int, next_offset: int, owner: Owner = Owner()) -> list[tuple[bytes, bytes]]:
+    """The buckets that changed since the last checkpoint and, last, the marker.
+
+    next_offset: what it stands for. owner: whose it is, for `owner_of`.
+    """
     changed: dict[int, list[AssetState]] = defaultdict(list)
     buckets = _dirty_buckets(watch, partition)
     for pipeline in watch.pipelines.values():
@@ -40,7 +44,12 @@ def snapshot(watch: Watch, partition: int, next_offset: int) -> list[tuple[bytes
         offsets[number] = max(next_offset, offsets.get(number, 0))
         entries.append((bucket_key(number), encode(Bucket(STATE_VERSION, partition, changed[number], offsets[number]))))
     watch.placements.saved(partition)
-    return [*entries, (MARKER, encode(_marker(watch, partition, next_offset)))]
+    return [*entries, (MARKER, encode(_marker(watch, partition, next_offset, owner)))]
+
+
+def owner_of(entries: Mapping[bytes, bytes]) -> Owner | None:
+    """Who wrote a checkpoint; None where there is none. Raises ValueError for a marker that cannot be read."""
+    return decode_marker(entries[MARKER]).owner if MARKER in entries else None
 
 
 def restore(watch: Watch, partition: int, entries: Mapping[bytes, bytes], clock: float) -> int | None:
@@ -102,9 +111,9 @@ def _dirty_buckets(watch: Watch, partition: int) -> set[int]:
     }
 
 
-def _marker(watch: Watch, partition: int, next_offset: int) -> Marker:
+def _marker(watch: Watch, partition: int, next_offset: int, owner: Owner) -> Marker:
     buckets = dict(watch.placements.bucket_offsets[partition])
-    marker = Marker(STATE_VERSION, partition, next_offset, buckets=buckets)
+    marker = Marker(STATE_VERSION, partition, next_offset, buckets=buckets, owner=owner)
     marker.drift_asked = {
         name: pipeline.drift.asked_s
         for name, pipeline in watch.pipelines.items()

@@ -62,6 +62,25 @@ class Bucket(msgspec.Struct):
     as_of: Offset = 0  # the source offset that it stands for
 
 
+class Owner(msgspec.Struct, frozen=True):
+    """Whose state it is; empty: not known, or of no matter."""
+
+    group: str = ""
+    topic: str = ""  # the input
+    topic_id: str = ""  # another one under the same name: the topic was made anew
+
+    def conflicts_with(self, other: "Owner") -> bool:
+        """Whether something that both know differs.
+
+        >>> Owner("plant", "sensors").conflicts_with(Owner("plant", "meters"))
+        True
+        >>> Owner("plant", "sensors").conflicts_with(Owner())
+        False
+        """
+        both = ((self.group, other.group), (self.topic, other.topic), (self.topic_id, other.topic_id))
+        return any(ours and theirs and ours != theirs for ours, theirs in both)
+
+
 class Marker(msgspec.Struct):
     """What a partition's checkpoint stands for."""
 
@@ -74,6 +93,7 @@ class Marker(msgspec.Struct):
     buckets: dict[int, Offset] = {}  # what each bucket stood for when this was written
     waiting_sensors: list[str] = []  # what the cells of `waiting` count; none: as they are in use now
     waiting_period_s: float = 0.0  # and how long its periods are
+    owner: Owner = Owner()  # who wrote it; a marker of before does not say
 
 
 def bucket_of(asset: str) -> int:

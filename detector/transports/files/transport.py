@@ -13,6 +13,7 @@ from typing import IO
 import msgspec
 
 from detector import disk
+from detector.core.state.codec import Owner
 from detector.errors import ConfigError, DataError
 from detector.transports.files.input import InputFile, InputPipe, InputPosition
 from detector.transports.files.lock import StateLock
@@ -55,6 +56,11 @@ class FileTransport:
     def topic(self) -> str:
         """The input's name."""
         return self._settings.topics.input
+
+    @property
+    def owner(self) -> Owner:
+        """The input's name; files have no groups."""
+        return Owner(topic=self.topic)
 
     def poll(self, timeout_s: float, most: int) -> Polled:
         """The next lines; waits at the end of a followed file."""

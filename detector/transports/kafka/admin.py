@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
+from uuid import UUID
 
 from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import GroupAuthorizationFailedError, KafkaError, TopicAuthorizationFailedError
@@ -26,6 +27,7 @@ class TopicFacts:
     leaderless: int  # partitions that nobody leads just now
     rights: frozenset[str] | None  # READ, WRITE, ... of this client; None where the broker does not say
     settings: Mapping[str, str]  # empty where this client may not see them
+    topic_id: str = ""  # empty where the broker gives none
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,12 @@ def _facts(topic: Mapping[str, Any], settings: Mapping[str, str]) -> TopicFacts:
         leaderless=sum(part["leader_id"] < 0 for part in parts),
         rights=None if rights is None else frozenset(rights),
         settings=settings,
+        topic_id=_topic_id(topic.get("topic_id")),
     )
+
+
+def _topic_id(given: object) -> str:
+    return str(given) if isinstance(given, UUID) and given.int else ""
 
 
 def _asked(what: str, call: Any, *arguments: Any) -> Any:

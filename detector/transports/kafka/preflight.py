@@ -1,18 +1,21 @@
-"""What would keep the daemon from its broker: topics, rights, the group. Looks only, changes nothing."""
+"""What would keep the daemon from its broker: topics, rights, the group, whose state there is. Looks only."""
 
 from collections.abc import Iterator
 
+from detector.core.state.codec import Owner
 from detector.errors import WatchkeeperError
 from detector.transports.interface import Stream
 from detector.transports.kafka.admin import Admin, TopicFacts
 from detector.transports.kafka.diagnosis import grant, who
+from detector.transports.kafka.markers import newest_owner, owner_of
 from detector.transports.kafka.topics import RIGHTS, mismatches, names
+from detector.transports.ownership import not_ours
 from detector.transports.package import CheckResult, Status
 from schemas.config import Kafka, Settings
 
 
 def preflight(settings: Settings, wait_s: float) -> Iterator[CheckResult]:
-    """Names, broker, topics and rights, the group. Blocks up to `wait_s` for a broker."""
+    """Names, broker, topics and rights, the group, the state. Blocks up to `wait_s` for a broker."""
     yield from _names(settings)
     yield from _broker(settings, wait_s)
 
@@ -37,6 +40,7 @@ def _broker(settings: Settings, wait_s: float) -> Iterator[CheckResult]:
             for stream, name in names(settings).items():
                 yield from _topic(stream, name, found, settings)
             yield _group(settings.kafka, admin)
+            yield from _state(settings, found)
     except WatchkeeperError as error:
         yield CheckResult(Status.FAIL, "broker", error.problem, error.remedy)
 
@@ -63,6 +67,22 @@ def _topic(stream: Stream, name: str, found: dict[str, TopicFacts], settings: Se
         rights = "rights unknown" if facts.rights is None else f"may {' and '.join(RIGHTS[stream])}"
         count = f"{facts.partitions} partition{'s' * (facts.partitions != 1)}"
         yield CheckResult(Status.OK, subject, f"{stream}, {count}, replication {facts.replication}, {rights}")
+
+
+def _state(settings: Settings, found: dict[str, TopicFacts]) -> Iterator[CheckResult]:
+    """State of another group or input would send this one to where that one stands."""
+    facts = found.get(settings.topics.state)
+    if facts is None or facts.leaderless or (facts.rights is not None and "READ" not in facts.rights):
+        return
+    subject, ours = f"state in {facts.name}", owner_of(settings, found)
+    theirs = newest_owner(settings, facts.partitions)
+    if theirs is None or theirs == Owner():
+        return
+    if theirs.conflicts_with(ours):
+        refusal = not_ours(facts.name, theirs, ours)
+        yield CheckResult(Status.FAIL, subject, refusal.problem, refusal.remedy)
+    else:
+        yield CheckResult(Status.OK, subject, f"written by group {theirs.group} on {theirs.topic}")
 
 
 def _group(kafka: Kafka, admin: Admin) -> CheckResult:

@@ -8,8 +8,8 @@ from detector.transports.kafka.topics import RIGHTS, names
 from schemas.config import Settings
 
 
-def demand_rights(settings: Settings) -> None:
-    """Raises BrokerError that names every missing right on topics and group. Blocks for the broker's answers.
+def demand_rights(settings: Settings) -> dict[str, TopicFacts]:
+    """The topics that this login sees. Raises BrokerError that names every missing right on topics and group. Blocks.
 
     Topics that are not there are not its business; the right to a transactional id shows when the producer starts.
     """
@@ -29,6 +29,7 @@ def demand_rights(settings: Settings) -> None:
         first, kind, name = lacks[0]
         missing = ", ".join(f"{right} the {kind} {name}" for right, kind, name in lacks)
         raise BrokerError(f"{who(kafka)} may not {missing}", grant(first.capitalize(), kind, name))
+    return found
 
 
 def _allowed(facts: TopicFacts | None, right: str) -> bool:

@@ -12,6 +12,7 @@ from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.errors import CorruptRecordError, KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 from kafka.structs import ConsumerGroupMetadata
 
+from detector.core.state.codec import Owner
 from detector.errors import BrokerError, DataError
 from detector.transports.interface import ControlRecord, Message, Polled, nothing
 from detector.transports.kafka.changelog import Changelog
@@ -19,6 +20,7 @@ from detector.transports.kafka.clients import Clients
 from detector.transports.kafka.damaged import DamagedBatches
 from detector.transports.kafka.deliveries import Deliveries
 from detector.transports.kafka.diagnosis import LOST_PARTITION, translate_error
+from detector.transports.kafka.markers import owner_of
 from detector.transports.kafka.membership import ForgetfulStickyAssignor, RebalanceRecorder
 from detector.transports.kafka.positions import Positions
 from detector.transports.kafka.rights import demand_rights
@@ -38,8 +40,9 @@ class KafkaTransport:
         self._uncommitted: dict[TopicPartition, OffsetAndMetadata] = {}
         self._control_at = 0.0
         self._reader = clients.first_reader()
-        demand_rights(settings)
+        found = demand_rights(settings)
         self._check_topics()
+        self._owner = owner_of(settings, found)
         self._changelog = Changelog(settings, clients, self._reader)
         self._deliveries = Deliveries(settings, clients)
         self._control = clients.reader()
@@ -56,6 +59,11 @@ class KafkaTransport:
     def topic(self) -> str:
         """The input topic."""
         return self._topics.input
+
+    @property
+    def owner(self) -> Owner:
+        """Group, input, and which topic of that name it is."""
+        return self._owner
 
     def poll(self, timeout_s: float, most: int) -> Polled:
         """One poll of the group's member."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+from detector.core.state.codec import Owner
 from detector.errors import BrokerError, DataError, RetriableError
 from detector.transports.interface import ControlRecord, Message, Polled, nothing
 from detector.transports.memory.broker import MemoryBroker, MemoryRecord
@@ -31,6 +32,11 @@ class MemoryTransport:
     def topic(self) -> str:
         """The input topic."""
         return self._settings.topics.input
+
+    @property
+    def owner(self) -> Owner:
+        """Group and input."""
+        return Owner(self._settings.kafka.group, self.topic)
 
     def poll(self, timeout_s: float, most: int) -> Polled:
         """One poll of the group's member: partitions in turn, so that none starves."""

@@ -10,7 +10,7 @@ from kafka.errors import CommitFailedError
 
 from detector.bundles.loading import load_bundle
 from detector.bundles.store import Store
-from detector.core.state.codec import MARKER, decode_marker
+from detector.core.state.codec import MARKER, Marker, Owner, decode_marker, encode
 from detector.daemon.health import Health
 from detector.daemon.lifecycle import _drain
 from detector.daemon.loop import Loop
@@ -30,6 +30,7 @@ class FakeTransport:
     """A broker in memory that writes down the order of what it is asked."""
 
     topic = "sensors"
+    owner = Owner("watchkeeper", "sensors")
 
     def __init__(self, polls: list[list[bytes]], state: Mapping[bytes, bytes] | None = None) -> None:
         self.polls = polls
@@ -308,3 +309,26 @@ def test_a_last_commit_that_a_rebalance_refuses_is_no_fault(store: Store, monkey
     monkeypatch.setattr(transport, "commit", refuse)
     _drain(over, transport, Health(), Notifier())
     assert transport.calls[-1] == "close"
+
+
+def test_state_of_another_deployment_is_refused_by_name(store: Store) -> None:
+    """Another group or input, or a topic made anew: a DataError that names both; the state stays as it is."""
+    for theirs, words in (
+        (Owner("other", "sensors"), "used by group other on topic sensors, and this is watchkeeper on sensors"),
+        (Owner("watchkeeper", "meters"), "used by group watchkeeper on topic meters"),
+        (Owner("watchkeeper", "sensors", "an-id"), "stands for an earlier topic sensors"),
+    ):
+        transport = FakeTransport([[]], {MARKER: encode(Marker(2, 0, 5, owner=theirs))})
+        transport.owner = Owner("watchkeeper", "sensors", "another-id")
+        with pytest.raises(DataError, match=words):
+            loop(store, transport).tick()
+        assert transport.sent == []
+
+
+def test_state_without_an_owner_is_taken_up_and_gets_one(store: Store) -> None:
+    """A checkpoint of before says nothing: the first commit writes whose it is, though nothing was read."""
+    transport = FakeTransport([[]], {MARKER: encode(Marker(2, 0, 5))})
+    loop(store, transport).tick()
+    assert transport.resumed == [5]
+    marker = next(m for m in transport.sent if m.stream is Stream.STATE and m.key == MARKER)
+    assert decode_marker(marker.value or b"").owner == transport.owner

@@ -15,6 +15,7 @@ from detector.core.state.codec import (
     MARKER,
     READABLE,
     Marker,
+    Owner,
     bucket_key,
     bucket_of,
     decode_bucket,
@@ -122,6 +123,23 @@ def test_a_checkpoint_of_version_1_goes_on_as_if_nothing_had_happened() -> None:
         for record in records[:90]
     ]
     assert replay(over, rest, 7) == replay(whole, rest, 7)
+
+
+def test_a_checkpoint_says_whose_it_is() -> None:
+    """Group, input and the topic's id come back from a written-down marker; a marker of before says nothing."""
+    golden = {
+        name: {key.encode(): base64.b64decode(value) for key, value in json.loads((GOLDEN / name).read_text()).items()}
+        for name in ("v1.json", "v2.owner.json")
+    }
+    written = golden["v2.owner.json"]
+    owner = Owner("plant", "sensors", "4e2b8a52-64a5-4a9b-b6ad-9d3a4c3f2a10")
+    assert checkpoint.owner_of(written) == owner
+    assert checkpoint.owner_of(golden["v1.json"]) == Owner()
+    assert checkpoint.owner_of({}) is None
+    assert checkpoint.restore(watch(), 0, written, 0.0) == 30
+    over = watch()
+    replay(over, feed(plant(assets=3))[:30], 30)
+    assert dict(checkpoint.snapshot(over, 0, 30, owner)).keys() == written.keys()
 
 
 def test_a_bucket_that_a_lost_member_wrote_takes_the_start_back_to_it() -> None:
