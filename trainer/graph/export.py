@@ -4,6 +4,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -45,7 +46,23 @@ def to_onnx(module: nn.Module, sample: Tensor, input_name: str, outputs: tuple[s
             verbose=False,
         )
     assert program is not None
-    return bytes(program.model_proto.SerializeToString())
+    model = program.model_proto
+    _clear_annotations(model)
+    return bytes(model.SerializeToString())
+
+
+def _clear_annotations(message: Any) -> None:
+    """Takes away what torch notes in a protobuf message: stack traces, with the paths of the machine that trained.
+
+    They are more than half of a small graph, and nobody who loads it reads them.
+    """
+    for name in ("metadata_props", "doc_string"):
+        if name in message.DESCRIPTOR.fields_by_name:
+            message.ClearField(name)
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for inner in value if field.is_repeated else (value,):
+                _clear_annotations(inner)
 
 
 def open_session(exported: bytes) -> onnxruntime.InferenceSession:
