@@ -14,7 +14,7 @@ FLOORS = {  # package -> per cent of lines and branches
     "detector/core": 97.0,
     "detector/daemon": 86.0,
     "detector/transports": 78.0,
-    "trainer": 31.0,
+    "trainer": 58.0,
 }
 
 
