@@ -85,14 +85,17 @@ class ModelPipeline:
             self.drift.settings = settings.drift
 
     def swap(self, scorer: Scorer) -> None:
-        """Takes up another version between polls; rows of the same sensors stay in the windows."""
+        """Takes up another version between polls; rows of the same sensors, in any order, stay in the windows."""
         names, windows, smoother, quality = self.sensor_names, self.windows, self.smoother, self.quality
         process_alarms, quality_alarms, drift = self.process_alarms, self.quality_alarms, self.drift
         self._fit(scorer)
         self.process_alarms.adopt(process_alarms)
         self.quality_alarms.adopt(quality_alarms)
         self.smoother.adopt(smoother)
-        if self.sensor_names == names:
+        if set(self.sensor_names) == set(names):
+            columns = np.array([names.index(name) for name in self.sensor_names])
+            for component in (windows, quality) if self.sensor_names != names else ():
+                component.reorder(columns)
             self.windows.adopt(windows)
             self.quality.adopt(quality)
         if self.drift and drift:

@@ -63,6 +63,10 @@ class QualityMonitor:
         """Takes over the runs of the same sensors."""
         self.last, self.runs = old.last, old.runs
 
+    def reorder(self, columns: Ints) -> None:
+        """The same sensors in another order: column i becomes what columns[i] was."""
+        self.last, self.runs = self.last[:, columns], self.runs[:, :, columns]
+
     def dump(self, slots: Ints) -> Columns:
         """last: float32 (sensor,); runs: int32 (condition, sensor)."""
         return {"last": pack(self.last[slots]), "runs": pack(self.runs[:, slots].swapaxes(0, 1))}

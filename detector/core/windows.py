@@ -103,6 +103,10 @@ class Windows:
         elif back:
             self.history = old.history[:, had - back :].copy()
 
+    def reorder(self, columns: Ints) -> None:
+        """The same sensors in another order: column i becomes what columns[i] was."""
+        self.history = self.history[:, :, columns]
+
     def dump(self, slots: Ints) -> Columns:
         """history: float32 (window - 1, sensor); run: rows."""
         return {"history": pack(self.history[slots]), "run": self.run[slots].tolist()}

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from msgspec import structs
 
 from detector.core.arrays import Bools, Ints
 from detector.core.component import Columns
@@ -37,6 +38,7 @@ def load_assets(pipeline: ModelPipeline, partition: int, states: Sequence[AssetS
     silence is measured against. Raises ValueError for a memory that no feed can have left: it would keep the asset
     from ever being scored, or stop the daemon later.
     """
+    states = [_in_order(state, pipeline.sensor_names) for state in states]
     slots = np.array([pipeline.slot(partition, state.asset) for state in states], np.int64)
     if len(np.unique(slots)) < len(slots):
         raise ValueError("the checkpoint has an asset twice")
@@ -53,6 +55,25 @@ def load_assets(pipeline: ModelPipeline, partition: int, states: Sequence[AssetS
     pipeline.smoother.load(*_at(same_version, slots, columns))
     if pipeline.drift:
         pipeline.drift.load(*_at(same_version, slots, columns))
+
+
+def _in_order(state: AssetState, names: tuple[str, ...]) -> AssetState:
+    """The same memory with its sensors in the pipeline's order, where they are the same; else as it is."""
+    if tuple(state.sensors) == names or sorted(state.sensors) != sorted(names):
+        return state
+    columns = [state.sensors.index(name) for name in names]
+
+    def reordered(data: bytes) -> bytes:
+        cells = np.frombuffer(data, np.dtype("V4"))  # an array of a wrong length is refused where it is loaded
+        return cells.reshape(-1, len(names))[:, columns].tobytes() if len(cells) % len(names) == 0 else data
+
+    return structs.replace(
+        state,
+        sensors=list(names),
+        history=reordered(state.history),
+        last=reordered(state.last),
+        runs=reordered(state.runs),
+    )
 
 
 def _equal(columns: Columns, field: str, value: object) -> Bools:

@@ -1,14 +1,16 @@
 """Who takes an asset up and who lets it go: partitions, evictions, checkpoints, and rooms that grow."""
 
 import numpy as np
+import pytest
 
 from detector.core.arrays import Floats
 from detector.core.settings import WatchSettings
 from detector.core.state import checkpoint
 from detector.core.watch import Watch
-from schemas.alert import AlertKind
+from schemas.alert import AlertKind, Condition
 from schemas.config import Limits, WatchRule
 from schemas.feed import RowFlag
+from schemas.manifest import Manifest
 from tests.support.plant import (
     START_S,
     FakeRecord,
@@ -103,3 +105,44 @@ def test_a_row_without_a_finite_score_is_flagged_and_moves_nothing() -> None:
     assert story.scores[0, 16] == (None, RowFlag.NO_SCORE)
     assert over.pipelines["m"].open_incidents(AlertKind.PROCESS) == 1
     assert over.pipelines["m"].open_incidents(AlertKind.QUALITY) == 0
+
+
+def turned(facts: Manifest) -> Manifest:
+    """The next version of a model, with its sensors in the opposite order."""
+    return facts.model_copy(update={"model_version": "v2", "sensors": facts.sensors[::-1]})
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_the_same_sensors_in_another_order_keep_windows_and_quality(restarts: bool) -> None:
+    """A swap, or a restart with the new version: the next row is scored, and a run of equal values goes on."""
+    rows = [wide(t, "a", START_S + t, (0.1 * t, 0.2 * t, 7.0)) for t in range(6)]
+    over = watch()
+    story = replay(over, rows[:4], 4)
+    if restarts:
+        entries = dict(checkpoint.snapshot(over, 0, 4))
+        over = watch(facts=turned(manifest()))
+        assert checkpoint.restore(over, 0, entries, START_S) == 4
+    else:
+        over.swap(FakeScorer(turned(manifest())))
+    assert over.pipelines["m"].windows.history[0, -1].tolist() == pytest.approx([7.0, 0.6, 0.3])
+    replay(over, rows[4:], 2, story)
+    assert [score is not None for score, _ in story.scores.values()] == [False, False, False, True, True, True]
+    (alert,) = story.alerts.values()
+    assert (alert.data.condition, alert.data.sensors[0].sensor) == (Condition.STUCK, "s2")
+    assert alert.data.origin.first_offset == 4
+
+
+@pytest.mark.parametrize("by_feed", [True, False])
+def test_an_asset_without_a_newest_row_is_never_silent(by_feed: bool) -> None:
+    """A checkpoint of before may hold one, with an incident: silence and forgetting pass over it or end it."""
+    over = Watch(
+        WatchSettings.of(settings(limits=Limits(idle_s=50.0))), {"m": FakeScorer()}, by_feed=by_feed, topic="t"
+    )
+    over.process([wide(t, "a", START_S + t, (0.0, 60.0, 0.1 * t)) for t in range(4)], START_S)
+    over.pipelines["m"].arrivals.newest[0] = -np.inf
+    entries = dict(checkpoint.snapshot(over, 0, 4))
+    fresh = Watch(over.settings, {"m": FakeScorer()}, by_feed=by_feed, topic="t")
+    checkpoint.restore(fresh, 0, entries, START_S)
+    alerts = fresh.process([wide(4, "b", START_S + 100, (0.0, 0.0, 0.0))], START_S + 100).alerts
+    assert [a.data.state for a in alerts if a.data.condition is Condition.SILENT] == []
+    assert fresh.process([wide(5, "a", START_S + 101, (0.0, 0.0, 0.0))], START_S + 101).records == 1
