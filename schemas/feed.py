@@ -56,6 +56,7 @@ class Reason(StrEnum):
     NOT_JSON = "not_json"  # bytes that are not JSON, or not UTF-8
     WRONG_TYPE = "wrong_type"  # JSON, but a field has another type than the configuration says
     NO_ASSET = "no_asset"  # the asset's field is missing or empty
+    BAD_NAME = "bad_name"  # an asset or sensor name longer than 200 bytes, or with a sign that is not printable
     NO_TIMESTAMP = "no_timestamp"  # the timestamp's field is missing
     BAD_TIMESTAMP = "bad_timestamp"  # a timestamp that cannot be read, or lies outside 1970 to 2200
     FUTURE_TIMESTAMP = "future_timestamp"  # later than the transport's own time by more than the allowance

@@ -8,6 +8,7 @@ from itertools import repeat
 import numpy as np
 
 from detector.core.arrays import Ints
+from detector.core.ingest.fields import usable_name
 from detector.core.ingest.rows import Rows
 from detector.core.pipeline import ModelPipeline
 from detector.core.settings import WatchSettings
@@ -48,7 +49,12 @@ class Placements:
                 yield self._pipelines[name], chosen, placements[chosen] & _SLOT
 
     def enter(self, partition: int, asset: str) -> ModelPipeline | None:
-        """The pipeline of an asset that a checkpoint restores; None where it is not watched any more."""
+        """The pipeline of an asset that a checkpoint restores; None where it is not watched any more.
+
+        Checkpoints of before names had a bound may hold one that no alert can carry: it is let go.
+        """
+        if not usable_name(asset):
+            return None
         placement = self._place((partition, asset), np.inf)
         return None if placement < 0 else self._pipelines[self._names[placement >> _SHIFT]]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from detector.core.ingest.fields import ABSENT, Parser, fields_of, key_text, lacking, plausible, seconds
+from detector.core.ingest.fields import ABSENT, Parser, fields_of, key_text, lacking, plausible, seconds, usable_name
 from detector.core.ingest.json import JsonParser
 from detector.core.ingest.rows import Decoded, Record, Rejected
 from schemas.config import Feed
@@ -81,12 +81,13 @@ class Decoder:
         assets: list[Any] = [key_text(r.key) for r in kept] if asset_of is None else list(map(asset_of, parsed))
         moments = list(map(self._parser.timestamp, parsed))
         sensors = [] if sensor_of is None else list(map(sensor_of, parsed))
-        simple = all(type(asset) is str and asset for asset in assets)
-        if simple and ABSENT not in moments and ABSENT not in sensors:
+        # Of each name once: a poll has many records and few names.
+        simple = all(type(name) is str and usable_name(name) for name in {*assets, *sensors})
+        if simple and ABSENT not in moments:
             return kept, parsed, assets, sensors, moments
         good = []
         for index, record in enumerate(kept):
-            fault = lacking(self._feed, assets[index], moments[index], sensors[index] if sensors else "")
+            fault = lacking(self._feed, assets[index], moments[index], sensors[index] if sensors else None)
             if fault is None:
                 good.append(index)
             else:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
+from unicodedata import category
 
 import numpy as np
 from msgspec import UNSET
@@ -18,6 +19,7 @@ from schemas.feed import Reason
 
 FROM_KEY = "@key"
 LATEST_S = 7_258_118_400.0  # 2200-01-01: later is a unit mistaken for another
+NAME_BYTES = 200  # of UTF-8: a name stands in tables, checkpoints and, several times, in each alert
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 ABSENT = UNSET  # what a parser gives for a head field that the record lacks
 _PER_SECOND = {
@@ -129,18 +131,32 @@ def key_text(key: bytes | None) -> str | None:
         return None
 
 
-def lacking(feed: Feed, asset: Any, moment: Any, sensor: Any) -> tuple[Reason, str] | None:
-    """Why a record without one of its head fields is no row; None where it has them all.
+def usable_name(name: str) -> bool:
+    r"""Whether tables, logs and alerts can hold the name of an asset or sensor: short, not empty, and printable.
 
-    >>> lacking(Feed(), "p1", ABSENT, "")
+    >>> usable_name("pump 1"), usable_name("pump\\x1b[2J"), usable_name("x" * 201), usable_name("")
+    (True, False, False, False)
+    """
+    printable = name.isprintable() or all(sign.isprintable() or category(sign) == "Zs" for sign in name)
+    return bool(name) and len(name) <= NAME_BYTES and printable and len(name.encode()) <= NAME_BYTES
+
+
+def lacking(feed: Feed, asset: Any, moment: Any, sensor: Any) -> tuple[Reason, str] | None:
+    """What is wrong with a record's head fields; None where they are all there and fit. sensor: None in wide records.
+
+    >>> lacking(Feed(), "p1", ABSENT, None)
     (<Reason.NO_TIMESTAMP: 'no_timestamp'>, 'no timestamp at timestamp')
     """
     if asset in (ABSENT, "", None):
         return Reason.NO_ASSET, f"no asset at {feed.asset}"
+    if not usable_name(str(asset)):
+        return Reason.BAD_NAME, _unusable("asset", str(asset))
     if moment is ABSENT:
         return Reason.NO_TIMESTAMP, f"no timestamp at {feed.timestamp}"
     if sensor is ABSENT:
         return Reason.NO_VALUES, f"no sensor at {feed.sensor}"
+    if sensor is not None and not usable_name(sensor):
+        return Reason.BAD_NAME, _unusable("sensor", sensor)
     return None
 
 
@@ -167,6 +183,13 @@ def plausible(feed: Feed, records: Sequence[Record], times: Doubles, cells: Doub
             reason, detail = Reason.NO_VALUES, "none of the configured sensors is present"
         rejected.append(Rejected(records[index], reason, detail))
     return fine
+
+
+def _unusable(what: str, name: str) -> str:
+    long = len(name) > NAME_BYTES or (name.isprintable() and bool(name))
+    return f"the {what}'s name " + (
+        f"is longer than {NAME_BYTES} bytes" if long else "is empty or has a sign that is not printable"
+    )
 
 
 def _path(dotted: str) -> Path:

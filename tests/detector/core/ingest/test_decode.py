@@ -1,7 +1,7 @@
 """Decoding: every readable form is read, and every bad record becomes a dead letter with its reason."""
 
 import json
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -152,3 +152,30 @@ def test_a_path_may_be_deep() -> None:
 
 def _nested(path: list[str]) -> str:
     return "5" if not path else f'{{"{path[0]}": {_nested(path[1:])}}}'
+
+
+LONG_NAME, ESCAPES = "p" * 201, "pump\x1b[2J"
+
+
+@pytest.mark.parametrize("name", [LONG_NAME, "é" * 101, "x" * 350_000, ESCAPES, "a\nb", "a\u202eb"])
+@pytest.mark.parametrize("form", ["wide", "long"])
+@pytest.mark.parametrize("keyed", [False, True])
+def test_a_name_that_no_table_should_keep_is_a_dead_letter(
+    name: str, form: Literal["wide", "long"], keyed: bool
+) -> None:
+    """Too long or not printable: as the asset's field, as the record's key, and as a sensor of a long record."""
+    feed = Feed(form=form, asset="@key" if keyed else "asset")
+    fields = {"asset": "p1", "timestamp": 1.7e9, "flow": 1, "sensor": "flow", "value": 1}
+    named = json.dumps(fields if keyed else {**fields, "asset": name}).encode()
+    _, rejected = decode(named, feed, key=name.encode() if keyed else None)
+    assert [(r.reason, name in r.detail) for r in rejected] == [(Reason.BAD_NAME, False)]
+    if form == "long":
+        _, rejected = decode(json.dumps({**fields, "sensor": name}).encode(), feed, key=b"p1")
+        assert [r.reason for r in rejected] == [Reason.BAD_NAME]
+
+
+@pytest.mark.parametrize("name", ["p" * 200, "é" * 100, "Pumpe 1/Süd", "泵\u3000一号", "pump\u00a01", "/plant/a:b|c"])
+def test_an_ordinary_name_is_kept_as_it_is(name: str) -> None:
+    """Letters of any script, signs and spaces, up to 200 bytes."""
+    decoded, rejected = decode(body(asset=name))
+    assert (decoded.assets, rejected) == ([name], [])
