@@ -188,6 +188,8 @@ class Loop:
         for partition, (_, end) in gaps.items():
             self._partitions.advance(partition, end)
         self._report.gaps(gaps)
+        ends = {n: end for n, end in polled.ends.items() if self._partitions.state(n) is PartitionState.READING}
+        self._report.lag({n: max(end - self._partitions.position(n), 0) for n, end in ends.items()})
 
     def _stop_on_bad_input(self, outcome: Outcome) -> None:
         """Stops loudly when nearly everything is bad."""

@@ -1,8 +1,19 @@
-"""Every metric of the daemon, in one place; names follow Prometheus' conventions and label sets are bounded."""
+"""Every metric of the daemon, in one place; names follow Prometheus' conventions and label sets are bounded.
+
+A counter with labels is there with 0 before its first event: Prometheus takes the first value that it sees as the base,
+so an event that a counter is born with would never show.
+"""
+
+from collections.abc import Mapping
+from itertools import product
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from detector.core.outcome import Outcome
+from schemas.alert import AlertKind, AlertState, Severity
+from schemas.feed import Reason, RowFlag
+
+RELOAD_RESULTS = ("taken", "refused")
 
 
 class Metrics:
@@ -31,12 +42,32 @@ class Metrics:
         self.model = gauge("model_info", "1 for the version in use", ["model", "version"])
         self.newest = gauge("event_time_newest_seconds", "Newest event time seen, seconds since 1970")
         self.unwatched = gauge("assets_unwatched", "Assets seen that no rule names (counted up to 1000)")
+        self.lag = gauge("lag_records", "Records of the input not read yet, where the broker says", ["partition"])
         self.tick = Histogram(
             "watchkeeper_tick_seconds",
             "Time from a poll's return to the end of its tick: outputs handed over, state committed when due",
             buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0),
             registry=self.registry,
         )
+        self._lagging: set[str] = set()  # partitions whose lag is shown
+        self._begin()
+
+    def begin_model(self, model: str) -> None:
+        """A model is in use: its counters are there from now on."""
+        for counter in (self.requests, self.swaps, self.refusals):
+            counter.labels(model)
+        for kind in AlertKind:
+            self.open_incidents.labels(model, kind.value)
+        self.assets.labels(model)
+
+    def show_lag(self, lags: Mapping[int, int]) -> None:
+        """Partition -> records; partitions that are not named are another member's."""
+        named = {str(partition): records for partition, records in lags.items()}
+        for partition in self._lagging - named.keys():
+            self.lag.remove(partition)
+        for partition, records in named.items():
+            self.lag.labels(partition).set(records)
+        self._lagging = set(named)
 
     def observe(self, outcome: Outcome) -> None:
         """Counts what a poll gave."""
@@ -51,6 +82,17 @@ class Metrics:
             self.alerts.labels(alert.data.state.value, alert.data.kind.value, alert.data.severity.value).inc()
         for request in outcome.requests:
             self.requests.labels(request.model).inc()
+
+    def _begin(self) -> None:
+        """Every label set that is known before anything happens."""
+        for flag in RowFlag:
+            self.rows.labels(str(flag.name).lower())
+        for reason in Reason:
+            self.dead_letters.labels(reason.value)
+        for state, kind, severity in product(AlertState, AlertKind, Severity):
+            self.alerts.labels(state.value, kind.value, severity.value)
+        for result in RELOAD_RESULTS:
+            self.reloads.labels(result)
 
     def _counter(self, name: str, text: str, labels: list[str] | None = None) -> Counter:
         return Counter(f"watchkeeper_{name}", text, labels or [], registry=self.registry)

@@ -91,6 +91,10 @@ class Partitions:
         """Where a partition stands."""
         return self._held[partition].state if partition in self._held else PartitionState.UNASSIGNED
 
+    def position(self, partition: int) -> int:
+        """Offset of the next record; 0 of a partition that is not ours."""
+        return self._held[partition].position if partition in self._held else 0
+
     def step(self, partition: int, event: PartitionEvent) -> None:
         """Moves a partition by the table."""
         self._move(partition, event)

@@ -42,6 +42,7 @@ class Reporter:
         self._metrics, self._health = metrics, health
         self._log = structlog.get_logger()
         self._totals, self._log_at = _TickTotals(), now + _LOG_EVERY_S
+        self._lags: Mapping[int, int] = {}
 
     def tick(self, outcome: Outcome, watch: Watch, arrived: float, now: float) -> None:
         """A tick is done. arrived: when its poll returned."""
@@ -70,6 +71,10 @@ class Reporter:
         """How many partitions this member has now."""
         self._health.partitions = count
         self._metrics.partitions.set(count)
+
+    def lag(self, lags: Mapping[int, int]) -> None:
+        """Records that each partition holds beyond what was read; shown with the next canonical line."""
+        self._lags = lags
 
     def assigned(self, partition: int, resumes_at: int | None, entries: int) -> None:
         """A partition's state is restored. resumes_at: where its checkpoint stands; None without one."""
@@ -122,6 +127,7 @@ class Reporter:
             name, version = scorer.manifest.model, scorer.manifest.model_version
             self._health.models[name] = version
             self._metrics.model.labels(name, version).set(1)
+            self._metrics.begin_model(name)
 
     def _canonical_line(self, watch: Watch, newest_s: float) -> None:
         """The line of the last ten seconds, and the gauges that need counting."""
@@ -131,6 +137,9 @@ class Reporter:
             for kind in AlertKind:
                 self._metrics.open_incidents.labels(name, kind.value).set(pipeline.open_incidents(kind))
         self._metrics.unwatched.set(len(watch.unwatched))
+        self._metrics.show_lag(self._lags)
+        restored = [float(pipeline.arrivals.newest.max()) for pipeline in watch.pipelines.values()]
+        newest_s = max([newest_s, *restored])  # a restart while the feed is dead reads nothing
         if newest_s > 0:
             self._metrics.newest.set(newest_s)
         self._log.info(

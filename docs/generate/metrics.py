@@ -12,7 +12,7 @@ def metrics_page() -> str:
         "",
         "Written by `make reference` from `detector/daemon/metrics.py`. The daemon serves them at `/metrics` in",
         "Prometheus' text format; [Watch the watch](../how-to/watch-the-watch.md) says where, and has rules and a",
-        "dashboard. A counter begins at 0 with each start of the daemon.",
+        "dashboard. A counter begins at 0 with each start of the daemon, and is there before its first event.",
         "",
         "| metric | type | labels | meaning |",
         "|---|---|---|---|",

@@ -3,13 +3,17 @@
 import json
 import re
 import subprocess
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from detector.daemon.metrics import Metrics
+from detector.daemon.metrics import RELOAD_RESULTS, Metrics
+from docs.generate.metrics import metrics
+from schemas.alert import AlertKind, AlertState, Severity
+from schemas.feed import Reason, RowFlag
 from tests.support.tools import require_tool
 
 ROOT = Path(__file__).parents[2]
@@ -23,9 +27,8 @@ SCRAPED = {"instance", "job", "le"}  # labels that Prometheus itself or a histog
 def _known() -> dict[str, set[str]]:
     """Every sample name that the daemon exposes -> its labels."""
     found: dict[str, set[str]] = {}
-    for name, metric in vars(Metrics()).items():
-        if name == "registry":
-            continue
+    for metric in metrics():
+        assert metric._type is not None
         suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"], "gauge": [""]}[metric._type]
         found |= {f"{metric._name}{suffix}": set(metric._labelnames) for suffix in suffixes}
     return found
@@ -65,6 +68,46 @@ def test_every_metric_is_looked_at_somewhere() -> None:
     used = set(re.findall(r"\bwatchkeeper_\w+", " ".join(expression for _, expression in _expressions())))
     families = {name.removesuffix("_bucket") for name in KNOWN if not name.endswith(("_sum", "_count"))}
     assert {name.removesuffix("_bucket") for name in used} == families
+
+
+def test_a_counter_is_there_before_its_first_event() -> None:
+    """Prometheus' increase() knows no value before the first one that it saw: born with 1, an event would not show."""
+    made = Metrics()
+    made.begin_model("pumps")
+    samples = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in made.registry.collect()
+        for sample in family.samples
+        if not sample.name.endswith("_created")
+    }
+    known: set[tuple[str, ...]] = {
+        (f"watchkeeper_{word}_total", "pumps") for word in ("retrain_requests", "model_swaps", "model_refusals")
+    }
+    known |= {("watchkeeper_incidents_open", "pumps", kind.value) for kind in AlertKind}
+    known |= {("watchkeeper_config_reloads_total", result) for result in RELOAD_RESULTS}
+    known |= {("watchkeeper_rows_flagged_total", str(flag.name).lower()) for flag in RowFlag}
+    known |= {("watchkeeper_dead_letters_total", reason.value) for reason in Reason}
+    labels = product(AlertState, AlertKind, Severity)
+    known |= {("watchkeeper_alerts_total", *(label.value for label in each)) for each in labels}
+    assert known <= samples.keys()
+    assert not any(samples.values())
+
+
+def test_lag_is_shown_of_the_partitions_in_hand() -> None:
+    """A partition that went to another member is that member's to show."""
+    made = Metrics()
+    for lags in ({0: 7, 1: 0}, {1: 3, 2: 5}):
+        made.show_lag(lags)
+        shown = {sample.labels["partition"]: sample.value for sample in next(iter(made.lag.collect())).samples}
+        assert shown == {str(partition): records for partition, records in lags.items()}
+
+
+def test_every_rule_is_tested_in_both_directions() -> None:
+    """A rule that never fires is a false comfort, one that always does is a noise."""
+    tests = yaml.safe_load(RULE_TESTS.read_text())["tests"]
+    asked = [(each["alertname"], bool(each["exp_alerts"])) for test in tests for each in test["alert_rule_test"]]
+    assert {rule["alert"] for rule in ALERTS} == {name for name, _ in asked}
+    assert set(asked) == {(rule["alert"], fires) for rule in ALERTS for fires in (True, False)}
 
 
 def test_the_panels_lie_side_by_side() -> None:

@@ -36,7 +36,7 @@ class InputFile:
     def __init__(self, path: Path) -> None:
         """Raises DataError where the file cannot be read."""
         self._path = path
-        self._file = self._open()
+        self._file = open_input(self._path)
         self._reader = LineReader(self._file)
         self._newer: deque[IO[bytes]] = deque()  # files that have taken the name since, oldest first
         self._checked = (0, _fingerprint(self._file, 0))  # position and fingerprint after the last read
@@ -142,7 +142,7 @@ class InputFile:
                 return
         except FileNotFoundError:
             return  # between a rename and the next file
-        self._newer.append(self._open())
+        self._newer.append(open_input(self._path))
 
     def _moved_on(self) -> bool:
         """Whether the writer has left the file: it writes to another one. An empty one waits for its writer."""
@@ -196,18 +196,9 @@ class InputFile:
     def _inode(file: IO[bytes]) -> int:
         return os.fstat(file.fileno()).st_ino
 
-    def _open(self) -> IO[bytes]:
-        try:
-            return self._path.open("rb")
-        except OSError as error:
-            raise DataError(
-                f"the input {self._path} cannot be read ({type(error).__name__})",
-                "check files.directory and topics.input",
-            ) from None
-
 
 class InputPipe(LineReader):
-    """Standard input: it cannot be sought, so it begins at its first line, and is taken for the same feed again."""
+    """Standard input or a pipe: it cannot be sought, so it begins at its first line, as if it were the same again."""
 
     position: InputPosition | None = None
     line = 0
@@ -227,6 +218,16 @@ class InputPipe(LineReader):
         lines = super().finish()
         self.line += len(lines)
         return lines
+
+
+def open_input(path: Path) -> IO[bytes]:
+    """The input for reading. Raises DataError."""
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise DataError(
+            f"the input {path} cannot be read ({type(error).__name__})", "check files.directory and topics.input"
+        ) from None
 
 
 def _fingerprint(file: IO[bytes], position: int) -> bytes:

@@ -15,7 +15,7 @@ import msgspec
 from detector import disk
 from detector.core.state.codec import Owner
 from detector.errors import ConfigError, DataError
-from detector.transports.files.input import InputFile, InputPipe, InputPosition
+from detector.transports.files.input import InputFile, InputPipe, InputPosition, open_input
 from detector.transports.files.lock import StateLock
 from detector.transports.files.topics import path_of
 from detector.transports.interface import ControlRecord, Message, Polled, Stream, nothing
@@ -173,6 +173,8 @@ def _open_input(settings: Settings) -> InputFile | InputPipe:
     deadline = time.monotonic() + (settings.limits.broker_wait_s if settings.files.follow else 0.0)
     while not path.exists() and time.monotonic() < deadline:
         time.sleep(0.1)
+    if path.exists() and not path.is_file():
+        return InputPipe(open_input(path))
     return InputFile(path)
 
 

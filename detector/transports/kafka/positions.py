@@ -18,6 +18,13 @@ class Positions:
         """The partition as the client names it."""
         return TopicPartition(self._topic, partition)
 
+    def ends(self) -> dict[int, int]:
+        """Partition -> offset behind its newest record, as the broker said with the last records that it gave."""
+        with suppress(IllegalStateError):
+            found = {partition: self._consumer.highwater(self.of(partition)) for partition in self.next}
+            return {partition: end for partition, end in found.items() if end is not None}
+        return {}  # a rebalance is under way
+
     def go_to(self, partition: int, offset: int) -> None:
         """Goes on at an offset. A partition that was taken away meanwhile is passed over: the next poll says so."""
         with suppress(IllegalStateError, AssertionError):

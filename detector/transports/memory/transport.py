@@ -50,7 +50,8 @@ class MemoryTransport:
         if not (records or gaps or news.assigned or news.revoked or news.lost):
             self._broker.sleep(timeout_s)
             records, gaps = self._fetch(most)
-        return Polled(records, news.assigned, news.revoked, news.lost, gaps)
+        ends = {partition: self._broker.log(self.topic, partition).end for partition in self._next}
+        return Polled(records, news.assigned, news.revoked, news.lost, gaps, ends)
 
     def restore(self, partition: int, _advanced: Callable[[], None] = nothing) -> Mapping[bytes, bytes]:
         """The newest entry of each key in the state topic."""

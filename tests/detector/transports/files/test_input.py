@@ -225,3 +225,12 @@ def test_a_state_file_keeps_its_form(tmp_path: Path) -> None:
     shutil.copy(GOLDEN / "state.input.msgpack", tmp_path / "watchkeeper.state.msgpack")
     write(tmp_path / "sensors.jsonl", [*lines("monday", 10), *lines("monday", 2, 10)])
     assert run(tmp_path) == numbered(40, lines("monday", 2, 10))
+
+
+def test_a_pipe_is_read_as_it_comes(tmp_path: Path) -> None:
+    """It has no beginning to go back to, and no end to wait at."""
+    pipe = tmp_path / "sensors.jsonl"
+    os.mkfifo(pipe)
+    with pipe.open("r+b", buffering=0) as writer, opened(tmp_path, follow=True) as transport:
+        writer.write(b"one\ntwo\n")
+        assert [record.offset for record in transport.poll(0.0, 2).records] == [0, 1]

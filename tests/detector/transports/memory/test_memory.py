@@ -155,3 +155,26 @@ def test_the_topics_must_be_there(store: Store) -> None:
     opening = partial(memory.open_transport, settings.model_copy(update={"transport": "memory"}))
     with pytest.raises(BrokerError, match=r"no topic sensors.*topics --create"):
         opening()
+
+
+def shown(loop: Loop) -> tuple[float, float]:
+    """(records behind, newest event time) as /metrics shows them after another turn."""
+    loop._report._log_at = 0.0
+    loop.tick()
+    lag = sum(sample.value for sample in next(iter(loop.metrics.lag.collect())).samples)
+    return lag, next(iter(loop.metrics.newest.collect())).samples[0].value
+
+
+def test_lag_and_the_newest_event_time_are_known_before_a_record_comes(store: Store) -> None:
+    """A restart while the feed is dead: what was restored says how far the feed had come."""
+    plant = Plant(store, "at_least_once")
+    loop, transport = plant.start()
+    loop.tick()
+    behind, _ = shown(loop)
+    assert 0 < behind < 240
+    plant.run([loop])
+    assert shown(loop)[0] == 0
+    transport.close(1.0)
+    again, _ = plant.start()
+    again.tick()
+    assert shown(again) == shown(loop)
