@@ -24,7 +24,8 @@ class Health:
     advanced: float = field(default_factory=time.monotonic)
     started: bool = False  # the first tick has begun; before it the start has waits of its own
     stopping: bool = False
-    interrupted: bool = False  # a delivery failed and work has not begun again
+    interrupted: str = ""  # what failed, until work has begun again
+    restoring: bool = False  # not all of the partitions are being read yet
 
     def begin(self) -> None:
         """The first tick begins."""
@@ -37,8 +38,21 @@ class Health:
 
     @property
     def ready(self) -> bool:
-        """Models are loaded, partitions are assigned, deliveries are confirmed, and no stop was asked for."""
-        return bool(self.models) and self.partitions > 0 and not self.stopping and not self.interrupted
+        """Nothing is in the way."""
+        return not self.reasons
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why records are not being watched just now; empty where they are."""
+        found = {
+            "no model is loaded": not self.models,
+            "no partition is assigned": self.partitions == 0,
+            "state is being restored": self.restoring,
+            f"interrupted: {self.interrupted}": bool(self.interrupted),
+            "the loop does not move": not self.alive,
+            "stopping": self.stopping,
+        }
+        return [reason for reason, holds in found.items() if holds]
 
 
 class HttpServer:
@@ -72,8 +86,9 @@ def _handler(health: Health, registry: CollectorRegistry) -> type[BaseHTTPReques
         return _answer(health.alive, {"alive": health.alive})
 
     def readyz() -> tuple[int, str, bytes]:
-        facts = {"ready": health.ready, "models": health.models, "partitions": health.partitions}
-        return _answer(health.ready, facts)
+        reasons = health.reasons
+        facts = {"ready": not reasons, "reasons": reasons, "models": health.models, "partitions": health.partitions}
+        return _answer(not reasons, facts)
 
     pages = {"/metrics": metrics, "/healthz": healthz, "/readyz": readyz}
 

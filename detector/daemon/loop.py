@@ -130,9 +130,10 @@ class Loop:
         finally:
             self._forget(polled.revoked)
             self._step(polled.assigned, PartitionEvent.ASSIGN)
-            self._report.partitions(len(self._partitions))
+            self._report.partitions(len(self._partitions), restoring=bool(polled.assigned))
         for partition in sorted(polled.assigned):
             self._restore(partition)
+        self._report.partitions(len(self._partitions), restoring=False)
 
     def _step(self, partitions: Iterable[int], event: PartitionEvent) -> None:
         for partition in partitions:

@@ -67,8 +67,9 @@ class Reporter:
         """Work goes on within a tick: a piece of state was read, or is waited for."""
         self._health.advanced = time.monotonic()
 
-    def partitions(self, count: int) -> None:
-        """How many partitions this member has now."""
+    def partitions(self, count: int, *, restoring: bool) -> None:
+        """How many partitions this member has now. restoring: state of some is still to be read."""
+        self._health.restoring = restoring
         self._health.partitions = count
         self._metrics.partitions.set(count)
 
@@ -97,14 +98,14 @@ class Reporter:
 
     def interrupted(self, error: RetriableError, pause_s: float, now: float) -> None:
         """Work stands still until the next try."""
-        self._health.interrupted = True
+        self._health.interrupted = error.problem
         self._health.advanced = now  # waiting for a broker is life: a restart would not bring it back
         self._metrics.interruptions.inc()
         self._log.warning("interrupted", reason=error.problem, remedy=error.remedy, next_try_s=pause_s)
 
     def recovered(self, partitions: int) -> None:
         """Work began again at the last checkpoint."""
-        self._health.interrupted = False
+        self._health.interrupted, self._health.restoring = "", False
         self._metrics.recoveries.inc()
         self._log.info("recovered", partitions=partitions)
 

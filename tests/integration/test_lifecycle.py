@@ -1,10 +1,13 @@
 """The daemon's life beside a broker: starting without one, losing one, stopping, reloading."""
 
+import json
 import signal
 import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import pytest
 
@@ -73,6 +76,40 @@ def test_a_broker_that_dies_and_returns_loses_no_alert(own_broker: Broker, store
         assert daemon.pid == pid
         assert daemon.stop() == 0
     assert by_id(place.alerts()) == by_id(expected)
+
+
+@pytest.mark.parametrize("away", ["killed", "frozen"])
+def test_a_broker_that_is_away_is_seen_on_an_idle_feed(
+    own_broker: Broker, store: Path, tmp_path: Path, away: str
+) -> None:
+    """/readyz says 503 with the reason within 30 s though nothing is sent, and 200 again when the broker is back."""
+    place = install(Cluster(own_broker.bootstrap), tmp_path, store)
+    place.cluster.produce(place.topic, story(["pump-1"], 20, {}))
+    with place.daemon() as daemon:
+        place.await_committed(20)
+        assert readiness(place.port) == (200, [])
+        begun = time.monotonic()
+        (own_broker.kill if away == "killed" else own_broker.freeze)()
+        eventually(lambda: readiness(place.port)[0] == 503, 30, "503")
+        noticed_s = time.monotonic() - begun
+        assert "no broker at 127.0.0.1" in readiness(place.port)[1][0]
+        (own_broker.start if away == "killed" else own_broker.thaw)()
+        begun = time.monotonic()
+        eventually(lambda: readiness(place.port) == (200, []), 30, "200 again")
+        print(f"{away}: 503 after {noticed_s:.1f} s, 200 again after {time.monotonic() - begun:.1f} s")
+        place.cluster.produce(place.topic, story(["pump-1"], 20, {}))
+        place.await_committed(40)
+        assert daemon.stop() == 0
+
+
+def readiness(port: int) -> tuple[int, list[str]]:
+    """The status of /readyz and the reasons that it gives."""
+    try:
+        with urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
+            return answer.status, json.load(answer)["reasons"]
+    except HTTPError as error:
+        with error:
+            return error.code, json.load(error)["reasons"]
 
 
 def test_a_missing_topic_is_named_with_the_command_that_makes_it(cluster: Cluster, store: Path, tmp_path: Path) -> None:

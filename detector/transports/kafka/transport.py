@@ -20,6 +20,7 @@ from detector.transports.kafka.clients import Clients
 from detector.transports.kafka.damaged import DamagedBatches
 from detector.transports.kafka.deliveries import Deliveries
 from detector.transports.kafka.diagnosis import LOST_PARTITION, translate_error
+from detector.transports.kafka.liveness import Liveness
 from detector.transports.kafka.markers import owner_of
 from detector.transports.kafka.membership import ForgetfulStickyAssignor, RebalanceRecorder
 from detector.transports.kafka.positions import Positions
@@ -50,6 +51,7 @@ class KafkaTransport:
         self._consumer: KafkaConsumer = clients.member(assignor)
         self._positions = Positions(self._consumer, self.topic)
         self._damaged = DamagedBatches(self._reader, self._positions, settings.kafka.request_timeout_s)
+        self._liveness = Liveness(self._consumer, settings.kafka.bootstrap_servers, time.monotonic())
         self._recorder = RebalanceRecorder(lambda: int(self._consumer.group_metadata().generation_id), assignor)
         self._member: ConsumerGroupMetadata = self._consumer.group_metadata()
         self._consumer.subscribe([self.topic], listener=self._recorder)
@@ -68,6 +70,7 @@ class KafkaTransport:
     def poll(self, timeout_s: float, most: int) -> Polled:
         """One poll of the group's member."""
         found, gaps = self._fetch(timeout_s, most)
+        self._demand_broker(heard=bool(found or gaps))
         # In this order: a rebalance in between makes the membership too old, which is refused, never too new.
         self._member = self._consumer.group_metadata()
         rebalance = self._recorder.take(self._member, self._positions.next)
@@ -152,6 +155,12 @@ class KafkaTransport:
         self._changelog.close()
         for reader in (self._reader, self._control):
             reader.close(autocommit=False, timeout_ms=500)
+
+    def _demand_broker(self, *, heard: bool) -> None:
+        now = time.monotonic()
+        if heard:
+            self._liveness.heard(now)
+        self._liveness.check([self._positions.of(number) for number in sorted(self._positions.next)], now)
 
     def _fetch(self, timeout_s: float, most: int) -> tuple[Mapping[Any, Any], dict[int, tuple[int, int]]]:
         """Records by partition, and the offsets that are gone for good."""

@@ -40,9 +40,30 @@ def test_ready_needs_a_model_and_partitions(served: tuple[HttpServer, Health]) -
     assert ask(server, "/readyz")[0] == 503
     health.models["pumps"], health.partitions = "v1", 2
     status, body = ask(server, "/readyz")
+    assert json.loads(body)["reasons"] == []
     assert (status, json.loads(body)["models"]) == (200, {"pumps": "v1"})
     health.stopping = True
     assert ask(server, "/readyz")[0] == 503
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        ("interrupted", "a delivery failed", "interrupted: a delivery failed"),
+        ("restoring", True, "state is being restored"),
+        ("advanced", 0.0, "the loop does not move"),
+        ("stopping", True, "stopping"),
+        ("partitions", 0, "no partition is assigned"),
+        ("models", {}, "no model is loaded"),
+    ],
+)
+def test_what_is_in_the_way_is_said(served: tuple[HttpServer, Health], field: str, value: object, reason: str) -> None:
+    """503, and the reason in the body."""
+    server, health = served
+    health.models["pumps"], health.partitions = "v1", 2
+    setattr(health, field, value if field != "advanced" else time.monotonic() - STALLED_AFTER_S - 1)
+    status, body = ask(server, "/readyz")
+    assert (status, json.loads(body)["reasons"]) == (503, [reason])
 
 
 def test_healthy_means_that_the_loop_advances(served: tuple[HttpServer, Health]) -> None:
