@@ -50,7 +50,7 @@ class Feed(Contract):
     sensor: str = Field(default="sensor", description="long only: path of the sensor's name")
     value: str = Field(default="value", description="long only: path of the value")
     lateness_s: float = Field(
-        default=5.0, ge=0, description="long only: how long a row waits for its sensors, event time"
+        default=5.0, ge=0, le=3600, description="long only: how long a row waits for its sensors, event time"
     )
     max_record_bytes: int = Field(default=1_048_576, ge=64, description="a longer record is a dead letter")
     max_future_s: float = Field(default=3600.0, gt=0, description="allowance beyond the transport's own timestamp")

@@ -92,7 +92,7 @@ class Arrivals:
         """A new asset: records below `next_offset` are passed over."""
         self.seen[slot], self.next_offset[slot] = clock, next_offset
 
-    def expect(self, slots: Ints, clock: float) -> None:
+    def expect(self, slots: Ints, clock: float | Doubles) -> None:
         """From this clock on an asset's silence counts; inf: not before its next record."""
         self.seen[slots] = clock
 
@@ -126,6 +126,11 @@ class Arrivals:
         # Of long records a row's offset is that of its last value: they need not ascend.
         newest = np.maximum.reduceat(rows.offsets, begins) + 1
         self.next_offset[owners] = np.maximum(self.next_offset[owners], newest)
+
+    def note_values(self, slots: Ints, offsets: Ints, clock: float) -> None:
+        """Values of long records came, (value,): what they are part of is in the state, though their rows may wait."""
+        np.maximum.at(self.next_offset, slots, offsets + 1)
+        self.seen[slots], self.dirty[slots] = clock, True
 
     def quiet(self, clock: float, after_s: float, *, by_feed: bool) -> list[int]:
         """Slots without a record for longer than `after_s`; by_feed: by event time instead of the clock."""

@@ -43,6 +43,7 @@ class Outcome:
     records: int = 0
     scored: int = 0
     flags: Counter[RowFlag] = field(default_factory=Counter)
+    assembly: Counter[str] = field(default_factory=Counter)  # what happened to values of long records
     newest_s: float = -np.inf  # newest event time seen
 
 

@@ -14,6 +14,7 @@ from detector.core.arrays import Bools, Doubles, Ints
 from detector.core.arrivals import Arrivals
 from detector.core.component import Component
 from detector.core.drift import DriftFinding, DriftWatch
+from detector.core.ingest.assemble import Assembler
 from detector.core.ingest.rows import Rows
 from detector.core.quality import QualityMonitor
 from detector.core.scoring import Scorer, ScoreSmoother
@@ -61,6 +62,9 @@ class ModelPipeline:
         self.windows = Windows(shape, capacity)
         self.smoother = ScoreSmoother(manifest.scoring, shape.sensors, capacity)
         self.quality = QualityMonitor(sensors, settings.alarms.missing_rows, settings.alarms.range_rows, capacity)
+        self.assembler: Assembler | None = None
+        if settings.feed.form == "long":
+            self.assembler = Assembler(self.sensor_names, manifest.period_s, settings.feed.lateness_s)
         self.drift: DriftWatch | None = None
         rules = process_rules(manifest, settings.alarms)
         self.process_alarms = ProcessAlarms(rules, self._new_incident)
@@ -88,6 +92,7 @@ class ModelPipeline:
         """Takes up another version between polls; rows of the same sensors, in any order, stay in the windows."""
         names, windows, smoother, quality = self.sensor_names, self.windows, self.smoother, self.quality
         process_alarms, quality_alarms, drift = self.process_alarms, self.quality_alarms, self.drift
+        assembler = self.assembler
         self._fit(scorer)
         self.process_alarms.adopt(process_alarms)
         self.quality_alarms.adopt(quality_alarms)
@@ -98,6 +103,8 @@ class ModelPipeline:
                 component.reorder(columns)
             self.windows.adopt(windows)
             self.quality.adopt(quality)
+        if self.assembler and assembler:
+            self.assembler.adopt(assembler)
         if self.drift and drift:
             self.drift.adopt(drift)
 
@@ -106,7 +113,10 @@ class ModelPipeline:
 
         clock: what silence is measured against, seconds.
         """
-        rows = self._sorted(poll, chosen, slots)  # by slot, once
+        return self.advance_rows(self._sorted(poll, chosen, slots), clock)  # by slot, once
+
+    def advance_rows(self, rows: SlotRows, clock: float) -> PipelineOutcome:
+        """The same for rows that are sorted by slot, and known not to be in the state already."""
         if not len(rows):
             return PipelineOutcome(Scored(rows, rows.slots, rows.times), [], [])
         screened = self.arrivals.screen(rows)  # late rows are flagged, and go no further
@@ -154,7 +164,7 @@ class ModelPipeline:
     def silence(self, clock: float, *, by_feed: bool) -> list[Alert]:
         """Opens an incident for each asset that has sent nothing for `silent_after_s`."""
         arrivals = self.arrivals
-        quiet = np.array(arrivals.quiet(clock, self.quality_alarms.silent_after_s, by_feed=by_feed), np.int64)
+        quiet = np.array(self._quiet(clock, self.quality_alarms.silent_after_s, by_feed=by_feed), np.int64)
         quiet = quiet[np.isfinite(arrivals.newest[quiet])]
         newest, last = arrivals.newest[quiet].tolist(), arrivals.newest_offset[quiet].tolist()
         events = self.quality_alarms.fall_silent(quiet.tolist(), newest, last)
@@ -163,7 +173,7 @@ class ModelPipeline:
 
     def idle(self, clock: float, *, by_feed: bool) -> list[int]:
         """Slots without a record for limits.idle_s and without a process incident."""
-        quiet = self.arrivals.quiet(clock, self._settings.limits.idle_s, by_feed=by_feed)
+        quiet = self._quiet(clock, self._settings.limits.idle_s, by_feed=by_feed)
         return [slot for slot in quiet if slot not in self.process_alarms.incidents]
 
     def close_quality(self, slots: list[int]) -> list[Alert]:
@@ -187,12 +197,21 @@ class ModelPipeline:
         """All that remembers something of an asset; the incidents of the process before those of data quality."""
         components: list[Component] = [self.arrivals, self.windows, self.smoother, self.quality]
         components += [self.process_alarms, self.quality_alarms]
+        components += [self.assembler] if self.assembler else []
         return [*components, self.drift] if self.drift else components
 
     def forget(self, slots: Ints) -> None:
         """Empties slots, which keep their assets."""
         for component in self.components():
             component.forget(slots)
+
+    def _quiet(self, clock: float, after_s: float, *, by_feed: bool) -> list[int]:
+        """Slots without a record for longer than `after_s`; rows that wait show that there were some."""
+        quiet = self.arrivals.quiet(clock, after_s, by_feed=by_feed)
+        if self.assembler is None:
+            return quiet
+        waiting = set(self.assembler.waiting().tolist())
+        return [slot for slot in quiet if slot not in waiting]
 
     def _sorted(self, poll: Rows, chosen: Ints, slots: Ints) -> SlotRows:
         """The chosen rows by slot; without those of a replay up to the checkpoint, which are in the state already."""

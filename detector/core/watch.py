@@ -8,10 +8,11 @@ import numpy as np
 
 from detector.core.arrays import Ints
 from detector.core.drift import drift_request
-from detector.core.ingest.assemble import Assembled, Assembler
+from detector.core.ingest.assemble import Assembled
 from detector.core.ingest.decode import Decoder
 from detector.core.ingest.rows import Decoded, Record, Rejected, Rows
-from detector.core.outcome import Outcome, ScoreBlock, count_flags, pack_scores, unscored_block, unscored_rows
+from detector.core.long_values import advance_released, assemble, release
+from detector.core.outcome import Outcome, count_flags, pack_scores, unscored_rows
 from detector.core.pipeline import ModelPipeline, PipelineOutcome
 from detector.core.placement import OVER_LIMIT, UNWATCHED, Placements
 from detector.core.scoring import Scorer
@@ -37,7 +38,6 @@ class Watch:
         self._silence_checked = -np.inf
         self.pipelines = {name: ModelPipeline(scorer, settings, topic) for name, scorer in scorers.items()}
         self.placements = Placements(self.pipelines, settings)
-        self.assembler: Assembler | None = None
         self._fit_feed()
 
     def process(self, records: Sequence[Record], now: float) -> Outcome:
@@ -46,10 +46,13 @@ class Watch:
         now: the wall clock in seconds; only silence looks at it. Raises nothing for a bad record.
         """
         decoded, rejected = self._decoder.decode(records)  # 1. bytes to arrays; what cannot be read is set aside
-        rows, late = self._rows(decoded, records, rejected)  # 2. long records wait until their row is complete
-        outcome = self.process_rows(rows, now)  # 3. to 7.
+        rows = self._as_rows(decoded)
+        if self.settings.feed.form == "long":
+            outcome, unknown = self._process_values(rows, decoded.names, now)
+            rejected += self._unknown(records, unknown)
+        else:
+            outcome = self.process_rows(rows, now)  # 3. to 7.
         outcome.dead_letters = rejected
-        outcome.scores += late
         outcome.records = len(records)
         for record in records:
             outcome.offsets[record.partition] = record.offset + 1
@@ -57,19 +60,27 @@ class Watch:
 
     def process_rows(self, rows: Rows, now: float) -> Outcome:
         """The same from rows on: what `backtest` and `evaluate` call with the rows of a file."""
-        outcome = Outcome(records=len(rows))
-        if len(rows):
-            self._feed_clock = max(self._feed_clock, float(rows.times.max()))
-        outcome.newest_s = self._feed_clock
-        clock = self._feed_clock if self._by_feed else now
+        outcome, clock = self._begin(rows, now)
         placements = self.placements.locate(rows, clock)  # 3. whose row it is
         for pipeline, chosen, slots in self.placements.of_pipelines(placements):
             result = pipeline.advance(rows, chosen, slots, clock)  # 4. window, 5. score, 6. incidents, 7. drift
-            self._add(pipeline, rows.topic, result, outcome)
-        self._note_unwatched(rows, placements, outcome)
-        outcome.alerts += self._silence(clock)
-        outcome.alerts.sort(key=lambda a: (a.time, a.subject, a.id))
-        return outcome
+            self._add(pipeline, result, outcome)
+        return self._end(rows, placements, clock, outcome)
+
+    def _process_values(self, values: Rows, names: list[str], now: float) -> tuple[Outcome, list[tuple[int, int]]]:
+        """The same for values of long records, a row each; and the coordinates of those that no model has a sensor for.
+
+        2. They wait with their asset until their row is complete: of its model's sensors and period.
+        """
+        outcome, clock = self._begin(values, now)
+        placements, unknown = self.placements.locate(values, clock), list[int]()
+        for pipeline, chosen, slots in self.placements.of_pipelines(placements):
+            assembled = assemble(pipeline, values, names, chosen, slots, clock)
+            self._add(pipeline, pipeline.advance_rows(assembled.rows, clock), outcome)
+            self._note_assembled(values, assembled, outcome)
+            unknown += [place for place in assembled.unknown if names[place] not in self._sensors]
+        outcome = self._end(values, placements, clock, outcome)
+        return outcome, [(int(values.partitions[place]), int(values.offsets[place])) for place in unknown]
 
     def swap(self, scorer: Scorer) -> None:
         """Takes up another version of a model between polls. Raises KeyError for a model that no rule names."""
@@ -86,8 +97,6 @@ class Watch:
     def release(self, partition: int) -> None:
         """Forgets a partition: another member of the group has it now."""
         self.placements.release_partition(partition)
-        if self.assembler is not None:
-            self.assembler.pending.pop(partition, None)
 
     def changed(self, partition: int) -> bool:
         """Whether a partition's state is newer than its checkpoint, be it without new records: silence."""
@@ -96,45 +105,65 @@ class Watch:
 
     def finish(self, now: float) -> Outcome:
         """Rows of long records that still wait at the end of a file."""
-        if self.assembler is None:
-            return Outcome()
-        return self.process_rows(self.assembler.flush(self.topic), now)
+        outcome, clock = self._begin(Rows.none(self.topic, self._sensors), now)
+        outcome.records = self._release(np.inf, outcome)
+        outcome.alerts += self._silence(clock, outcome)
+        return outcome
 
-    def _add(self, pipeline: ModelPipeline, topic: str, result: PipelineOutcome, outcome: Outcome) -> None:
+    def _begin(self, rows: Rows, now: float) -> tuple[Outcome, float]:
+        """The outcome of a poll, and the clock that silence goes by."""
+        if len(rows):
+            self._feed_clock = max(self._feed_clock, float(rows.times.max()))
+        return Outcome(records=len(rows), newest_s=self._feed_clock), self._feed_clock if self._by_feed else now
+
+    def _end(self, rows: Rows, placements: Ints, clock: float, outcome: Outcome) -> Outcome:
+        """What is left when all pipelines have had their rows."""
+        self._note_unwatched(rows, placements, outcome)
+        outcome.alerts += self._silence(clock, outcome)
+        outcome.alerts.sort(key=lambda a: (a.time, a.subject, a.id))
+        return outcome
+
+    def _release(self, clock: float, outcome: Outcome) -> int:
+        """Lets rows go that wait for nothing any more; how many there were. inf: all of them."""
+        count = 0
+        for pipeline in self.pipelines.values() if self.settings.feed.form == "long" else ():
+            rows = release(pipeline, self.settings, clock, by_feed=self._by_feed)
+            self._add(pipeline, advance_released(pipeline, rows, clock), outcome)
+            count += len(rows)
+        return count
+
+    def _add(self, pipeline: ModelPipeline, result: PipelineOutcome, outcome: Outcome) -> None:
         scored, emit = result.scored, self.settings.scores
         outcome.alerts += result.alerts
         outcome.requests += [drift_request(pipeline.manifest, finding) for finding in result.findings]
         outcome.scored += int(np.count_nonzero(~np.isnan(scored.scores)))
         outcome.flags += count_flags(scored.flags)
         if emit.emit != "none":
-            outcome.scores += pack_scores(pipeline, topic, scored, emit)
+            outcome.scores += pack_scores(pipeline, self.topic, scored, emit)
 
-    def _rows(
-        self, decoded: Decoded, records: Sequence[Record], rejected: list[Rejected]
-    ) -> tuple[Rows, list[ScoreBlock]]:
-        """Rows that are complete, and the late values among long records."""
-        if self.assembler is None:
-            values = decoded.cells.astype(np.float32)
-            rows = Rows(
-                self.topic, decoded.partitions, decoded.offsets, decoded.assets, decoded.times, values, self._sensors
-            )
-            return rows, []
-        assembled = self.assembler.add(decoded)
-        if assembled.unknown:
-            by_coordinates = {(r.partition, r.offset): r for r in records}
-            rejected += [
-                Rejected(by_coordinates[partition, offset], Reason.UNKNOWN_SENSOR, "no model has the record's sensor")
-                for partition, offset, _ in assembled.unknown
-            ]
-        return assembled.rows, self._late_blocks(assembled)
+    def _as_rows(self, decoded: Decoded) -> Rows:
+        """A row a record; of long records its one cell is the value."""
+        values = decoded.cells.astype(np.float32)
+        return Rows(
+            self.topic, decoded.partitions, decoded.offsets, decoded.assets, decoded.times, values, self._sensors
+        )
 
-    def _late_blocks(self, assembled: Assembled) -> list[ScoreBlock]:
-        if self.settings.scores.emit != "all":
+    def _note_assembled(self, values: Rows, assembled: Assembled, outcome: Outcome) -> None:
+        """Counts what did not become part of a row, and flags late values."""
+        outcome.flags[RowFlag.LATE] += len(assembled.late)
+        counts = {"unknown_sensor": len(assembled.unknown)}
+        counts |= {"overwritten": assembled.overwritten, "released_early": assembled.early}
+        outcome.assembly.update(counts)
+        if self.settings.scores.emit == "all":
+            outcome.scores += unscored_rows(values, assembled.late, RowFlag.LATE)
+
+    def _unknown(self, records: Sequence[Record], unknown: list[tuple[int, int]]) -> list[Rejected]:
+        """Values of sensors that no model has."""
+        if not unknown:
             return []
-        return [
-            unscored_block(self.topic, asset, partition, offset, time, RowFlag.LATE)
-            for partition, offset, asset, time in assembled.late
-        ]
+        by_coordinates = {(record.partition, record.offset): record for record in records}
+        detail = "no model has the record's sensor"
+        return [Rejected(by_coordinates[place], Reason.UNKNOWN_SENSOR, detail) for place in unknown]
 
     def _note_unwatched(self, rows: Rows, placements: Ints, outcome: Outcome) -> None:
         for reason, flag in ((UNWATCHED, RowFlag.UNWATCHED), (OVER_LIMIT, RowFlag.OVER_LIMIT)):
@@ -146,11 +175,12 @@ class Watch:
             if self.settings.scores.emit == "all":
                 outcome.scores += unscored_rows(rows, chosen, flag)
 
-    def _silence(self, clock: float) -> list[Alert]:
+    def _silence(self, clock: float, outcome: Outcome) -> list[Alert]:
         """Alerts of assets that fell silent; those silent for long make room, and their data-quality alarms close."""
         if clock < self._silence_checked + 1.0:
             return []
         self._silence_checked = clock
+        self._release(clock, outcome)
         pipelines = self.pipelines.values()
         alerts = [alert for pipeline in pipelines for alert in pipeline.silence(clock, by_feed=self._by_feed)]
         for pipeline in pipelines:
@@ -160,14 +190,7 @@ class Watch:
         return alerts
 
     def _fit_feed(self) -> None:
-        """Decoding follows the sensors of all models; long rows follow the shortest period."""
+        """Decoding follows the sensors of all models."""
         pipelines = self.pipelines.values()
         self._sensors = tuple(dict.fromkeys(name for pipeline in pipelines for name in pipeline.sensor_names))
         self._decoder = Decoder(self.settings.feed, self._sensors)
-        feed, old = self.settings.feed, self.assembler
-        self.assembler = None
-        if feed.form == "long":
-            period = min((pipeline.manifest.period_s for pipeline in pipelines), default=1.0)
-            self.assembler = Assembler(self._sensors, period, feed.lateness_s)
-            if old is not None and old.same_rows(self.assembler):
-                self.assembler.pending = old.pending

@@ -25,6 +25,11 @@ class Metrics:
         self.records = counter("records", "Records taken from the input")
         self.scored = counter("windows_scored", "Windows scored")
         self.rows = counter("rows_flagged", "Rows by what happened to them (schemas.feed.RowFlag)", ["flag"])
+        self.assembly = counter(
+            "long_values",
+            "Values of long records that are in no row as they came, or whose row did not wait its time",
+            ["outcome"],
+        )
         self.dead_letters = counter("dead_letters", "Records that could not be read", ["reason"])
         self.alerts = counter("alerts", "Alerts sent", ["state", "kind", "severity"])
         self.requests = counter("retrain_requests", "Retrain requests sent on drift", ["model"])
@@ -76,6 +81,9 @@ class Metrics:
         for flag, count in outcome.flags.items():
             if count:
                 self.rows.labels(str(flag.name).lower()).inc(count)
+        for what, count in outcome.assembly.items():
+            if count:
+                self.assembly.labels(what).inc(count)
         for rejected in outcome.dead_letters:
             self.dead_letters.labels(rejected.reason.value).inc()
         for alert in outcome.alerts:

@@ -1,14 +1,12 @@
 """Long values (one sensor each) become history rows through the detector's own assembler, so that rows agree."""
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detector.core.ingest.assemble import Assembler
-from detector.core.ingest.rows import Decoded
 from detector.errors import DataError
 from trainer.data.history import History, from_columns
 
@@ -31,23 +29,22 @@ def long_history(source: str, cells: LongCells, sensors: Sequence[str] | None, p
         if sensor not in there:
             raise DataError(f"{source} has no value of the sensor {sensor!r}", "check training.<model>.sensors")
     period = period_s if period_s is not None else _usual_step(source, cells)
-    # History is complete, so nothing in it comes too late: the lateness is without end.
-    assembler = Assembler(wanted, period, math.inf)
-    count = len(cells.times)
+    names, slots = np.unique(np.asarray(cells.assets, dtype=object).astype(str), return_inverse=True)
     order = np.argsort(cells.times, kind="stable")
-    assembler.add(
-        Decoded(
-            topic="",
-            partitions=np.zeros(count, np.int64),
-            offsets=np.arange(count),
-            assets=[cells.assets[i] for i in order],
-            times=cells.times[order],
-            cells=cells.values[order][:, None],
-            names=[cells.sensors[i] for i in order],
-        )
-    )
-    rows = assembler.flush("")
-    return from_columns(source, wanted, rows.assets, rows.times, rows.values)
+    # In order of time nothing comes too late: no row has to wait.
+    assembler = Assembler(wanted, period, 0.0)
+    found = assembler.add(
+        slots[order].astype(np.int64), order, cells.times[order], cells.values[order],
+        [cells.sensors[place] for place in order.tolist()],
+    )  # fmt: skip
+    last = assembler.release(assembler.waiting())
+    owners = names[np.concatenate([found.rows.slots, last.slots])].tolist()
+    times = np.concatenate([found.rows.times, last.times])
+    history = from_columns(source, wanted, owners, times, np.concatenate([found.rows.values, last.values]))
+    if not found.overwritten:
+        return history
+    note = f"{found.overwritten} values share a period of {period:g} s with a later one of their sensor, which counts"
+    return replace(history, notes=(*history.notes, note))
 
 
 def _usual_step(source: str, cells: LongCells) -> float:

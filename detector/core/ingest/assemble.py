@@ -1,130 +1,275 @@
-"""Long records (one sensor each) become rows per asset and period, under a watermark with a stated lateness.
+"""Long records (one sensor each) become rows of one model's assets, under a watermark with a stated lateness.
 
-A row is the set of values whose times fall into one period. Its partition's watermark is the newest event time seen in
-it; a row is complete when the watermark is `lateness_s` past the row's end, and a value that comes later than that is
-late. Whether a value is late is decided against the watermark just before it, so polls make no difference.
+A row is the set of values whose times fall into one cell of the model's period. An asset's watermark is the newest
+event time among its own values; a row is complete when the watermark is `lateness_s` past its cell, and a value of a
+complete row is late. All of that follows from the asset's values in their order, so neither polls nor other assets nor
+restarts make a difference, and what waits is part of the asset's memory: a checkpoint writes both together.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from operator import itemgetter
 
+import msgspec
 import numpy as np
 
+from detector.core.arrays import Doubles, Ints
+from detector.core.component import Columns
 from detector.core.ingest.fields import FLOAT32_MAX, LATEST_S
-from detector.core.ingest.rows import Decoded, Rows
+from detector.core.ingest.grid import Grid
+from detector.core.slots import SlotRows
 
-Bucket = tuple[str, int]  # asset, number of the period since 1970
-Waiting = tuple[str, int, int, dict[int, float]]  # asset, period, offset of the last value, column -> value
+# An asset's values that wait at once: some 400 kB in a checkpoint, whose entries may hold 16 MiB.
+MAX_WAITING = 32_768
+# Late values in so many cells, each after the other and none on time between: the asset's clock was set back.
+SET_BACK_ROWS = 10
+LAST_OFFSET = 2**62
+
+
+class WaitingRow(msgspec.Struct):
+    """A row that still waits for sensors."""
+
+    number: int  # of its cell of the grid
+    offset: int  # of its last value
+    cells: dict[int, float]  # column -> value
+
+
+class WaitingRows(msgspec.Struct):
+    """What a checkpoint has of an asset's waiting rows."""
+
+    period_s: float
+    open_from: int  # rows of cells below it are complete
+    newest: float  # the watermark, seconds
+    late_rows: int
+    late_number: int
+    rows: list[WaitingRow]
 
 
 @dataclass(slots=True)
-class Pending:
-    """Rows of one partition that still wait for sensors."""
+class _Memory:
+    """The rows of one asset."""
 
-    watermark: float = -np.inf
-    rows: dict[Bucket, dict[int, float]] = field(default_factory=dict)  # column -> value
-    last_offset: dict[Bucket, int] = field(default_factory=dict)
+    open_from: int = 0
+    newest: float = -np.inf
+    late_rows: int = 0  # cells of late values since the last value on time
+    late_number: int = -1  # the newest of them
+    values: int = 0
+    rows: dict[int, WaitingRow] = field(default_factory=dict)
+    order: list[int] = field(default_factory=list)  # a heap of the rows' numbers
+
+    def put(self, number: int, column: int, value: float, offset: int) -> bool:
+        """Enters a value; whether the cell had one already."""
+        row = self.rows.get(number)
+        if row is None:
+            row = self.rows[number] = WaitingRow(number, offset, {})
+            heappush(self.order, number)
+        again = column in row.cells
+        row.cells[column], row.offset = value, offset
+        self.values += not again
+        return again
+
+    def pop(self) -> WaitingRow:
+        """Takes the oldest row, which is complete from now on."""
+        number = heappop(self.order)
+        row = self.rows.pop(number)
+        self.values -= len(row.cells)
+        self.open_from = max(self.open_from, number + 1)
+        return row
+
+    def pop_all(self) -> list[WaitingRow]:
+        """Takes all rows, oldest first."""
+        return [self.pop() for _ in range(len(self.order))]
+
+    def advance(self, time: float, opened: int) -> list[WaitingRow]:
+        """A value on time came: gives the rows that are complete by it."""
+        self.late_rows, self.newest = 0, max(self.newest, time)
+        done: list[WaitingRow] = []
+        if opened > self.open_from:
+            while self.order and self.order[0] < opened:
+                done.append(self.pop())
+            self.open_from = opened
+        return done
+
+    def begin_anew(self, time: float, opened: int) -> list[WaitingRow]:
+        """The clock was set back: gives all rows of the old one, and goes on from the new one."""
+        done = self.pop_all()
+        self.newest, self.open_from = time, max(opened, 0)
+        return done
+
+    def is_set_back(self, number: int) -> bool:
+        """Whether late values have gone on for so long that the clock must have been set back."""
+        if number > self.late_number or not self.late_rows:
+            self.late_rows, self.late_number = self.late_rows + 1, number
+        return self.late_rows >= SET_BACK_ROWS
+
+
+_Ready = tuple[int, list[WaitingRow]]  # slot, its complete rows
 
 
 @dataclass(frozen=True, slots=True)
 class Assembled:
-    """The rows that became complete, and the coordinates of values that came too late or of unknown sensors."""
+    """The rows that became complete, sorted by slot; and the positions of values that are in none."""
 
-    rows: Rows
-    late: list[tuple[int, int, str, float]]  # partition, offset, asset, event time
-    unknown: list[tuple[int, int, str]]  # partition, offset, sensor
+    rows: SlotRows  # offset: of a row's last value
+    late: list[int]
+    unknown: list[int]  # of a sensor that the model does not have
+    overwritten: int  # values of a cell that had one already: the last one counts
+    early: int  # rows that were released before their time, since too many values waited
 
 
 class Assembler:
-    """Assembles rows of `sensors` every `period_s` seconds. Memory: the rows within lateness plus one period."""
+    """Assembles rows of `sensors` every `period_s` seconds. Memory: at most MAX_WAITING values an asset."""
 
     def __init__(self, sensors: tuple[str, ...], period_s: float, lateness_s: float) -> None:
-        self.sensors = sensors
-        self._column = {name: column for column, name in enumerate(sensors)}
-        self.period_s = period_s
-        self._lateness = lateness_s
-        self.pending: dict[int, Pending] = {}
+        self.sensors, self.period_s = sensors, period_s
+        self._columns = {name: column for column, name in enumerate(sensors)}
+        self._grid, self._lateness_s = Grid(period_s), lateness_s
+        self._memories: dict[int, _Memory] = {}
 
-    def add(self, decoded: Decoded) -> Assembled:
-        """Takes long records in order of arrival and gives the rows that are complete now."""
-        late: list[tuple[int, int, str, float]] = []
-        unknown: list[tuple[int, int, str]] = []
+    def add(self, slots: Ints, offsets: Ints, times: Doubles, values: Doubles, names: list[str]) -> Assembled:
+        """Takes values, (value,) in order of arrival, and gives the rows that are complete now."""
+        late, unknown, ready, overwritten, early = list[int](), list[int](), list[_Ready](), 0, 0
+        numbers, opens = self._grid.numbers(times), self._grid.open_from(times, self._lateness_s)
         columns = zip(
-            decoded.partitions.tolist(), decoded.offsets.tolist(), decoded.assets,
-            decoded.times.tolist(), decoded.cells[:, 0].tolist(), decoded.names, strict=True,
+            slots.tolist(), offsets.tolist(), times.tolist(), numbers.tolist(), opens.tolist(), values.tolist(),
+            map(self._columns.get, names), strict=True,
         )  # fmt: skip
-        for partition, offset, asset, time, value, name in columns:
-            column = self._column.get(name)
+        for position, (slot, offset, time, number, opened, value, column) in enumerate(columns):
             if column is None:
-                unknown.append((partition, offset, name))
+                unknown.append(position)
                 continue
-            pending = self.pending.setdefault(partition, Pending())
-            bucket = (asset, int(time // self.period_s))
-            if self._complete(bucket, pending.watermark):
-                late.append((partition, offset, asset, time))
-                continue
-            pending.rows.setdefault(bucket, {})[column] = value
-            pending.last_offset[bucket] = offset
-            pending.watermark = max(pending.watermark, time)
-        return Assembled(self._take(decoded.topic), late, unknown)
+            memory = self._memories.get(slot) or self._memories.setdefault(slot, _Memory())
+            if number < memory.open_from:
+                if not memory.is_set_back(number):
+                    late.append(position)
+                    continue
+                ready.append((slot, memory.begin_anew(time, opened)))
+            overwritten += memory.put(number, column, value, offset)
+            if memory.late_rows or time > memory.newest:
+                ready.append((slot, memory.advance(time, opened)))
+            if memory.values > MAX_WAITING:
+                ready.append((slot, [memory.pop()]))
+                early += 1
+        return Assembled(self._rows(ready), late, unknown, overwritten, early)
 
-    def dump(self, partition: int) -> tuple[float, list[Waiting]]:
-        """The watermark of a partition, and the rows that wait, for a checkpoint."""
-        pending = self.pending[partition]
-        waiting = [(*bucket, pending.last_offset[bucket], cells) for bucket, cells in pending.rows.items()]
-        return float(pending.watermark), waiting
+    def waiting(self) -> Ints:
+        """The slots that have rows which wait."""
+        return np.array([slot for slot, memory in self._memories.items() if memory.rows], np.int64)
 
-    def load(
-        self, partition: int, watermark: float, waiting: Iterable[Waiting], cut: tuple[Sequence[str], float]
-    ) -> None:
-        """Takes up what `dump` gave. cut: the sensors and the period that the rows were cut by; none: as they are here.
+    def newest(self, slots: Ints) -> Doubles:
+        """The watermark of each slot with a value, (slot,) seconds."""
+        return np.array([self._memories[slot].newest for slot in slots.tolist()], np.float64)
 
-        Where rows are cut otherwise by now, cells would stand for other sensors or times: only the watermark is kept.
-        Raises ValueError for what no feed can have left.
-        """
-        if not 0 <= watermark < LATEST_S:
-            raise ValueError("the checkpoint has a watermark at no moment")
-        pending = self.pending[partition] = Pending(watermark)
-        if cut[0] and (tuple(cut[0]), cut[1]) != (self.sensors, self.period_s):
+    def release(self, slots: Ints) -> SlotRows:
+        """All rows of slots that wait: their assets have fallen silent, or it is the end of a file."""
+        return self._rows([(slot, self._memories[slot].pop_all()) for slot in slots.tolist()])
+
+    def grow(self, capacity: int) -> None:
+        """Needs no room: a slot's memory comes with its first value."""
+
+    def forget(self, slots: Ints) -> None:
+        """Drops what waits."""
+        for slot in slots.tolist():
+            self._memories.pop(slot, None)
+
+    def adopt(self, old: "Assembler") -> None:
+        """Takes over what waits; under other sensors or another period the values go where they belong now."""
+        if (old.sensors, old.period_s) == (self.sensors, self.period_s):
+            self._memories = old._memories
             return
-        for asset, period, offset, cells in waiting:
-            self._check(period, cells)
-            pending.rows[asset, period], pending.last_offset[asset, period] = cells, offset
+        slots = np.array(list(old._memories), np.int64)
+        dumped = old.dump(slots)["waiting"]
+        for slot, waiting in zip(slots.tolist(), dumped, strict=True):
+            self._memories[slot] = self._memory(waiting, old.sensors)
 
-    def _check(self, period: int, cells: Mapping[int, float]) -> None:
-        columns_fit = all(0 <= column < len(self.sensors) for column in cells)
-        values_fit = all(abs(value) <= FLOAT32_MAX for value in cells.values())
-        if not columns_fit or not values_fit or period * self.period_s >= LATEST_S:
-            raise ValueError("the checkpoint has a waiting row that no feed can have given")
+    def dump(self, slots: Ints) -> Columns:
+        """The rows that wait, and the watermark."""
+        return {"waiting": [self._dump(slot) for slot in slots.tolist()]}
 
-    def same_rows(self, other: "Assembler") -> bool:
-        """Whether another assembler cuts the feed into the same rows."""
-        return (self.sensors, self.period_s) == (other.sensors, other.period_s)
+    def load(self, slots: Ints, columns: Columns) -> None:
+        """Takes up what `dump` gave. Raises ValueError for what no feed can have left."""
+        for slot, waiting, sensors in zip(slots.tolist(), columns["waiting"], columns["sensors"], strict=True):
+            if waiting is not None:
+                _check(waiting, len(sensors))
+                self._memories[slot] = self._memory(waiting, sensors)
 
-    def flush(self, topic: str) -> Rows:
-        """Everything that still waits: for the end of a file, never for a live feed."""
-        return self._take(topic, everything=True)
+    def take_up(
+        self,
+        slot: int,
+        row_s: float,
+        waiting: list[tuple[int, int, dict[int, float]]],
+        cut: tuple[Sequence[str], float],
+    ) -> None:
+        """Rows (number, offset, cells) of a checkpoint by a program that cut them for all models alike.
 
-    def _complete(self, bucket: Bucket, watermark: float) -> bool:
-        return (bucket[1] + 1) * self.period_s + self._lateness <= watermark
+        row_s: the time of the asset's newest row, seconds; -inf: it has none. cut: sensors and period of the rows.
+        """
+        sensors, period_s = cut[0] or self.sensors, cut[1] or self.period_s
+        grid = Grid(period_s)
+        open_from = int(grid.numbers(np.array([row_s]))[0]) + 1 if row_s >= 0 else 0
+        rows = [WaitingRow(*row) for row in waiting if row[0] >= open_from]
+        _check_rows(rows, len(sensors), period_s)
+        newest = max([row_s, *(grid.time_s(row.number) for row in rows)])
+        if newest >= 0:
+            self._memories[slot] = self._memory(WaitingRows(period_s, open_from, newest, 0, -1, rows), sensors)
 
-    def _take(self, topic: str, *, everything: bool = False) -> Rows:
-        """Removes complete rows, oldest first within each partition."""
-        taken: list[tuple[int, int, Bucket, dict[int, float]]] = []
-        for partition, pending in self.pending.items():
-            ready = [bucket for bucket in pending.rows if everything or self._complete(bucket, pending.watermark)]
-            ready.sort(key=lambda bucket: (bucket[1], bucket[0]))
-            taken += [(partition, pending.last_offset.pop(b), b, pending.rows.pop(b)) for b in ready]
-        values = np.full((len(taken), len(self.sensors)), np.nan, np.float32)
-        for row, (_, _, _, cells) in enumerate(taken):
-            for column, value in cells.items():
-                values[row, column] = value
-        return Rows(
-            topic=topic,
-            partitions=np.array([partition for partition, _, _, _ in taken], np.int64),
-            offsets=np.array([offset for _, offset, _, _ in taken], np.int64),
-            assets=[bucket[0] for _, _, bucket, _ in taken],
-            times=np.array([bucket[1] * self.period_s for _, _, bucket, _ in taken], np.float64),
+    def _dump(self, slot: int) -> WaitingRows | None:
+        memory = self._memories.get(slot)
+        if memory is None or memory.newest == -np.inf:
+            return None
+        rows = [memory.rows[number] for number in sorted(memory.rows)]
+        return WaitingRows(
+            self.period_s, memory.open_from, memory.newest, memory.late_rows, memory.late_number, rows
+        )  # fmt: skip
+
+    def _memory(self, waiting: WaitingRows, sensors: Sequence[str]) -> _Memory:
+        """Memory of rows that were cut for `sensors`, and by another period perhaps."""
+        memory = _Memory(waiting.open_from, waiting.newest, waiting.late_rows, waiting.late_number)
+        grid = Grid(waiting.period_s)
+        if other := grid.period_ns != self._grid.period_ns:
+            memory.open_from = int(self._grid.open_from(np.array([waiting.newest]), self._lateness_s)[0])
+            memory.late_rows, memory.late_number = 0, -1
+        for row in waiting.rows:
+            number = int(self._grid.numbers(np.array([grid.time_s(row.number)]))[0]) if other else row.number
+            for place, value in row.cells.items():
+                column = self._columns.get(sensors[place])
+                if column is not None:
+                    memory.put(number, column, value, row.offset)
+        return memory
+
+    def _rows(self, ready: list[_Ready]) -> SlotRows:
+        """Sorted by slot; within a slot in the order in which they became complete."""
+        ready.sort(key=itemgetter(0))
+        rows = [row for _, rows in ready for row in rows]
+        values = np.full((len(rows), len(self.sensors)), np.nan, np.float32)
+        for place, row in enumerate(rows):
+            values[place, list(row.cells)] = list(row.cells.values())
+        return SlotRows(
+            source=np.arange(len(rows)),
+            slots=np.array([slot for slot, rows in ready for _ in rows], np.int64),
+            offsets=np.array([row.offset for row in rows], np.int64),
+            times=np.array([self._grid.time_s(row.number) for row in rows], np.float64),
             values=values,
-            sensors=self.sensors,
         )
+
+
+def _check(waiting: WaitingRows, sensors: int) -> None:
+    """Raises ValueError for a memory that no feed can have left. sensors: how many the cells may count."""
+    if not 0 <= waiting.newest < LATEST_S:
+        raise ValueError("the checkpoint has a watermark at no moment")
+    fine = min(waiting.open_from, waiting.late_rows, waiting.late_number + 1) >= 0 and waiting.period_s > 0
+    fine &= max(waiting.open_from, waiting.late_number) * waiting.period_s < LATEST_S + waiting.period_s
+    if not fine or waiting.late_rows >= SET_BACK_ROWS:
+        raise ValueError("the checkpoint has rows that were complete at no moment")
+    _check_rows(waiting.rows, sensors, waiting.period_s)
+
+
+def _check_rows(rows: list[WaitingRow], sensors: int, period_s: float) -> None:
+    """Raises ValueError for rows that no feed can have left."""
+    fine = len({row.number for row in rows}) == len(rows)
+    for row in rows:
+        fine &= row.number >= 0 and row.number * period_s < LATEST_S and 0 <= row.offset <= LAST_OFFSET
+        fine &= all(0 <= column < sensors and not abs(value) > FLOAT32_MAX for column, value in row.cells.items())
+    if not fine:
+        raise ValueError("the checkpoint has a waiting row that no feed can have given")

@@ -47,6 +47,8 @@ def load_assets(pipeline: ModelPipeline, partition: int, states: Sequence[AssetS
     for component in (pipeline.arrivals, pipeline.process_alarms, pipeline.quality_alarms):
         component.load(slots, columns)
     pipeline.arrivals.expect(slots, clock)
+    if pipeline.assembler:
+        pipeline.assembler.load(slots, columns)
     same_sensors = _equal(columns, "sensors", list(pipeline.sensor_names))
     pipeline.quality.load(*_at(same_sensors, slots, columns))
     same_windows = same_sensors & _equal(columns, "window", pipeline.manifest.window)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from detector.core.ingest.fields import LATEST_S
 from detector.core.state.assets import dump_assets, load_assets
 from detector.core.state.codec import (
     MARKER,
@@ -79,9 +80,7 @@ def restore(watch: Watch, partition: int, entries: Mapping[bytes, bytes], clock:
         drift = watch.pipelines[name].drift if name in watch.pipelines else None
         if drift is not None:
             drift.asked_s = max(drift.asked_s, asked_s)
-    if watch.assembler is not None and marker.watermark is not None and marker.watermark != np.inf:
-        cut = marker.waiting_sensors, marker.waiting_period_s
-        watch.assembler.load(partition, marker.watermark, marker.waiting, cut)
+    _take_up_waiting(watch, partition, marker)
     # A bucket that is older than the marker says was written by a member that had lost the partition.
     behind = [offsets.get(number, 0) for number, as_of in marker.buckets.items() if offsets.get(number, 0) < as_of]
     return min([marker.next_offset, *behind])
@@ -102,6 +101,27 @@ def _restore_assets(watch: Watch, partition: int, assets: Iterable[AssetState], 
         load_assets(watch.pipelines[model], partition, states, clock)
 
 
+def _take_up_waiting(watch: Watch, partition: int, marker: Marker) -> None:
+    """Long records of a checkpoint by a program that kept all that waited in the marker, under one watermark."""
+    if marker.watermark is None or marker.watermark == np.inf:
+        return
+    if not 0 <= marker.watermark < LATEST_S:
+        raise ValueError("the checkpoint has a watermark at no moment")
+    waiting: dict[str, list[tuple[int, int, dict[int, float]]]] = defaultdict(list)
+    for asset, number, offset, cells in marker.waiting:
+        watch.placements.enter(partition, asset)
+        waiting[asset].append((number, offset, cells))
+    cut = marker.waiting_sensors, marker.waiting_period_s
+    for pipeline in watch.pipelines.values():
+        arrivals = pipeline.arrivals
+        if pipeline.assembler is None:
+            continue
+        for slot in pipeline.assets.of_partition(partition):
+            pipeline.assembler.take_up(slot, float(arrivals.newest[slot]), waiting[pipeline.assets.names[slot]], cut)
+            # It counted rows, whose values lie apart: all that came after the marker is to be read again.
+            arrivals.next_offset[slot] = min(arrivals.next_offset[slot], marker.next_offset)
+
+
 def _dirty_buckets(watch: Watch, partition: int) -> set[int]:
     """A bucket is written whole: one changed asset takes its neighbours along."""
     return watch.placements.evicted(partition) | {
@@ -119,7 +139,4 @@ def _marker(watch: Watch, partition: int, next_offset: int, owner: Owner) -> Mar
         for name, pipeline in watch.pipelines.items()
         if pipeline.drift is not None and np.isfinite(pipeline.drift.asked_s)
     }
-    if watch.assembler is not None and partition in watch.assembler.pending:
-        marker.watermark, marker.waiting = watch.assembler.dump(partition)
-        marker.waiting_sensors, marker.waiting_period_s = list(watch.assembler.sensors), watch.assembler.period_s
     return marker

@@ -15,6 +15,7 @@ import msgspec
 from pydantic import BaseModel, ValidationError
 
 from detector.core.alarms.incidents import Incident
+from detector.core.ingest.assemble import WaitingRows
 from detector.core.ingest.fields import LATEST_S
 
 STATE_VERSION = 2
@@ -49,6 +50,7 @@ class AssetState(msgspec.Struct):
     runs: bytes  # int32 (condition, sensor)
     incidents: list[Incident]
     newest_offset: RowOffset | None = None  # of its newest row; none: the one before next_offset
+    waiting: WaitingRows | None = None  # long records
     drift_count: Offset = 0
     drift: bytes = b""  # float64 (3, signal): total, streak, z
 
@@ -88,8 +90,9 @@ class Marker(msgspec.Struct):
     partition: int
     next_offset: Offset
     drift_asked: dict[str, Moment] = {}
-    waiting: list[tuple[str, Offset, Offset, dict[int, float]]] = []  # long records: asset, period, offset, cells
-    watermark: float | None = None  # inf: was written at a file's end once
+    # Long records waited here before each asset had rows of its own: asset, cell, offset, column -> value.
+    waiting: list[tuple[str, Offset, Offset, dict[int, float]]] = []
+    watermark: float | None = None  # of the partition; inf: was written at a file's end once
     buckets: dict[int, Offset] = {}  # what each bucket stood for when this was written
     waiting_sensors: list[str] = []  # what the cells of `waiting` count; none: as they are in use now
     waiting_period_s: float = 0.0  # and how long its periods are

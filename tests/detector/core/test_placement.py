@@ -44,10 +44,11 @@ def test_long_rows_that_wait_go_with_their_partition() -> None:
     config = settings(feed={"form": "long", "lateness_s": 2.0})
     over = watch(config)
     over.process([FakeRecord(0, b'{"asset": "a", "timestamp": 1700000000, "sensor": "s0", "value": 1}')], 0.0)
-    assert over.assembler is not None
-    assert over.assembler.pending
+    assembler = over.pipelines["m"].assembler
+    assert assembler is not None
+    assert len(assembler.waiting()) == 1
     over.release(0)
-    assert not over.assembler.pending
+    assert not len(assembler.waiting())
 
 
 def test_more_assets_than_there_is_room_for() -> None:

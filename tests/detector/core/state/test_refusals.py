@@ -15,9 +15,9 @@ from detector.core.state.codec import (
     Marker,
     bucket_key,
     bucket_of,
-    decode_marker,
     encode,
 )
+from detector.core.watch import Watch
 from schemas.alert import AlertState
 from schemas.config import Feed
 from schemas.manifest import Sensor
@@ -89,6 +89,39 @@ def test_an_asset_twice_is_refused() -> None:
         checkpoint.restore(watch(), 0, {**entries, key: msgspec.msgpack.encode(bucket)}, 0.0)
 
 
+def _waiting(over: Watch) -> list[dict[int, float]]:
+    """The cells of the rows that wait."""
+    pipeline = over.pipelines["m"]
+    assert pipeline.assembler is not None
+    columns = pipeline.assembler.dump(np.array(sorted(pipeline.assets.index.values()), np.int64))
+    return [row.cells for waiting in columns["waiting"] if waiting for row in waiting.rows]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda w: w.update(newest=1e300),  # every value would be late for ever
+        lambda w: w.update(open_from=2**40),
+        lambda w: w.update(period_s=0.0),
+        lambda w: w.update(late_rows=-1),
+        lambda w: w["rows"][0].update(number=2**60),
+        lambda w: w["rows"][0].update(offset=-1),
+        lambda w: w["rows"][0]["cells"].update({9: 1.0}),
+        lambda w: w["rows"][0]["cells"].update({0: 1e300}),
+        lambda w: w["rows"].append(w["rows"][0]),
+    ],
+)
+def test_impossible_waiting_rows_are_refused(change: Callable[[Document], object]) -> None:
+    """Cells, offsets and times of an asset's rows that wait have bounds."""
+    over, key = watch(LONG), bucket_key(bucket_of("a"))
+    replay(over, [_long(0, 1_700_000_000, "s1")], 1)
+    entries = dict(checkpoint.snapshot(over, 0, 1))
+    bucket = msgspec.msgpack.decode(entries[key], strict=False)
+    change(bucket["assets"][0]["waiting"])
+    with pytest.raises(ValueError, match="checkpoint"):
+        checkpoint.restore(watch(LONG), 0, {**entries, key: msgspec.msgpack.encode(bucket)}, 0.0)
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -102,10 +135,9 @@ def test_an_asset_twice_is_refused() -> None:
     ],
 )
 def test_an_impossible_marker_is_refused(change: Callable[[Document], object]) -> None:
-    """Offsets, times and the cells of waiting rows have bounds too."""
-    over = watch(LONG)
-    replay(over, [_long(0, 1_700_000_000, "s1")], 1)
-    marker = msgspec.msgpack.decode(dict(checkpoint.snapshot(over, 0, 1))[MARKER], strict=False)
+    """Offsets, times and the cells of rows that waited in markers once have bounds too."""
+    waiting = [("a", 1_700_000_000, 0, {1: 1.0})]
+    marker = msgspec.msgpack.decode(encode(Marker(2, 0, 1, waiting=waiting, watermark=1.7e9)), strict=False)
     change(marker)
     with pytest.raises(ValueError, match="checkpoint"):
         checkpoint.restore(watch(LONG), 0, {MARKER: msgspec.msgpack.encode(marker)}, 0.0)
@@ -124,8 +156,7 @@ def test_the_watermark_that_an_earlier_program_left_at_a_files_end_counts_as_non
     marker = Marker(STATE_VERSION, 0, 5, watermark=np.inf)
     fresh = watch(LONG)
     assert checkpoint.restore(fresh, 0, {MARKER: encode(marker)}, 0.0) == 5
-    assert fresh.assembler is not None
-    assert fresh.assembler.pending == {}
+    assert not _waiting(fresh)
 
 
 def test_an_asset_in_a_bucket_that_is_not_its_own_is_refused() -> None:
@@ -136,16 +167,15 @@ def test_an_asset_in_a_bucket_that_is_not_its_own_is_refused() -> None:
         checkpoint.restore(watch(), 0, entries, 0.0)
 
 
-def test_waiting_rows_are_dropped_where_the_sensors_are_others_by_now() -> None:
-    """Cells are stored by column: under other sensors they would be values of the wrong ones."""
+def test_values_that_wait_stay_those_of_their_sensors() -> None:
+    """Under a model of other sensors they are in the column of their own, or gone with it."""
     over = watch(LONG)
     replay(over, [_long(0, 1_700_000_000, "s2")], 1)
     entries = dict(checkpoint.snapshot(over, 0, 1))
     for sensors in (2, 4):
         other = watch(LONG, manifest(sensors=sensors))
         assert checkpoint.restore(other, 0, entries, 0.0) == 1
-        assert other.assembler is not None
-        assert not other.assembler.pending[0].rows
+        assert _waiting(other) == ([{2: 1.0}] if sensors == 4 else [])
         replay(other, [_long(1, 1_700_000_009, "s1")], 1)
 
 
@@ -156,7 +186,7 @@ def test_the_end_of_a_file_leaves_no_watermark_that_makes_the_next_lines_late() 
     assert over.finish(0.0).records == 1
     fresh = watch(LONG)
     entries = dict(checkpoint.snapshot(over, 0, 1))
-    assert decode_marker(entries[MARKER]).watermark == 1_700_000_000
+    assert not _waiting(over)
     checkpoint.restore(fresh, 0, entries, 0.0)
     story = replay(fresh, [_long(1 + i, 1_700_000_010 + i, "s1") for i in range(9)], 3)
     assert len(story.scores) == 6  # three wait for their lateness, none was late
