@@ -38,6 +38,7 @@ def load_assets(pipeline: ModelPipeline, partition: int, states: Sequence[AssetS
     silence is measured against. Raises ValueError for a memory that no feed can have left: it would keep the asset
     from ever being scored, or stop the daemon later.
     """
+    waiting = {"waiting": [state.waiting for state in states], "sensors": [state.sensors for state in states]}
     states = [_in_order(state, pipeline.sensor_names) for state in states]
     slots = np.array([pipeline.slot(partition, state.asset) for state in states], np.int64)
     if len(np.unique(slots)) < len(slots):
@@ -48,7 +49,7 @@ def load_assets(pipeline: ModelPipeline, partition: int, states: Sequence[AssetS
         component.load(slots, columns)
     pipeline.arrivals.expect(slots, clock)
     if pipeline.assembler:
-        pipeline.assembler.load(slots, columns)
+        pipeline.assembler.load(slots, waiting)  # by the order in which they were written
     same_sensors = _equal(columns, "sensors", list(pipeline.sensor_names))
     pipeline.quality.load(*_at(same_sensors, slots, columns))
     same_windows = same_sensors & _equal(columns, "window", pipeline.manifest.window)

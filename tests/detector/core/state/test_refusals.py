@@ -21,7 +21,7 @@ from detector.core.watch import Watch
 from schemas.alert import AlertState
 from schemas.config import Feed
 from schemas.manifest import Sensor
-from tests.support.plant import FakeRecord, feed, manifest, plant, replay, settings, watch
+from tests.support.plant import FakeRecord, FakeScorer, feed, manifest, plant, replay, settings, watch
 
 Document = dict[str, Any]
 LONG = settings(feed=Feed(form="long", lateness_s=2.0))
@@ -177,6 +177,14 @@ def test_values_that_wait_stay_those_of_their_sensors() -> None:
         assert checkpoint.restore(other, 0, entries, 0.0) == 1
         assert _waiting(other) == ([{2: 1.0}] if sensors == 4 else [])
         replay(other, [_long(1, 1_700_000_009, "s1")], 1)
+    backwards = manifest().model_copy(update={"sensors": manifest().sensors[::-1]})
+    other = watch(LONG, backwards)
+    checkpoint.restore(other, 0, entries, 0.0)
+    assert _waiting(other) == [{0: 1.0}]
+    swapped = watch(LONG)
+    checkpoint.restore(swapped, 0, entries, 0.0)
+    swapped.swap(FakeScorer(backwards))
+    assert _waiting(swapped) == [{0: 1.0}]
 
 
 def test_the_end_of_a_file_leaves_no_watermark_that_makes_the_next_lines_late() -> None:
