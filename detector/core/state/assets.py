@@ -38,7 +38,7 @@ def load_assets(pipeline: ModelPipeline, partition: int, states: Sequence[AssetS
     silence is measured against. Raises ValueError for a memory that no feed can have left: it would keep the asset
     from ever being scored, or stop the daemon later.
     """
-    waiting = {"waiting": [state.waiting for state in states], "sensors": [state.sensors for state in states]}
+    waiting: Columns = {"waiting": [state.waiting for state in states], "sensors": [state.sensors for state in states]}
     states = [_in_order(state, pipeline.sensor_names) for state in states]
     slots = np.array([pipeline.slot(partition, state.asset) for state in states], np.int64)
     if len(np.unique(slots)) < len(slots):
