@@ -216,9 +216,16 @@ class Store:
 
     def write_down(self, model: str, line: bytes) -> None:
         """Appends a line to the model's decisions; one worker writes at a time."""
-        path = self._path(model, DECISIONS)
-        before = bytes(self._fs.cat_file(path)) if self._fs.exists(path) else b""
-        self._replace(path, before + line + b"\n")
+        self.write_beside(model, DECISIONS, self.read_beside(model, DECISIONS) + line + b"\n")
+
+    def read_beside(self, model: str, name: str) -> bytes:
+        """A file that lies beside the model's versions; empty where there is none."""
+        path = self._path(model, name)
+        return bytes(self._fs.cat_file(path)) if self._fs.exists(path) else b""
+
+    def write_beside(self, model: str, name: str, data: bytes) -> None:
+        """Replaces a file that lies beside the model's versions, in one step."""
+        self._replace(self._path(model, name), data)
 
     def rollback(self, model: str) -> Pointer:
         """Points `current` back at the version before it."""

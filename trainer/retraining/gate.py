@@ -7,7 +7,7 @@ import numpy as np
 from detector.bundles.loading import OnnxScorer
 from detector.core.windows import WindowShape
 from trainer.data.history import AssetHistory, History
-from trainer.replay.windows import replay
+from trainer.replay.windows import Replay, replay
 
 CHUNKS = 8  # parts of the span, each of which gives its last rows to the gate
 JUDGED_CHUNKS = 4  # the latest of them, on which the gate compares
@@ -55,6 +55,11 @@ def split(history: History, share: float) -> GateSplit:
     return GateSplit(_with(history, fit), _with(history, gate))
 
 
+def check_rows(champion: OnnxScorer, gate: History) -> None:
+    """Raises DataError where the gate's rows hold no full window of the champion."""
+    _windows(champion, gate)
+
+
 def judge(candidate: OnnxScorer, champion: OnnxScorer, gate: History, tolerance: float) -> Verdict:
     """Compares both on the gate's rows. Raises DataError where the gate holds no full window."""
     ours, count = _error(candidate, gate)
@@ -62,11 +67,16 @@ def judge(candidate: OnnxScorer, champion: OnnxScorer, gate: History, tolerance:
     return Verdict(ours, theirs, count, count >= MIN_WINDOWS and ours <= tolerance * theirs)
 
 
-def _error(scorer: OnnxScorer, gate: History) -> tuple[float, int]:
+def _windows(scorer: OnnxScorer, gate: History) -> tuple[History, Replay]:
+    """The gate's rows with the scorer's sensors, and the windows in them."""
     manifest = scorer.manifest
     rows = gate.select([sensor.name for sensor in manifest.sensors])
     shape = WindowShape(manifest.window, len(manifest.sensors), 1, manifest.max_gap_s, manifest.fill_limit)
-    played = replay(rows, shape)
+    return rows, replay(rows, shape)
+
+
+def _error(scorer: OnnxScorer, gate: History) -> tuple[float, int]:
+    rows, played = _windows(scorer, gate)
     chosen = np.unique(np.linspace(0, len(played) - 1, min(len(played), MAX_WINDOWS)).astype(np.int64))
     values = np.concatenate([asset.values for asset in rows.assets]).astype(np.float64)
     spread = np.nanvar(values, axis=0)

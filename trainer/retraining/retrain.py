@@ -6,10 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+import structlog
+
 from detector.bundles.loading import OnnxScorer, load_bundle, load_manifest
 from detector.bundles.store import Store
 from detector.core.placement import match
-from detector.errors import DataError
+from detector.errors import DataError, WatchkeeperError, one_line
 from detector.transports.package import Span
 from detector.transports.registry import transport_of
 from schemas.config import Settings
@@ -34,29 +36,53 @@ class Decision:
 
 
 def answer(settings: Settings, request: RetrainRequest) -> Decision:
-    """Trains, judges, and promotes or keeps the candidate. Blocks for the training. Raises BundleError, BrokerError."""
-    store = Store.of(settings)
-    pointer = store.pointer(request.model)
-    champion = load_bundle(store, request.model, pointer.model_version) if pointer else None
-    training = settings.training.get(request.model, Training())
+    """Trains, judges, and promotes or keeps the candidate. Blocks for the training.
+
+    Whatever fails, be it data, store, broker or memory, ends in a rejection that says why: a request without an answer
+    would come again and fail again. Only an interruption passes.
+    """
+    version: str | None = None
     try:
+        store = Store.of(settings)
+        pointer = store.pointer(request.model)
+        champion = load_bundle(store, request.model, pointer.model_version) if pointer else None
+        training = settings.training.get(request.model, Training())
         history = normal_history(settings, request, training, champion)
         _check_rows(settings, history)
         rows = gate.split(history, settings.worker.gate_share)
+        if champion is not None:
+            gate.check_rows(champion, rows.gate)  # before the training, which may take hours
         parent = pointer.model_version if pointer else None
         fitted = train(rows.fit, request.model, training, parent, decoder=True)
-    except DataError as error:
-        return _rejected(request, None, str(error), {})
-    publish(store, fitted, promote=False)
-    version = fitted.manifest.model_version
+        publish(store, fitted, promote=False)
+        version = fitted.manifest.model_version
+        return _judge(settings, store, request, version, champion, rows.gate)
+    except Exception as error:  # noqa: BLE001  # whatever it is, the request is answered, and the worker goes on
+        return rejected(request, version, reason_of(error))
+
+
+def _judge(
+    settings: Settings, store: Store, request: RetrainRequest, version: str, champion: OnnxScorer | None, rows: History
+) -> Decision:
+    """Promotes the candidate where it passes the gate. rows: the gate's."""
     candidate = load_bundle(store, request.model, version)
     if champion is None:
         return _published(store, request, version, "the model's first version", {})
-    verdict = gate.judge(candidate, champion, rows.gate, settings.worker.gate_tolerance)
+    verdict = gate.judge(candidate, champion, rows, settings.worker.gate_tolerance)
     figures = {"candidate_error": verdict.candidate, "champion_error": verdict.champion, "windows": verdict.windows}
     if not verdict.passed:
-        return _rejected(request, version, f"not better than the champion: {verdict}", figures)
+        return rejected(request, version, f"not better than the champion: {verdict}", figures)
     return _published(store, request, version, str(verdict), figures)
+
+
+def reason_of(error: Exception) -> str:
+    """What failed, in one line; the log gets the traceback of what nobody expected."""
+    if isinstance(error, WatchkeeperError):
+        return str(error)
+    structlog.get_logger().error("training failed", exc_info=error)
+    if isinstance(error, MemoryError):
+        return "the training needs more memory than there is: lower training.<model>.max_windows or worker.history_s"
+    return one_line(f"{type(error).__name__}: {str(error)[:300]} (unexpected: the worker's log has its traceback)")
 
 
 def normal_history(
@@ -99,7 +125,8 @@ def write_down(settings: Settings, request: RetrainRequest, decision: Decision) 
 
 def _read(settings: Settings, sensors: tuple[str, ...] | None, training: Training, begin: float) -> History:
     # Record times are the broker's: at or after the event, so nothing of the span lies before this offset.
-    return topic_history(settings, Span(begin_ms=int(begin * 1000)), sensors, training.period_s)
+    span = Span(begin_ms=int(begin * 1000)) if begin > 0 else Span()  # a broker knows no time before 1970
+    return topic_history(settings, span, sensors, training.period_s)
 
 
 def _sensors(training: Training, champion: OnnxScorer | None) -> tuple[str, ...] | None:
@@ -132,21 +159,10 @@ def _check_rows(settings: Settings, history: History) -> None:
         )
 
 
-def _published(store: Store, request: RetrainRequest, version: str, reason: str, figures: dict[str, float]) -> Decision:
-    store.promote(request.model, version)
-    digest = load_manifest(store, request.model, version)[1]
-    message = ModelPublished(
-        id=_id(request, version),
-        model=request.model,
-        model_version=version,
-        manifest_sha256=digest,
-        at=datetime.now(UTC),
-        answers=request.id,
-    )
-    return Decision(message, reason, figures)
-
-
-def _rejected(request: RetrainRequest, version: str | None, reason: str, figures: dict[str, float]) -> Decision:
+def rejected(
+    request: RetrainRequest, version: str | None, reason: str, figures: dict[str, float] | None = None
+) -> Decision:
+    """The answer to a request that gave no model to use. version: the candidate that was kept, if there is one."""
     message = ModelRejected(
         id=_id(request, version or "none"),
         model=request.model,
@@ -154,6 +170,20 @@ def _rejected(request: RetrainRequest, version: str | None, reason: str, figures
         at=datetime.now(UTC),
         answers=request.id,
         reason=reason,
+    )
+    return Decision(message, reason, figures or {})
+
+
+def _published(store: Store, request: RetrainRequest, version: str, reason: str, figures: dict[str, float]) -> Decision:
+    digest = load_manifest(store, request.model, version)[1]
+    store.promote(request.model, version)  # the last that can fail
+    message = ModelPublished(
+        id=_id(request, version),
+        model=request.model,
+        model_version=version,
+        manifest_sha256=digest,
+        at=datetime.now(UTC),
+        answers=request.id,
     )
     return Decision(message, reason, figures)
 

@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 import structlog
 
 from detector.bundles.store import Store
-from detector.errors import BrokerError, BundleError, WatchkeeperError
+from detector.errors import BundleError, WatchkeeperError
 from detector.transports.control import parse_control, send_control
 from detector.transports.registry import transport_of
 from schemas.config import Settings
 from schemas.control import Control, RetrainRequest, Trigger
-from trainer.retraining.retrain import Decision, answer, write_down
+from trainer.retraining.attempts import MAX_ATTEMPTS, Attempts
+from trainer.retraining.retrain import Decision, answer, rejected, write_down
 from trainer.retraining.schedule import Schedule, newest_version
 
 Answering = Callable[[Settings, RetrainRequest], Decision]
@@ -46,33 +47,70 @@ class RetrainWorker:
         self._settings = settings
         self._store = Store.of(settings)
         self._store.check_signing_key()
+        self._attempts = Attempts(self._store)
         self._answer = answering or answer
         self._log = structlog.get_logger()
         self._answered: dict[tuple[str, str | None], datetime] = {}
         self._schedule = self._read_schedule()
 
     def handle(self, request: RetrainRequest) -> Decision | None:
-        """Answers one request; None where it is passed over. A fault of broker or store ends the request alone."""
-        reason = self._reason_to_pass_over(request)
+        """Answers one request; None where it is passed over. Raises BrokerError where the answer cannot be sent.
+
+        What cannot be answered with a model is answered with a rejection, so that it does not come again.
+        """
+        try:
+            reason = self._reason_to_pass_over(request)
+        except WatchkeeperError as error:
+            return self._finish(request, rejected(request, None, str(error)), time.monotonic())
         if reason is not None:
             self._log.info("request passed over", request=request.id, model=request.model, reason=reason)
             return None
+        begun = time.monotonic()
+        return self._finish(request, self._decide(request), begun)
+
+    def _decide(self, request: RetrainRequest) -> Decision:
+        """The decision on a request that is due; the attempt is counted where it outlives this process."""
+        made = self._attempted(request)
+        if made >= MAX_ATTEMPTS:
+            problem = f"{made} workers ended while they trained for it (killed, or out of memory)"
+            remedy = "see their logs, lower training.<model>.max_windows or worker.history_s, and ask again"
+            return rejected(request, None, f"{problem}: {remedy}")
         self._log.info("training", request=request.id, model=request.model, trigger=request.trigger.value,
                        reason=request.reason)  # fmt: skip
-        begun = time.monotonic()
+        self._count(self._attempts.begin, request)
         try:
-            decision = self._answer(self._settings, request)
-        except (BundleError, BrokerError) as error:
-            self._log.error("request failed", request=request.id, reason=error.problem, remedy=error.remedy)
-            return None
+            return self._answer(self._settings, request)
+        except KeyboardInterrupt:
+            self._count(self._attempts.withdraw, request)
+            raise
+
+    def _finish(self, request: RetrainRequest, decision: Decision, begun: float) -> Decision:
+        """Writes the decision down and sends it. Raises BrokerError where it cannot be sent."""
         self._answered[request.model, request.model_version] = request.at
-        write_down(self._settings, request, decision)
+        try:
+            write_down(self._settings, request, decision)
+        except (WatchkeeperError, OSError) as error:  # a full disk is no reason to leave the request open
+            self._log.error("decision not written down", request=request.id, reason=str(error))
         send_control(self._settings, decision.message)
+        self._count(self._attempts.end, request)
         self._log.info(
             decision.message.type.replace("_", " "), request=request.id, model=request.model,
             version=decision.message.model_version, reason=decision.reason, took_s=round(time.monotonic() - begun, 1),
         )  # fmt: skip
         return decision
+
+    def _attempted(self, request: RetrainRequest) -> int:
+        try:
+            return self._attempts.made(request.model, request.id)
+        except (WatchkeeperError, OSError):
+            return 0
+
+    def _count(self, change: Callable[[str, str], None], request: RetrainRequest) -> None:
+        """A store that takes no count is for the training to find out."""
+        try:
+            change(request.model, request.id)
+        except (WatchkeeperError, OSError) as error:
+            self._log.warning("attempt not counted", request=request.id, reason=str(error))
 
     def idle(self) -> None:
         """Asks for the retrainings that are due, through the same message as everybody."""
