@@ -33,6 +33,17 @@ class Condition(StrEnum):
     MISSING = "missing"
 
 
+class CloseReason(StrEnum):
+    """Why an incident was closed: only `recovered` says that anything got well."""
+
+    RECOVERED = "recovered"  # the score fell, the sensor is right again, the asset sends again
+    FORGOTTEN = "forgotten"  # the asset sent nothing for limits.idle_s
+    MOVED = "moved"  # another rule's model has the asset, or it sends on another partition
+    SUPERSEDED_MODEL = "superseded_model"  # the model's version in use does not judge this
+    OUT_OF_SERVICE = "out_of_service"  # a person took the asset out of service; nothing gives it yet
+    NO_LONGER_JUDGED = "no_longer_judged"  # the configuration names the asset no more, or has a wider limit
+
+
 class Severity(StrEnum):
     """How far the peak stands above the threshold (the factors are configuration)."""
 
@@ -82,6 +93,11 @@ class AlertData(Contract):
     asset: str = Field(description="the asset's name")
     start: Moment = Field(description="event time of the first record above the threshold")
     end: Moment | None = Field(default=None, description="event time of closing; null while open")
+    close_reason: CloseReason | None = Field(
+        default=None,
+        description="why it was closed; only `recovered` says that anything got well; null while open, and in closings "
+        "written before reasons were",
+    )
     duration_s: float = Field(ge=0, description="from start to this event, seconds")
     score: float = Field(description="score at this event; higher is more anomalous")
     peak_score: float = Field(description="highest score of the incident so far")

@@ -165,7 +165,8 @@ class Limits(Contract):
     max_assets: int = Field(
         default=100_000,
         ge=1,
-        description="assets with state; rows of further ones are flagged over_limit and counted",
+        description="assets with state; rows of further ones are flagged over_limit and counted; those of a checkpoint "
+        "are taken up all the same, so that no open incident is lost with a partition that moves",
         json_schema_extra=TAKEN,
     )
     outstanding_sends: int = Field(default=5000, ge=1, description="messages in flight to the broker")

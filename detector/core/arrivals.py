@@ -79,8 +79,7 @@ class Arrivals:
     def load(self, slots: Ints, columns: Columns) -> None:
         """Takes up what `dump` gave. Raises ValueError for a time that is no moment."""
         newest = np.array(columns["newest"], np.float64)
-        if not ((newest == -np.inf) | ((newest >= 0) & (newest < LATEST_S))).all():
-            raise ValueError("the checkpoint has an asset whose newest row is at no moment")
+        check_newest(newest)
         self.newest[slots] = newest
         self.late[slots], self.next_offset[slots] = columns["late"], columns["next_offset"]
         # Earlier programs took the last record of all for it.
@@ -166,3 +165,12 @@ class Arrivals:
             flags[row] |= RowFlag.CLOCK_RESET
             newest, late = time, 0
         self.late[slot] = late
+
+
+def check_newest(newest: Doubles) -> None:
+    """Raises ValueError for a newest row at no moment; -inf: there is none.
+
+    >>> check_newest(np.array([-np.inf, 1.7e9]))
+    """
+    if not ((newest == -np.inf) | ((newest >= 0) & (newest < LATEST_S))).all():
+        raise ValueError("the checkpoint has an asset whose newest row is at no moment")

@@ -21,7 +21,7 @@ from detector.core.scoring import Scorer, ScoreSmoother
 from detector.core.settings import WatchSettings
 from detector.core.slots import AssetTable, SlotRows
 from detector.core.windows import Advance, Windows, WindowShape
-from schemas.alert import Alert, AlertKind, Condition
+from schemas.alert import Alert, AlertKind, CloseReason, Condition
 from schemas.feed import RowFlag
 
 
@@ -97,12 +97,13 @@ class ModelPipeline:
         self.process_alarms.adopt(process_alarms)
         self.quality_alarms.adopt(quality_alarms)
         self.smoother.adopt(smoother)
+        columns = np.array([names.index(name) if name in names else -1 for name in self.sensor_names])
+        if self.sensor_names != names:
+            quality.reorder(columns)
+        self.quality.adopt(quality)
         if set(self.sensor_names) == set(names):
-            columns = np.array([names.index(name) for name in self.sensor_names])
-            for component in (windows, quality) if self.sensor_names != names else ():
-                component.reorder(columns)
+            windows.reorder(columns)
             self.windows.adopt(windows)
-            self.quality.adopt(quality)
         if self.assembler and assembler:
             self.assembler.adopt(assembler)
         if self.drift and drift:
@@ -172,13 +173,21 @@ class ModelPipeline:
         return self._alerts(events)
 
     def idle(self, clock: float, *, by_feed: bool) -> list[int]:
-        """Slots without a record for limits.idle_s and without a process incident."""
+        """Slots without a record for limits.idle_s and without an open process incident: silence ends none."""
         quiet = self._quiet(clock, self._settings.limits.idle_s, by_feed=by_feed)
-        return [slot for slot in quiet if slot not in self.process_alarms.incidents]
+        known = self.process_alarms.incidents
+        return [slot for slot in quiet if slot not in known or not known[slot].is_open]
 
-    def close_quality(self, slots: list[int]) -> list[Alert]:
-        """Closes the data-quality incidents of assets that are no longer watched."""
-        return self._alerts(self.quality_alarms.close(slots))
+    def forget_idle(self, slots: Sequence[int]) -> list[Alert]:
+        """Closes what is open of idle assets, at the moment that `limits.idle_s` was over: before they are released."""
+        return self.close(slots, CloseReason.FORGOTTEN, self._settings.limits.idle_s)
+
+    def close(self, slots: Sequence[int], reason: CloseReason, after_s: float = 0.0) -> list[Alert]:
+        """Closes what is open of assets that are no longer judged, dated `after_s` after their newest row."""
+        at = (self.arrivals.newest[np.array(slots, np.int64)] + after_s).tolist()
+        return self._alerts(
+            [*self.process_alarms.close(slots, reason, at), *self.quality_alarms.close(slots, reason, at)]
+        )
 
     def open_incidents(self, kind: AlertKind) -> int:
         """How many incidents of a kind are open."""

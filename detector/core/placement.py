@@ -1,5 +1,6 @@
 """Which pipeline and which slot an asset of a partition has; who takes an asset up, and who lets it go."""
 
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -13,6 +14,7 @@ from detector.core.ingest.rows import Rows
 from detector.core.pipeline import ModelPipeline
 from detector.core.settings import WatchSettings
 from detector.core.state.codec import bucket_of
+from schemas.alert import Alert, CloseReason
 from schemas.config import WatchRule
 
 UNWATCHED, OVER_LIMIT = -1, -2  # placements of rows that no pipeline takes
@@ -26,7 +28,7 @@ class Placements:
 
     def __init__(self, pipelines: Mapping[str, ModelPipeline], settings: WatchSettings) -> None:
         self._pipelines, self._names = pipelines, list(pipelines)
-        self._settings = settings
+        self._settings, self._regroup = settings, False
         self._known: dict[tuple[int, str], int] = {}
         # partition -> bucket -> offset that its newest checkpoint stands for: what lies below is in it already
         self.bucket_offsets: dict[int, dict[int, int]] = {}
@@ -51,24 +53,41 @@ class Placements:
     def enter(self, partition: int, asset: str) -> ModelPipeline | None:
         """The pipeline of an asset that a checkpoint restores; None where it is not watched any more.
 
+        It is taken up whatever `limits.max_assets` says: its incidents would vanish otherwise.
         Checkpoints of before names had a bound may hold one that no alert can carry: it is let go.
         """
         if not usable_name(asset):
             return None
-        placement = self._place((partition, asset), np.inf)
+        placement = self._place((partition, asset), np.inf, most=sys.maxsize)
         return None if placement < 0 else self._pipelines[self._names[placement >> _SHIFT]]
 
     def configure(self, settings: WatchSettings) -> None:
-        """Takes up other rules: assets that have another model by now, or none, are let go."""
-        changed = settings.watch != self._settings.watch
+        """Takes up other rules; `regroup` lets go of the assets that have another model by now, or none."""
+        self._regroup |= bool(self._known) and settings.watch != self._settings.watch
         self._settings = settings
-        gone: dict[str, list[int]] = defaultdict(list)
-        for (_, asset), placement in self._known.items() if changed else ():
+
+    def regroup(self) -> list[Alert]:
+        """Lets go of assets that the rules of the last `configure` give to another model or none; closes what is open.
+
+        Between two polls it would be lost: a checkpoint may come before the next outcome.
+        """
+        if not self._regroup:
+            return []
+        self._regroup = False
+        gone: dict[tuple[str, CloseReason], list[int]] = defaultdict(list)
+        for (_, asset), placement in self._known.items():
             name = self._names[placement >> _SHIFT]
-            if match(settings.watch, asset) != name:
-                gone[name].append(placement & _SLOT)
-        for name, slots in gone.items():
-            self.release(self._pipelines[name], slots)
+            if match(self._settings.watch, asset) != name:
+                gone[name, self.reason_gone(asset)].append(placement & _SLOT)
+        alerts: list[Alert] = []
+        for (name, reason), slots in gone.items():
+            alerts += self._pipelines[name].close(slots, reason)
+            self.evict(self._pipelines[name], slots)
+        return alerts
+
+    def reason_gone(self, asset: str) -> CloseReason:
+        """Why an asset's former model does not judge it any more."""
+        return CloseReason.NO_LONGER_JUDGED if match(self._settings.watch, asset) is None else CloseReason.MOVED
 
     def evict(self, pipeline: ModelPipeline, slots: Sequence[int]) -> None:
         """Lets go of assets that went away; the next checkpoint says so."""
@@ -97,13 +116,13 @@ class Placements:
         """A checkpoint knows of all evictions in a partition."""
         self.evicted_buckets = {pair for pair in self.evicted_buckets if pair[0] != partition}
 
-    def _place(self, key: tuple[int, str], clock: float) -> int:
+    def _place(self, key: tuple[int, str], clock: float, most: int | None = None) -> int:
         if key in self._known:
             return self._known[key]
         model = match(self._settings.watch, key[1])
         if model is None or model not in self._pipelines:
             return UNWATCHED
-        if len(self._known) >= self._settings.limits.max_assets:
+        if len(self._known) >= (self._settings.limits.max_assets if most is None else most):
             return OVER_LIMIT
         slot = self._pipelines[model].take(*key, self.bucket_offsets.get(key[0], {}).get(bucket_of(key[1]), 0), clock)
         self._known[key] = placement = self._names.index(model) << _SHIFT | slot

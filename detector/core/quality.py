@@ -64,8 +64,9 @@ class QualityMonitor:
         self.last, self.runs = old.last, old.runs
 
     def reorder(self, columns: Ints) -> None:
-        """The same sensors in another order: column i becomes what columns[i] was."""
+        """Other sensors, or another order: column i becomes what columns[i] was; below 0: it begins anew."""
         self.last, self.runs = self.last[:, columns], self.runs[:, :, columns]
+        self.last[:, columns < 0], self.runs[:, :, columns < 0] = np.nan, 0
 
     def dump(self, slots: Ints) -> Columns:
         """last: float32 (sensor,); runs: int32 (condition, sensor)."""

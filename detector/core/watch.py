@@ -33,6 +33,7 @@ class Watch:
         self.settings = settings
         self.topic = topic
         self.unwatched: Counter[str] = Counter()
+        self.closings: dict[int, list[Alert]] = {}  # partition -> what a restore closed; the next outcome has it
         self._by_feed = by_feed
         self._feed_clock = -np.inf
         self._silence_checked = -np.inf
@@ -88,7 +89,11 @@ class Watch:
         self._fit_feed()
 
     def configure(self, settings: WatchSettings) -> None:
-        """Takes up new alarm, drift, scores, limits and watch settings; state stays. The feed stays as it was."""
+        """Takes up new alarm, drift, scores, limits and watch settings; state stays. The feed stays as it was.
+
+        Assets that the new rules give to another model, or to none, are let go by the next `process`, which closes
+        what is open of them.
+        """
         self.settings = replace(settings, feed=self.settings.feed)
         for pipeline in self.pipelines.values():
             pipeline.configure(self.settings)
@@ -97,6 +102,7 @@ class Watch:
     def release(self, partition: int) -> None:
         """Forgets a partition: another member of the group has it now."""
         self.placements.release_partition(partition)
+        self.closings.pop(partition, None)
 
     def changed(self, partition: int) -> bool:
         """Whether a partition's state is newer than its checkpoint, be it without new records: silence."""
@@ -110,11 +116,17 @@ class Watch:
         outcome.alerts += self._silence(clock, outcome)
         return outcome
 
+    def _take_closings(self) -> list[Alert]:
+        """What a restore or a reload closed since the last poll."""
+        closings, self.closings = self.closings, {}
+        return [*(alert for alerts in closings.values() for alert in alerts), *self.placements.regroup()]
+
     def _begin(self, rows: Rows, now: float) -> tuple[Outcome, float]:
         """The outcome of a poll, and the clock that silence goes by."""
         if len(rows):
             self._feed_clock = max(self._feed_clock, float(rows.times.max()))
-        return Outcome(records=len(rows), newest_s=self._feed_clock), self._feed_clock if self._by_feed else now
+        outcome = Outcome(self._take_closings(), records=len(rows), newest_s=self._feed_clock)
+        return outcome, self._feed_clock if self._by_feed else now
 
     def _end(self, rows: Rows, placements: Ints, clock: float, outcome: Outcome) -> Outcome:
         """What is left when all pipelines have had their rows."""
@@ -185,7 +197,7 @@ class Watch:
         alerts = [alert for pipeline in pipelines for alert in pipeline.silence(clock, by_feed=self._by_feed)]
         for pipeline in pipelines:
             idle = pipeline.idle(clock, by_feed=self._by_feed)
-            alerts += pipeline.close_quality(idle)
+            alerts += pipeline.forget_idle(idle)
             self.placements.evict(pipeline, idle)
         return alerts
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from detector.core.alarms.incidents import Incident
 from detector.core.arrays import Doubles, Floats
-from schemas.alert import Alert, AlertData, AlertKind, AlertState, Condition, Evidence, Origin, Quality
+from schemas.alert import Alert, AlertData, AlertKind, AlertState, CloseReason, Condition, Evidence, Origin, Quality
 from schemas.manifest import Sensor
 
 COMPLETE = Quality(filled_share=0.0)
@@ -25,6 +25,7 @@ class Event:
     live: Incident  # keeps the evidence for the alerts that follow
     scored: int = -1  # index among the poll's scored rows; -1: none
     quality: Quality = COMPLETE
+    reason: CloseReason = CloseReason.RECOVERED  # of a closing
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,7 @@ def build(event: Event, subject: Subject) -> Alert:
         asset=subject.asset,
         start=utc(then.start_s),
         end=utc(event.time_s) if event.state is AlertState.CLOSED else None,
+        close_reason=event.reason if event.state is AlertState.CLOSED else None,
         duration_s=round(max(event.time_s - then.start_s, 0.0), 3),
         score=short(then.score),
         peak_score=short(then.peak),
@@ -122,12 +124,27 @@ def build(event: Event, subject: Subject) -> Alert:
 
 def _message(event: Event, subject: Subject) -> str:
     then = event.then
+    if event.state is AlertState.CLOSED and event.reason is not CloseReason.RECOVERED:
+        return _unrecovered_message(event, subject)
     if then.kind is AlertKind.QUALITY:
         return _quality_message(event, subject.asset)
     if event.state is AlertState.CLOSED:
         return f"{subject.asset} is back to normal; the score peaked at {then.ratio:.1f} times the threshold"
     first = ", ".join(_reading(e) for e in then.evidence[:1])
     return f"{subject.asset} departs from normal ({then.ratio:.1f} times the threshold){': ' + first if first else ''}"
+
+
+def _unrecovered_message(event: Event, subject: Subject) -> str:
+    """Nothing got well: the message says what ended the alarm, and no more."""
+    why = {
+        CloseReason.FORGOTTEN: f"{subject.asset} is forgotten after limits.idle_s without a record",
+        CloseReason.MOVED: f"{subject.asset} is watched elsewhere from here on",
+        CloseReason.SUPERSEDED_MODEL: f"{subject.model} {subject.model_version} does not judge it",
+        CloseReason.OUT_OF_SERVICE: f"{subject.asset} is out of service",
+        CloseReason.NO_LONGER_JUDGED: "the configuration does not ask for it any more",
+    }[event.reason]
+    of = f", {event.then.sensor}" if event.then.sensor else ""
+    return f"{subject.asset}{of}: {event.then.condition.value} alarm ends without recovery, {why}"
 
 
 def _reading(item: Evidence) -> str:

@@ -1,17 +1,19 @@
 """Process incidents: what the scores of an asset's windows begin, keep open and close."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
 from detector.core.alarms.alerts import Event
+from detector.core.alarms.closing import close
 from detector.core.alarms.incidents import Incident, IncidentFactory, Rules, check, walk
 from detector.core.arrays import Bools, Doubles, Ints
 from detector.core.component import Columns
 from detector.core.ingest.fields import LATEST_S
 from detector.core.slots import SlotRows
-from schemas.alert import AlertKind, Condition
+from schemas.alert import AlertKind, CloseReason, Condition
 from schemas.config import Alarms
 from schemas.manifest import Manifest
 
@@ -47,6 +49,15 @@ class ProcessAlarms:
                 if incident.kind is AlertKind.PROCESS:
                     check(incident, LATEST_S)
                     self.incidents[slot] = incident
+
+    def close(self, slots: Sequence[int], reason: CloseReason, at_s: Sequence[float]) -> list[Event]:
+        """Closes what is open of assets that are no longer judged. at_s: event times of the decision, one a slot."""
+        return [
+            event
+            for slot, at in zip(slots, at_s, strict=True)
+            if slot in self.incidents
+            for event in close(slot, self.incidents.pop(slot), reason, at)
+        ]
 
     def judge(self, rows: SlotRows, scored: Ints, scores: Doubles, reset_before: Bools) -> tuple[list[Event], Bools]:
         """Events of scored rows, and the rows of open incidents (scored,).

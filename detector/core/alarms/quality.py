@@ -5,20 +5,21 @@ limit or it does not: how long it has lasted is no severity.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from detector.core.alarms.alerts import Event, short
+from detector.core.alarms.closing import close
 from detector.core.alarms.incidents import Incident, IncidentFactory, Phase, Rules, check, walk
-from detector.core.arrays import Ints
+from detector.core.arrays import Bools, Counts, Ints
 from detector.core.arrivals import Screened
 from detector.core.component import Columns
 from detector.core.ingest.fields import LATEST_S
 from detector.core.quality import CONDITIONS, QualityRuns
 from detector.core.slots import SlotRows
-from schemas.alert import AlertKind, AlertState, Condition, Evidence
+from schemas.alert import AlertKind, AlertState, CloseReason, Condition, Evidence
 from schemas.manifest import Sensor
 
 Key = tuple[int, str, str]  # slot, condition, sensor; no sensor for silence
@@ -96,24 +97,36 @@ class QualityAlarms:
                     pairs.add((slot, self._columns[sensor]))
             for slot, column in sorted(pairs):
                 begin, end = np.searchsorted(rows.slots, [slot, slot + 1]).tolist()
+                events += self._end_spared(rows, begin, end, condition, column, (runs, bad))
                 for row in range(begin, end):
                     events += self._step(rows, row, slot, condition, column, bad=bool(bad[row, column]))
         return events
 
-    def close(self, slots: list[int]) -> list[Event]:
-        """Closes the incidents of assets that are no longer watched."""
-        events = []
-        for key in self._keys_of(slots):
-            incident = self.incidents[key]
-            if incident.is_open:
-                events.append(self._end(key, incident.last_s, incident.last_offset))
-            else:
-                del self.incidents[key]
-        return events
+    def close(self, slots: Sequence[int], reason: CloseReason, at_s: Sequence[float]) -> list[Event]:
+        """Closes the incidents of assets that are no longer judged. at_s: event times of the decision, one a slot."""
+        at = dict(zip(slots, at_s, strict=True))
+        return [
+            event
+            for key in self._keys_of(list(slots))
+            for event in close(key[0], self.incidents.pop(key), reason, at[key[0]])
+        ]
 
     def _keys_of(self, slots: list[int]) -> list[Key]:
         wanted = set(slots)
         return [key for key in self.incidents if key[0] in wanted]
+
+    def _end_spared(
+        self, rows: SlotRows, row: int, end: int, condition: Condition, column: int, marks: tuple[Counts, Bools]
+    ) -> list[Event]:
+        """Ends an incident whose run goes on below a limit that has grown: nothing got well. row: the poll's first."""
+        if row == end:
+            return []
+        key = (int(rows.slots[row]), condition.value, self._sensors[column].name)
+        incident, (runs, bad) = self.incidents.get(key), marks
+        if incident is None or incident.phase is not Phase.OPEN or not runs[row, column] or bad[row, column]:
+            return []
+        reason = CloseReason.SUPERSEDED_MODEL if condition is Condition.STUCK else CloseReason.NO_LONGER_JUDGED
+        return [self._end(key, float(rows.times[row]), int(rows.offsets[row]), reason)]
 
     def _step(
         self, rows: SlotRows, row: int, slot: int, condition: Condition, column: int, *, bad: bool
@@ -143,21 +156,22 @@ class QualityAlarms:
         """The event is at the moment of the limit, not at the moment it was noticed: a replay gives the same."""
         incident = self._new_incident(slot, Condition.SILENT, "", newest_s, last_offset)
         incident.phase, incident.score, incident.peak, incident.ratio = Phase.OPEN, 1.0, 1.0, 1.0
+        incident.told_s = newest_s + self.silent_after_s
         self.incidents[slot, Condition.SILENT.value, ""] = incident
-        return Event(AlertState.OPENED, slot, newest_s + self.silent_after_s, replace(incident), incident)
+        return Event(AlertState.OPENED, slot, incident.told_s, replace(incident), incident)
 
     def _end_unknown(self, rows: SlotRows) -> list[Event]:
         """Ends incidents of sensors that this version of the model does not have: no row could close them any more."""
         gone = [key for key in self.incidents if key[2] not in self._columns and key[2]]
         first = np.searchsorted(rows.slots, [key[0] for key in gone]).tolist()
         return [
-            self._end(key, float(rows.times[row]), int(rows.offsets[row]))
+            self._end(key, float(rows.times[row]), int(rows.offsets[row]), CloseReason.SUPERSEDED_MODEL)
             for key, row in zip(gone, first, strict=True)
             if row < len(rows) and rows.slots[row] == key[0]
         ]
 
-    def _end(self, key: Key, time: float, offset: int) -> Event:
+    def _end(self, key: Key, time: float, offset: int, reason: CloseReason = CloseReason.RECOVERED) -> Event:
         """Ends an incident at a row, without an off-delay."""
         incident = self.incidents.pop(key)
         incident.end(time, offset)
-        return Event(AlertState.CLOSED, key[0], time, replace(incident), incident)
+        return Event(AlertState.CLOSED, key[0], time, replace(incident), incident, reason=reason)

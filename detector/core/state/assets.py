@@ -11,6 +11,8 @@ from detector.core.component import Columns
 from detector.core.pipeline import ModelPipeline
 from detector.core.state.codec import AssetState
 
+_NO_VALUE, _NO_RUN = np.float32(np.nan).tobytes(), np.int32(0).tobytes()
+
 
 def dump_assets(pipeline: ModelPipeline, slots: Sequence[int]) -> list[AssetState]:
     """The memory of slots."""
@@ -51,7 +53,7 @@ def load_assets(pipeline: ModelPipeline, partition: int, states: Sequence[AssetS
     if pipeline.assembler:
         pipeline.assembler.load(slots, waiting)  # by the order in which they were written
     same_sensors = _equal(columns, "sensors", list(pipeline.sensor_names))
-    pipeline.quality.load(*_at(same_sensors, slots, columns))
+    pipeline.quality.load(slots, columns)
     same_windows = same_sensors & _equal(columns, "window", pipeline.manifest.window)
     pipeline.windows.load(*_at(same_windows, slots, columns))
     same_version = same_sensors & _equal(columns, "model_version", pipeline.manifest.model_version)
@@ -61,21 +63,23 @@ def load_assets(pipeline: ModelPipeline, partition: int, states: Sequence[AssetS
 
 
 def _in_order(state: AssetState, names: tuple[str, ...]) -> AssetState:
-    """The same memory with its sensors in the pipeline's order, where they are the same; else as it is."""
-    if tuple(state.sensors) == names or sorted(state.sensors) != sorted(names):
+    """The same memory by the pipeline's sensors: runs of bad rows always, windows where the sensors are the same."""
+    if tuple(state.sensors) == names:
         return state
-    columns = [state.sensors.index(name) for name in names]
+    columns = [state.sensors.index(name) if name in state.sensors else -1 for name in names]
 
-    def reordered(data: bytes) -> bytes:
-        cells = np.frombuffer(data, np.dtype("V4"))  # an array of a wrong length is refused where it is loaded
-        return cells.reshape(-1, len(names))[:, columns].tobytes() if len(cells) % len(names) == 0 else data
+    def reordered(data: bytes, none: bytes) -> bytes:
+        count = len(state.sensors) * 4
+        if not count or len(data) % count:
+            return data  # refused where it is loaded
+        rows = (data[begin : begin + count] for begin in range(0, len(data), count))
+        return b"".join(b"".join(row[4 * c : 4 * c + 4] if c >= 0 else none for c in columns) for row in rows)
 
+    last, runs = reordered(state.last, _NO_VALUE), reordered(state.runs, _NO_RUN)
+    if sorted(state.sensors) != sorted(names):
+        return structs.replace(state, last=last, runs=runs)
     return structs.replace(
-        state,
-        sensors=list(names),
-        history=reordered(state.history),
-        last=reordered(state.last),
-        runs=reordered(state.runs),
+        state, sensors=list(names), last=last, runs=runs, history=reordered(state.history, _NO_VALUE)
     )
 
 

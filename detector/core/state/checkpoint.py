@@ -5,7 +5,10 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from detector.core.alarms.closing import close_restored
+from detector.core.arrivals import check_newest
 from detector.core.ingest.fields import LATEST_S
+from detector.core.placement import match
 from detector.core.state.assets import dump_assets, load_assets
 from detector.core.state.codec import (
     MARKER,
@@ -97,6 +100,8 @@ def _restore_assets(watch: Watch, partition: int, assets: Iterable[AssetState], 
         pipeline = watch.placements.enter(partition, state.asset)
         if pipeline is not None and pipeline is watch.pipelines.get(state.model):
             by_model[state.model].append(state)
+        else:
+            _let_go(watch, partition, state)
     for model, states in by_model.items():
         load_assets(watch.pipelines[model], partition, states, clock)
 
@@ -120,6 +125,21 @@ def _take_up_waiting(watch: Watch, partition: int, marker: Marker) -> None:
             pipeline.assembler.take_up(slot, float(arrivals.newest[slot]), waiting[pipeline.assets.names[slot]], cut)
             # It counted rows, whose values lie apart: all that came after the marker is to be read again.
             arrivals.next_offset[slot] = min(arrivals.next_offset[slot], marker.next_offset)
+
+
+def _let_go(watch: Watch, partition: int, state: AssetState) -> None:
+    """An asset that the rules of today give to another model, or to none: what is open is closed, and it is gone."""
+    if match(watch.settings.watch, state.asset) == state.model:
+        return  # its model is named, but not loaded
+    check_newest(np.array([state.newest]))
+    reason, model = watch.placements.reason_gone(state.asset), (state.model, state.model_version)
+    closings = [
+        alert
+        for incident in state.incidents
+        for alert in close_restored(incident, reason, state.newest, state.asset, watch.topic, partition, model)
+    ]
+    watch.closings.setdefault(partition, []).extend(closings)
+    watch.placements.evicted_buckets.add((partition, bucket_of(state.asset)))
 
 
 def _dirty_buckets(watch: Watch, partition: int) -> set[int]:

@@ -18,7 +18,7 @@ from detector.core.state.codec import (
     encode,
 )
 from detector.core.watch import Watch
-from schemas.alert import AlertState
+from schemas.alert import AlertState, CloseReason
 from schemas.config import Feed
 from schemas.manifest import Sensor
 from tests.support.plant import FakeRecord, FakeScorer, feed, manifest, plant, replay, settings, watch
@@ -212,7 +212,8 @@ def test_an_open_incident_of_a_sensor_that_the_model_lost_is_closed_with_the_nex
     checkpoint.restore(other, 0, dict(checkpoint.snapshot(over, 0, 270)), 0.0)
     story = replay(other, records[270:], 1)
     (closed,) = [alert for alert in story.alerts.values() if alert.data.incident == stuck.id]
-    assert (closed.data.state, closed.data.message) == (AlertState.CLOSED, "s2 of a1 moves again")
+    assert (closed.data.state, closed.data.close_reason) == (AlertState.CLOSED, CloseReason.SUPERSEDED_MODEL)
+    assert closed.data.message == "a1, s2: stuck alarm ends without recovery, m v2 does not judge it"
     assert not other.pipelines["m"].quality_alarms.incidents
 
 
