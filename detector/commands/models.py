@@ -155,7 +155,11 @@ def _use(settings: Settings, store: Store, model: str, pointer: Pointer, *, anno
         typer.echo(json.dumps({"model": model, **pointer.model_dump(mode="json"), "announced": announce}))
         return
     typer.echo(f"{model} is at {version} (before: {pointer.previous or 'nothing'})")
-    effect = f"daemons that follow {settings.topics.control} take it up now" if announce else "restart the daemons"
+    effect = (
+        f"daemons that follow {settings.topics.control} take it up now"
+        if announce
+        else "daemons see it within a minute"
+    )
     typer.echo(f"next: {effect}; to undo: watchkeeper models rollback {model}")
 
 

@@ -45,7 +45,7 @@ class Loop:
         self.interrupted: RetriableError | None = None  # what failed, until work has begun again
         self._transport, self._clock = transport, clock
         self._transactional = settings.delivery == "exactly_once"
-        self._scorers, self._swaps = dict(scorers), Swaps(settings, metrics)
+        self._scorers, self._swaps = dict(scorers), Swaps(settings, metrics, scorers, now)
         self._partitions = Partitions()
         self._checkpoint, self._bad_input = CheckpointPolicy(settings.limits, now), BadInputPolicy(settings.limits)
         self._pace, self._retry = PollPace(settings.limits), RetryPause()
@@ -212,6 +212,7 @@ class Loop:
                 self._report.bad_control(record.origin, message)
             elif isinstance(message, ModelPublished):
                 self._swaps.announce(message, self._scorers)
+        self._swaps.compare(self._scorers, time.monotonic())
         for scorer in self._swaps.take():
             model = scorer.manifest.model
             before = self._scorers[model].manifest.model_version

@@ -16,6 +16,7 @@ from detector.transports.package import Span
 from detector.transports.registry import transport_of
 from schemas.config import Settings
 from schemas.control import ModelPublished, ModelRejected, RetrainRequest
+from schemas.manifest import Pointer
 from schemas.training import Training
 from trainer.bundle.publish import publish
 from trainer.data.history import History, gather
@@ -56,7 +57,10 @@ def answer(settings: Settings, request: RetrainRequest) -> Decision:
         fitted = train(rows.fit, request.model, training, parent, decoder=True)
         publish(store, fitted, promote=False)
         version = fitted.manifest.model_version
-        return _judge(settings, store, request, version, champion, rows.gate)
+        decision = _judge(settings, store, request, version, champion, rows.gate)
+        if isinstance(decision.message, ModelRejected):
+            return decision
+        return _promote(store, request, pointer, decision)
     except Exception as error:  # noqa: BLE001  # whatever it is, the request is answered, and the worker goes on
         return rejected(request, version, reason_of(error))
 
@@ -64,7 +68,7 @@ def answer(settings: Settings, request: RetrainRequest) -> Decision:
 def _judge(
     settings: Settings, store: Store, request: RetrainRequest, version: str, champion: OnnxScorer | None, rows: History
 ) -> Decision:
-    """Promotes the candidate where it passes the gate. rows: the gate's."""
+    """The decision by the gate; nothing is promoted yet. rows: the gate's."""
     candidate = load_bundle(store, request.model, version)
     if champion is None:
         return _published(store, request, version, "the model's first version", {})
@@ -73,6 +77,18 @@ def _judge(
     if not verdict.passed:
         return rejected(request, version, f"not better than the champion: {verdict}", figures)
     return _published(store, request, version, str(verdict), figures)
+
+
+def _promote(store: Store, request: RetrainRequest, before: Pointer | None, decision: Decision) -> Decision:
+    """Puts the candidate into use, unless a person has moved the pointer since the training began."""
+    version = str(decision.message.model_version)
+    now = store.pointer(request.model)
+    if now != before:
+        used = now.model_version if now else "nothing"
+        reason = f"superseded by a person: {used} was put into use during the training ({decision.reason})"
+        return rejected(request, version, reason, decision.figures)
+    store.promote(request.model, version)
+    return decision
 
 
 def reason_of(error: Exception) -> str:
@@ -176,7 +192,6 @@ def rejected(
 
 def _published(store: Store, request: RetrainRequest, version: str, reason: str, figures: dict[str, float]) -> Decision:
     digest = load_manifest(store, request.model, version)[1]
-    store.promote(request.model, version)  # the last that can fail
     message = ModelPublished(
         id=_id(request, version),
         model=request.model,

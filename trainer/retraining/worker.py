@@ -12,6 +12,7 @@ from detector.transports.control import parse_control, send_control
 from detector.transports.registry import transport_of
 from schemas.config import Settings
 from schemas.control import Control, RetrainRequest, Trigger
+from trainer.retraining.announcements import announce_again
 from trainer.retraining.attempts import MAX_ATTEMPTS, Attempts
 from trainer.retraining.retrain import Decision, answer, rejected, write_down
 from trainer.retraining.schedule import Schedule, newest_version
@@ -22,6 +23,7 @@ Answering = Callable[[Settings, RetrainRequest], Decision]
 def run_worker(settings: Settings) -> None:
     """Answers requests until interrupted. Blocks. Raises BrokerError when the broker stays away."""
     worker = RetrainWorker(settings)
+    announce_again(settings)
     for message in control_messages(settings, worker.idle):
         if isinstance(message, RetrainRequest):
             worker.handle(message)
