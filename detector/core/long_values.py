@@ -23,9 +23,8 @@ def assemble(
     new = np.flatnonzero(values.offsets[chosen] >= pipeline.arrivals.next_offset[slots])
     chosen, slots = chosen[new], slots[new]
     offsets, positions = values.offsets[chosen], chosen.tolist()
-    found = _assembler(pipeline).add(
-        slots, offsets, values.times[chosen], values.values[chosen, 0], [names[position] for position in positions]
-    )
+    sensors = names if len(positions) == len(names) else [names[position] for position in positions]
+    found = _assembler(pipeline).add(slots, offsets, values.times[chosen], values.values[chosen, 0], sensors)
     known = np.ones(len(slots), bool)
     known[found.unknown] = False
     pipeline.arrivals.note_values(slots[known], offsets[known], clock)

@@ -9,6 +9,7 @@ restarts make a difference, and what waits is part of the asset's memory: a chec
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
+from itertools import chain
 from operator import itemgetter
 
 import msgspec
@@ -54,42 +55,35 @@ class _Memory:
     newest: float = -np.inf
     late_rows: int = 0  # cells of late values since the last value on time
     late_number: int = -1  # the newest of them
-    values: int = 0
     rows: dict[int, WaitingRow] = field(default_factory=dict)
     order: list[int] = field(default_factory=list)  # a heap of the rows' numbers
 
-    def put(self, number: int, column: int, value: float, offset: int) -> bool:
-        """Enters a value; whether the cell had one already."""
-        row = self.rows.get(number)
-        if row is None:
-            row = self.rows[number] = WaitingRow(number, offset, {})
-            heappush(self.order, number)
-        again = column in row.cells
-        row.cells[column], row.offset = value, offset
-        self.values += not again
-        return again
+    def begin(self, number: int) -> WaitingRow:
+        """A new row."""
+        row = self.rows[number] = WaitingRow(number, 0, {})
+        heappush(self.order, number)
+        return row
 
     def pop(self) -> WaitingRow:
         """Takes the oldest row, which is complete from now on."""
         number = heappop(self.order)
-        row = self.rows.pop(number)
-        self.values -= len(row.cells)
-        self.open_from = max(self.open_from, number + 1)
-        return row
+        if number >= self.open_from:
+            self.open_from = number + 1
+        return self.rows.pop(number)
 
     def pop_all(self) -> list[WaitingRow]:
         """Takes all rows, oldest first."""
         return [self.pop() for _ in range(len(self.order))]
 
-    def advance(self, time: float, opened: int) -> list[WaitingRow]:
-        """A value on time came: gives the rows that are complete by it."""
-        self.late_rows, self.newest = 0, max(self.newest, time)
+    def advance(self, opened: int, most: int) -> tuple[list[WaitingRow], int]:
+        """Gives the rows of cells below `opened`, and the oldest where more than `most` wait; how many these are."""
         done: list[WaitingRow] = []
-        if opened > self.open_from:
-            while self.order and self.order[0] < opened:
-                done.append(self.pop())
-            self.open_from = opened
-        return done
+        while self.order and self.order[0] < opened:
+            done.append(self.pop())
+        self.open_from = max(self.open_from, opened)
+        early = max(len(self.order) - most, 0)
+        done += [self.pop() for _ in range(early)]
+        return done, early
 
     def begin_anew(self, time: float, opened: int) -> list[WaitingRow]:
         """The clock was set back: gives all rows of the old one, and goes on from the new one."""
@@ -125,6 +119,7 @@ class Assembler:
         self.sensors, self.period_s = sensors, period_s
         self._columns = {name: column for column, name in enumerate(sensors)}
         self._grid, self._lateness_s = Grid(period_s), lateness_s
+        self._most_rows = max(MAX_WAITING // len(sensors), 1)
         self._memories: dict[int, _Memory] = {}
 
     def add(self, slots: Ints, offsets: Ints, times: Doubles, values: Doubles, names: list[str]) -> Assembled:
@@ -145,12 +140,18 @@ class Assembler:
                     late.append(position)
                     continue
                 ready.append((slot, memory.begin_anew(time, opened)))
-            overwritten += memory.put(number, column, value, offset)
-            if memory.late_rows or time > memory.newest:
-                ready.append((slot, memory.advance(time, opened)))
-            if memory.values > MAX_WAITING:
-                ready.append((slot, [memory.pop()]))
-                early += 1
+            row = memory.rows.get(number)
+            if row is None:
+                row = memory.begin(number)
+            elif column in row.cells:
+                overwritten += 1
+            row.cells[column], row.offset, memory.late_rows = value, offset, 0
+            if time > memory.newest:  # noqa: PLR1730 a call less a value
+                memory.newest = time
+            if opened > memory.open_from or len(memory.rows) > self._most_rows:
+                done, soon = memory.advance(opened, self._most_rows)
+                ready.append((slot, done))
+                early += soon
         return Assembled(self._rows(ready), late, unknown, overwritten, early)
 
     def waiting(self) -> Ints:
@@ -210,7 +211,7 @@ class Assembler:
         open_from = int(grid.numbers(np.array([row_s]))[0]) + 1 if row_s >= 0 else 0
         rows = [WaitingRow(*row) for row in waiting if row[0] >= open_from]
         _check_rows(rows, len(sensors), period_s)
-        newest = max([row_s, *(grid.time_s(row.number) for row in rows)])
+        newest = max([row_s, *grid.times(np.array([row.number for row in rows], np.int64)).tolist()])
         if newest >= 0:
             self._memories[slot] = self._memory(WaitingRows(period_s, open_from, newest, 0, -1, rows), sensors)
 
@@ -231,25 +232,28 @@ class Assembler:
             memory.open_from = int(self._grid.open_from(np.array([waiting.newest]), self._lateness_s)[0])
             memory.late_rows, memory.late_number = 0, -1
         for row in waiting.rows:
-            number = int(self._grid.numbers(np.array([grid.time_s(row.number)]))[0]) if other else row.number
+            number = int(self._grid.numbers(grid.times(np.array([row.number])))[0]) if other else row.number
             for place, value in row.cells.items():
                 column = self._columns.get(sensors[place])
                 if column is not None:
-                    memory.put(number, column, value, row.offset)
+                    entry = memory.rows.get(number) or memory.begin(number)
+                    entry.cells[column], entry.offset = value, row.offset
         return memory
 
     def _rows(self, ready: list[_Ready]) -> SlotRows:
         """Sorted by slot; within a slot in the order in which they became complete."""
         ready.sort(key=itemgetter(0))
         rows = [row for _, rows in ready for row in rows]
+        counts = [len(row.cells) for row in rows]
         values = np.full((len(rows), len(self.sensors)), np.nan, np.float32)
-        for place, row in enumerate(rows):
-            values[place, list(row.cells)] = list(row.cells.values())
+        columns = np.fromiter(chain.from_iterable(row.cells for row in rows), np.int64, sum(counts))
+        cells = chain.from_iterable(row.cells.values() for row in rows)
+        values[np.repeat(np.arange(len(rows)), counts), columns] = np.fromiter(cells, np.float64, sum(counts))
         return SlotRows(
             source=np.arange(len(rows)),
             slots=np.array([slot for slot, rows in ready for _ in rows], np.int64),
             offsets=np.array([row.offset for row in rows], np.int64),
-            times=np.array([self._grid.time_s(row.number) for row in rows], np.float64),
+            times=self._grid.times(np.array([row.number for row in rows], np.int64)),
             values=values,
         )
 

@@ -15,8 +15,8 @@ class Grid:
     as a float holds them.
 
     >>> grid = Grid(0.1)
-    >>> grid.numbers(np.array([0.3, 0.349, 0.351])).tolist(), grid.time_s(3)
-    ([3, 3, 4], 0.3)
+    >>> grid.numbers(np.array([0.3, 0.349, 0.351])).tolist(), grid.times(np.array([3])).tolist()
+    ([3, 3, 4], [0.3])
     """
 
     def __init__(self, period_s: float) -> None:
@@ -30,10 +30,11 @@ class Grid:
         """The first cell that may still get values once a value of each time has come, (value,)."""
         return self._cells(_nanoseconds(times) - round(lateness_s * _NS))
 
-    def time_s(self, number: int) -> float:
-        """The centre of a cell, seconds since 1970."""
-        seconds, rest = divmod(number * self.period_ns, _NS)
-        return seconds + rest / _NS
+    def times(self, numbers: Ints) -> Doubles:
+        """The centre of each cell, (value,) seconds since 1970."""
+        seconds, rest = np.divmod(numbers * self.period_ns, _NS)
+        times: Doubles = seconds + rest / _NS
+        return times
 
     def _cells(self, ns: Ints) -> Ints:
         return (ns + self.period_ns // 2) // self.period_ns
