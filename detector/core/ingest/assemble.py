@@ -21,14 +21,16 @@ from detector.core.ingest.fields import FLOAT32_MAX, LATEST_S
 from detector.core.ingest.grid import Grid
 from detector.core.slots import SlotRows
 
-# An asset's values that wait at once: some 400 kB in a checkpoint, whose entries may hold 16 MiB.
-MAX_WAITING = 32_768
+# An asset's values that wait at once: some 120 kB in a checkpoint, whose entries may hold 16 MiB. Of 100,000 assets,
+# the default of limits.max_assets, a hundred share an entry.
+MAX_WAITING = 8_192
+LEAST_ROWS = 16  # that may wait, of however many sensors
 # Late values in so many cells, each after the other and none on time between: the asset's clock was set back.
 SET_BACK_ROWS = 10
 LAST_OFFSET = 2**62
 
 
-class WaitingRow(msgspec.Struct):
+class WaitingRow(msgspec.Struct, array_like=True):
     """A row that still waits for sensors."""
 
     number: int  # of its cell of the grid
@@ -113,13 +115,13 @@ class Assembled:
 
 
 class Assembler:
-    """Assembles rows of `sensors` every `period_s` seconds. Memory: at most MAX_WAITING values an asset."""
+    """Assembles rows of `sensors` every `period_s` seconds. Memory: MAX_WAITING values an asset, or LEAST_ROWS rows."""
 
     def __init__(self, sensors: tuple[str, ...], period_s: float, lateness_s: float) -> None:
         self.sensors, self.period_s = sensors, period_s
         self._columns = {name: column for column, name in enumerate(sensors)}
         self._grid, self._lateness_s = Grid(period_s), lateness_s
-        self._most_rows = max(MAX_WAITING // len(sensors), 1)
+        self._most_rows = max(MAX_WAITING // len(sensors), LEAST_ROWS)
         self._memories: dict[int, _Memory] = {}
 
     def add(self, slots: Ints, offsets: Ints, times: Doubles, values: Doubles, names: list[str]) -> Assembled:
