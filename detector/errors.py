@@ -4,6 +4,7 @@
     |-- ConfigError             the configuration's: a key, a value, a file that is not there     exit code 2
     |-- DataError               the history's: unreadable, empty, too short, a missing column     exit code 3
     |-- BundleError             the bundle's: tampered, truncated, not for these sensors          exit code 4
+    |   `-- StoreError          the store's: away, denying, answering rubbish; later it may give   the same
     |-- BrokerError             the broker's: away at the start, refusing a right                 exit code 5
     |   `-- RetriableError      for now: a delivery was not confirmed; the loop begins again at its last checkpoint
     |       `-- PartitionsLost  nobody's: the group gave our partitions to others before we had committed
@@ -51,6 +52,10 @@ class BundleError(WatchkeeperError):
     """The bundle's fault; the model in use stays."""
 
     exit_code = 4
+
+
+class StoreError(BundleError):
+    """The model store cannot be reached, refuses, or fails; the same question may be answered later."""
 
 
 class BrokerError(WatchkeeperError):

@@ -10,16 +10,17 @@ Where `trust.public_keys` names keys, a version counts only with a signature of 
 import hashlib
 import re
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Self
 
-import fsspec
 from fsspec.implementations.local import LocalFileSystem
 from pydantic import ValidationError
 
 from detector import disk
 from detector.bundles import signing
-from detector.errors import BundleError, ConfigError
+from detector.bundles.backend import open_file_system, reaching
+from detector.errors import BundleError, ConfigError, StoreError
 from schemas.config import Settings, Trust
 from schemas.manifest import Manifest, Pointer
 
@@ -34,13 +35,16 @@ _NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,62}")
 
 
 class Store:
-    """A model store. All methods block on the file system; missing things raise BundleError."""
+    """A model store. All methods block on the file system; missing things raise BundleError.
+
+    Where the store itself does not answer as it should, StoreError: each backend has exceptions of its own.
+    """
 
     def __init__(self, url: str, trust: Trust | None = None) -> None:
         self.url = url
         self.trust = trust or Trust()
-        self._fs, self._root = _open(url)
-        self._local = isinstance(self._fs, LocalFileSystem)
+        self._fs, self._root = open_file_system(url)
+        self.local = isinstance(self._fs, LocalFileSystem)  # a question to it takes no time
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -54,16 +58,17 @@ class Store:
     def versions(self, model: str) -> list[str]:
         """Complete versions of a model, oldest name first."""
         names = self._children(self._path(model))
-        return [name for name in names if self._fs.exists(self._path(model, name, MANIFEST))]
+        return [name for name in names if self._info(self._path(model, name, MANIFEST)) is not None]
 
     def pointer(self, model: str) -> Pointer | None:
         """What `current` says; None where nothing was promoted yet."""
         path = self._path(model, CURRENT)
-        if not self._fs.exists(path):
-            return None
         self._refuse_open(model, CURRENT)
+        data = self._data(path)
+        if data is None:
+            return None
         try:
-            return Pointer.model_validate_json(self._fs.cat_file(path))
+            return Pointer.model_validate_json(data)
         except ValidationError:
             raise BundleError(
                 f"the pointer {path} cannot be read", f"run: watchkeeper models promote {model} VERSION"
@@ -83,18 +88,13 @@ class Store:
     def read(self, model: str, version: str, name: str) -> bytes:
         """A file of a bundle."""
         self._refuse_open(model, version, name)
-        try:
-            return bytes(self._fs.cat_file(self._path(model, version, name)))
-        except FileNotFoundError:
+        data = self._data(self._path(model, version, name), f"{name} of {model} {version}")
+        if data is None:
             raise BundleError(
                 f"{name} of {model} {version} is not in the store {self.url}",
                 f"run 'watchkeeper models list' to see what is, or train {model} first",
-            ) from None
-        except OSError as error:
-            raise BundleError(
-                f"{name} of {model} {version} cannot be read from the store {self.url} ({type(error).__name__})",
-                "check the rights of the store's files",
-            ) from None
+            )
+        return data
 
     def publish(self, manifest: Manifest, files: Mapping[str, bytes], extras: Mapping[str, bytes]) -> str:
         """Writes a version, signed where a key is configured, and returns its path.
@@ -103,17 +103,13 @@ class Store:
         """
         model, version = manifest.model, manifest.model_version
         target = self._path(model, version)
-        if self._fs.exists(target):
+        if self._info(target) is not None:
             raise BundleError(f"{model} {version} is already in the store", "versions are immutable: publish a new one")
         written = (manifest.model_dump_json(indent=1) + "\n").encode()
         body = {**extras, **files, **self._signature(written), MANIFEST: written}
-        try:
+        problem = f"{model} {version} cannot be written to the store {self.url}"
+        with reaching(problem, "check its space and rights; nothing was published"):
             self._write(target, body)
-        except OSError as error:
-            raise BundleError(
-                f"{model} {version} cannot be written to the store {self.url} ({_reason(error)})",
-                "check its space and rights; nothing was published",
-            ) from None
         return target
 
     def promote(self, model: str, version: str) -> Pointer:
@@ -128,13 +124,9 @@ class Store:
         if old is not None and old.model_version == version:
             return old
         new = Pointer(model_version=version, previous=old.model_version if old else None)
-        try:
+        problem = f"the pointer of {model} cannot be written in the store {self.url}"
+        with reaching(problem, "check its space and rights; the version in use is as it was"):
             self._replace(self._path(model, CURRENT), new.model_dump_json().encode())
-        except OSError as error:
-            raise BundleError(
-                f"the pointer of {model} cannot be written in the store {self.url} ({_reason(error)})",
-                "check its space and rights; the version in use is as it was",
-            ) from None
         return new
 
     def signer(self, model: str, version: str, manifest: bytes) -> str | None:
@@ -154,7 +146,7 @@ class Store:
 
     def signed(self, model: str, version: str) -> bool:
         """Whether there is a signature, by whatever key."""
-        return bool(self._fs.exists(self._path(model, version, SIGNATURE)))
+        return self._info(self._path(model, version, SIGNATURE)) is not None
 
     def demand_signature(self, model: str, version: str, manifest: bytes) -> None:
         """Raises BundleError where keys are trusted and none of them signed these bytes of the manifest."""
@@ -177,13 +169,9 @@ class Store:
         signature = self._signature(manifest)
         if not signature:
             raise ConfigError("trust.signing_key names no key", "name one, or set WATCHKEEPER_TRUST__SIGNING_KEY")
-        try:
+        problem = f"the signature of {model} {version} cannot be written in the store {self.url}"
+        with reaching(problem, "check its space and rights"):
             self._replace(self._path(model, version, SIGNATURE), signature[SIGNATURE])
-        except OSError as error:
-            raise BundleError(
-                f"the signature of {model} {version} cannot be written in the store {self.url} ({_reason(error)})",
-                "check its space and rights",
-            ) from None
 
     def check_signing_key(self) -> None:
         """Raises ConfigError where a signing key is named that cannot be used: before a training, not after it."""
@@ -203,7 +191,7 @@ class Store:
 
     def _refuse_open(self, *parts: str) -> None:
         """Store, model, version, file: whoever may write one of these may put another bundle in its place."""
-        if self._local:
+        if self.local:
             for depth in range(len(parts) + 1):
                 disk.refuse_open_to_others(Path(self._path(*parts[:depth])), BundleError)
 
@@ -211,6 +199,8 @@ class Store:
         """A pointer that cannot be read is replaced like one that is not there: promoting is its remedy."""
         try:
             return self.pointer(model)
+        except StoreError:
+            raise  # the next question may find it: the version before it must not be lost
         except BundleError:
             return None
 
@@ -220,12 +210,13 @@ class Store:
 
     def read_beside(self, model: str, name: str) -> bytes:
         """A file that lies beside the model's versions; empty where there is none."""
-        path = self._path(model, name)
-        return bytes(self._fs.cat_file(path)) if self._fs.exists(path) else b""
+        return self._data(self._path(model, name)) or b""
 
     def write_beside(self, model: str, name: str, data: bytes) -> None:
         """Replaces a file that lies beside the model's versions, in one step."""
-        self._replace(self._path(model, name), data)
+        path = self._path(model, name)
+        with reaching(f"{path} cannot be written in the store {self.url}", "check its space and rights"):
+            self._replace(path, data)
 
     def rollback(self, model: str) -> Pointer:
         """Points `current` back at the version before it."""
@@ -236,10 +227,34 @@ class Store:
         return self.promote(model, old.previous)
 
     def _children(self, path: str) -> list[str]:
-        if not self._fs.isdir(path):
-            return []
-        names = [entry.rstrip("/").rsplit("/", 1)[-1] for entry in self._fs.ls(path, detail=False)]
+        with self._asking():
+            try:
+                self._fs.invalidate_cache()  # others write to the store too
+                entries = self._fs.ls(path, detail=False)
+            except (FileNotFoundError, NotADirectoryError):
+                return []
+        names = [str(entry).rstrip("/").rsplit("/", 1)[-1] for entry in entries]
         return sorted(name for name in names if _NAME.fullmatch(name) and name != CURRENT)
+
+    def _info(self, path: str) -> Mapping[str, Any] | None:
+        """What there is; None where there is nothing. fsspec's own `exists` takes every fault for a no."""
+        with self._asking():
+            try:
+                return dict(self._fs.info(path))
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+
+    def _data(self, path: str, what: str = "") -> bytes | None:
+        """A file's bytes; None where there is none."""
+        with self._asking(what or path):
+            try:
+                return bytes(self._fs.cat_file(path))
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+
+    def _asking(self, what: str = "") -> AbstractContextManager[None]:
+        subject = f"{what} cannot be read from the store {self.url}" if what else f"the store {self.url} cannot be read"
+        return reaching(subject, "check that it is there, its credentials and the rights; it may be asked again later")
 
     def _path(self, *parts: str) -> str:
         for part in parts:
@@ -249,31 +264,14 @@ class Store:
         return "/".join([self._root.rstrip("/"), *parts])
 
     def _write(self, target: str, body: Mapping[str, bytes]) -> None:
-        if self._local:
+        if self.local:
             disk.publish(Path(target), body)
             return
         for name, data in body.items():  # the manifest comes last
             self._fs.pipe_file(f"{target}/{name}", data)
 
     def _replace(self, path: str, data: bytes) -> None:
-        if self._local:
+        if self.local:
             disk.replace(Path(path), data)
         else:
             self._fs.pipe_file(path, data)
-
-
-def _open(url: str) -> tuple[Any, str]:
-    """The file system behind a URL, and the path in it."""
-    try:
-        file_system, root = fsspec.core.url_to_fs(url)
-    except ImportError as error:
-        raise ConfigError(f"the store {url} needs a library that is not here", str(error)[:160]) from None
-    except ValueError as error:
-        raise ConfigError(
-            f"the store {url} is neither a folder nor a URL ({str(error)[:80]})", "correct 'store'"
-        ) from None
-    return file_system, str(root)
-
-
-def _reason(error: OSError) -> str:
-    return error.strerror or type(error).__name__

@@ -206,14 +206,15 @@ class Loop:
         )
 
     def _apply_pending(self) -> None:
+        now = time.monotonic()
         for record in self._transport.control():
             message = parse_control(record.value)
             if isinstance(message, str):
                 self._report.bad_control(record.origin, message)
             elif isinstance(message, ModelPublished):
-                self._swaps.announce(message, self._scorers)
-        self._swaps.compare(self._scorers, time.monotonic())
-        for scorer in self._swaps.take():
+                self._swaps.announce(message, self._scorers, now)
+        self._swaps.compare(self._scorers, now)
+        for scorer in self._swaps.take(self._scorers, now):
             model = scorer.manifest.model
             before = self._scorers[model].manifest.model_version
             self.watch.swap(scorer)

@@ -81,12 +81,13 @@ class RetryPause:
     A stop signal waits no longer than one pause.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, shortest_s: float = _SHORTEST_PAUSE_S, longest_s: float = _LONGEST_PAUSE_S) -> None:
+        self._shortest_s, self._longest_s = shortest_s, longest_s
         self._pause_s = 0.0
 
     def next_s(self) -> float:
         """The pause before the next try."""
-        self._pause_s = min(max(2 * self._pause_s, _SHORTEST_PAUSE_S), _LONGEST_PAUSE_S)
+        self._pause_s = min(max(2 * self._pause_s, self._shortest_s), self._longest_s)
         return self._pause_s
 
     def succeeded(self) -> None:

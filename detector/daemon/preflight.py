@@ -32,16 +32,17 @@ def _rules(settings: Settings) -> Iterator[CheckResult]:
 
 
 def _models(settings: Settings) -> Iterator[CheckResult]:
-    store = Store.of(settings)
+    try:
+        store = Store.of(settings)
+    except WatchkeeperError as error:
+        yield _failed("store", error)
+        return
     for model in dict.fromkeys(rule.model for rule in settings.watch):
         subject = f"model {model}"
         try:
             yield _model(store, subject, model)
         except WatchkeeperError as error:
             yield _failed(subject, error)
-        except OSError as error:
-            problem = f"the store {store.url} cannot be read ({type(error).__name__})"
-            yield CheckResult(Status.FAIL, subject, problem, "correct 'store' in the configuration, or its rights")
 
 
 def _model(store: Store, subject: str, model: str) -> CheckResult:

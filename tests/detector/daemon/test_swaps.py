@@ -31,8 +31,8 @@ def swaps(store: Store) -> tuple[Swaps, Metrics, dict[str, OnnxScorer]]:
     return Swaps(Settings(store=store.url, watch=(WatchRule(model="pumps"),)), metrics, used, 0.0), metrics, used
 
 
-def taken(over: Swaps) -> list[str]:
-    return [scorer.manifest.model_version for scorer in over.take()]
+def taken(over: Swaps, used: dict[str, OnnxScorer]) -> list[str]:
+    return [scorer.manifest.model_version for scorer in over.take(used, 1e9)]
 
 
 def test_a_lost_announcement_costs_a_minute(store: Store) -> None:
@@ -40,15 +40,15 @@ def test_a_lost_announcement_costs_a_minute(store: Store) -> None:
     over, _, used = swaps(store)
     store.promote("pumps", "v2")
     over.compare(used, MINUTE - 1)
-    assert taken(over) == []
+    assert taken(over, used) == []
     over.compare(used, MINUTE)
-    assert taken(over) == ["v2"]
+    assert taken(over, used) == ["v2"]
     used["pumps"] = load_bundle(store, "pumps", "v2")
     over.compare(used, 2 * MINUTE)
-    assert taken(over) == []
+    assert taken(over, used) == []
     store.rollback("pumps")
     over.compare(used, 3 * MINUTE)
-    assert taken(over) == ["v1"]
+    assert taken(over, used) == ["v1"]
 
 
 def test_a_version_that_is_refused_is_tried_again_and_logged_once(
@@ -62,12 +62,12 @@ def test_a_version_that_is_refused_is_tried_again_and_logged_once(
     graph.write_bytes(sound + b"\n")
     for minute in (1, 2, 3):
         over.compare(used, minute * MINUTE)
-    assert taken(over) == []
+        assert taken(over, used) == []
     assert capsys.readouterr().out.count("model refused") == 1
     assert metrics.refusals.labels("pumps")._value.get() == 1
     graph.write_bytes(sound)
     over.compare(used, 4 * MINUTE)
-    assert taken(over) == ["v2"]
+    assert taken(over, used) == ["v2"]
 
 
 def test_a_pointer_that_did_not_move_takes_nothing_back(store: Store) -> None:
@@ -75,11 +75,11 @@ def test_a_pointer_that_did_not_move_takes_nothing_back(store: Store) -> None:
     over, _, used = swaps(store)
     digest = load_manifest(store, "pumps", "v3")[1]
     message = ModelPublished(id="1", model="pumps", model_version="v3", manifest_sha256=digest, at=WHEN)
-    over.announce(message, used)
-    assert taken(over) == ["v3"]
+    over.announce(message, used, 0.0)
+    assert taken(over, used) == ["v3"]
     used["pumps"] = load_bundle(store, "pumps", "v3")
     over.compare(used, MINUTE)
-    assert taken(over) == []
+    assert taken(over, used) == []
     store.promote("pumps", "v2")
     over.compare(used, 2 * MINUTE)
-    assert taken(over) == ["v2"]
+    assert taken(over, used) == ["v2"]
