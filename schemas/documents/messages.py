@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from enum import Enum
 
-from schemas.alert import Alert
+from schemas.alert import Alert, CloseReason
 from schemas.base import Contract
 from schemas.catalog import CATALOG
 from schemas.documents import fields
@@ -25,6 +25,7 @@ def alerts_page() -> str:
         "`topics.alerts`, in order within an incident. [Follow alarms](../how-to/follow-alarms.md) shows them in a "
         "terminal; `watchkeeper schema alert` prints the JSON Schema.",
         *_table(Alert),
+        *_members("Close reasons", CloseReason, "Why an incident was closed: `data.close_reason`.", "reason"),
     )
 
 
@@ -60,7 +61,10 @@ def undocumented() -> list[str]:
     for name in ("alert", *_HERE):
         found += [f"{name}.{line.split('`')[1]}" for line in _table(CATALOG[name].model) if line.endswith("|  |")]
     return found + [
-        f"{kind.__name__}.{line}" for kind in (RowFlag, Reason) for line, text in _comments(kind) if not text
+        f"{kind.__name__}.{line}"
+        for kind in (RowFlag, Reason, CloseReason)
+        for line, text in _comments(kind)
+        if not text
     ]
 
 
