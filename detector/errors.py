@@ -9,6 +9,7 @@
     |   `-- RetriableError      for now: a delivery was not confirmed; the loop begins again at its last checkpoint
     |       `-- PartitionsLost  nobody's: the group gave our partitions to others before we had committed
     |-- BadInputLimit           the feed's: more dead letters than the stated limit               exit code 6
+    |-- NothingScored           the feed's: a file was read and nothing of it scored              exit code 6
     `-- StalledError            ours, or a library's: the loop no longer moves                    exit code 7
 
 A record's fault is not an exception but a dead letter with a reason code (schemas.feed.Reason).
@@ -73,7 +74,13 @@ class PartitionsLost(RetriableError):
 
 
 class BadInputLimit(WatchkeeperError):
-    """The feed gives more dead letters than limits.bad_share of limits.bad_of_last records."""
+    """The feed gives more dead letters than limits.bad_share of limits.bad_of_last records, or of limits.bad_span_s."""
+
+    exit_code = 6
+
+
+class NothingScored(WatchkeeperError):
+    """Records were read to their end, and not one was scored."""
 
     exit_code = 6
 

@@ -178,6 +178,12 @@ class Limits(Contract):
         json_schema_extra=TAKEN,
     )
     bad_of_last: int = Field(default=10_000, ge=1, description="... over so many records", json_schema_extra=TAKEN)
+    bad_span_s: float = Field(
+        default=3600.0,
+        gt=0,
+        description="... or over so long, by the clock or the feed's own time, and ten records at least",
+        json_schema_extra=TAKEN,
+    )
     checkpoint_s: float = Field(
         default=5.0, gt=0, description="state and offsets are committed this often", json_schema_extra=TAKEN
     )

@@ -17,8 +17,8 @@ def run(config: ConfigOption = None) -> None:
     SIGUSR1 writes every thread's stack to the log, and so does SIGABRT before it ends the process.
     HTTP on http.host:http.port: /metrics, /healthz, /readyz.
 
-    Exit codes: 0 ended as asked, 2 configuration, 3 data, 4 bundle, 5 broker, 6 too much bad input, 7 its loop stood
-    still.
+    Exit codes: 0 ended as asked, 2 configuration, 3 data, 4 bundle, 5 broker, 6 too much bad input, or a file of
+    which nothing was scored, 7 its loop stood still.
     """
     with logged(config) as settings:
         where = transport_of(settings).locate(settings, settings.topics.input)

@@ -26,6 +26,7 @@ class Health:
     stopping: bool = False
     interrupted: str = ""  # what failed, until work has begun again
     restoring: bool = False  # not all of the partitions are being read yet
+    blind: str = ""  # why nearly nothing of the feed is read or scored
 
     def begin(self) -> None:
         """The first tick begins."""
@@ -50,6 +51,7 @@ class Health:
             "state is being restored": self.restoring,
             f"interrupted: {self.interrupted}": bool(self.interrupted),
             "the loop does not move": not self.alive,
+            f"nearly nothing is scored: {self.blind}": bool(self.blind),
             "stopping": self.stopping,
         }
         return [reason for reason, holds in found.items() if holds]

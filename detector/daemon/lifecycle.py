@@ -81,8 +81,9 @@ def run_daemon(
         notifier.send("READY=1")
         gc.freeze()  # what is there now stays: full collections need not walk it again and again
         health.begin()
+        more = True
         try:
-            while not signals.stop and loop.tick():
+            while not signals.stop and (more := loop.tick()):
                 if signals.reload:
                     signals.reload = False
                     notifier.send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
@@ -90,6 +91,8 @@ def run_daemon(
                     watchdog.configure(loop.settings)
                     notifier.send("READY=1")
             _drain(loop, transport, health, notifier)
+            if not more:
+                loop.demand_scored()
         finally:
             if server is not None:
                 server.close()

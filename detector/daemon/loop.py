@@ -7,14 +7,15 @@ from detector.bundles.loading import OnnxScorer
 from detector.core.outcome import Outcome
 from detector.core.settings import WatchSettings
 from detector.core.state import checkpoint
+from detector.core.tally import Tally
 from detector.core.watch import Watch
 from detector.daemon.health import Health
 from detector.daemon.metrics import Metrics
 from detector.daemon.partitions import PartitionEvent, Partitions, PartitionState
-from detector.daemon.policies import BadInputPolicy, CheckpointPolicy, PollPace, RetryPause
+from detector.daemon.policies import BadInputPolicy, BlindnessPolicy, CheckpointPolicy, PollPace, RetryPause
 from detector.daemon.reporting import Reporter
 from detector.daemon.swaps import Swaps
-from detector.errors import BadInputLimit, DataError, PartitionsLost, RetriableError
+from detector.errors import BadInputLimit, DataError, NothingScored, PartitionsLost, RetriableError
 from detector.transports.control import parse_control
 from detector.transports.interface import Message, Polled, Stream, Transport
 from detector.transports.messages import outcome_messages
@@ -48,6 +49,7 @@ class Loop:
         self._scorers, self._swaps = dict(scorers), Swaps(settings, metrics, scorers, now)
         self._partitions = Partitions()
         self._checkpoint, self._bad_input = CheckpointPolicy(settings.limits, now), BadInputPolicy(settings.limits)
+        self._blindness, self._tally = BlindnessPolicy(settings.limits), Tally()
         self._pace, self._retry = PollPace(settings.limits), RetryPause()
         self._report = Reporter(metrics, health, now)
         self._report.models(scorers.values())
@@ -81,6 +83,8 @@ class Loop:
         if self._checkpoint.due(time.monotonic()) or polled.ended:
             self.commit()  # 4. await delivery, then 5. commit state and offsets, together
         self._report.tick(outcome, self.watch, arrived, time.monotonic())
+        self._tally.add(outcome)
+        self._report.blind(self._blindness.add(outcome, self.watch.unwatched, time.monotonic()))
         self._stop_on_bad_input(outcome)
         self._apply_pending()  # 6. model swaps, at a batch boundary
         if pause_s := self._pace.pause_s(begun, time.monotonic(), len(polled.records)):
@@ -109,11 +113,17 @@ class Loop:
         self._retry.succeeded()
         self._report.committed(len(moved))
 
+    def demand_scored(self) -> None:
+        """At the end of the input: raises NothingScored where records were read and none was scored."""
+        fault = self._tally.nothing_scored(self.watch.unwatched)
+        if fault is not None:
+            raise NothingScored(*fault)
+
     def configure(self, settings: Settings) -> None:
         """Takes up a reloaded configuration between ticks."""
         self.settings = settings
         self.watch.configure(WatchSettings.of(settings))
-        for policy in (self._checkpoint, self._bad_input, self._pace):
+        for policy in (self._checkpoint, self._bad_input, self._blindness, self._pace):
             policy.configure(settings.limits)
 
     def _rebalance(self, polled: Polled) -> None:
@@ -194,7 +204,7 @@ class Loop:
 
     def _stop_on_bad_input(self, outcome: Outcome) -> None:
         """Stops loudly when nearly everything is bad."""
-        exceeded = self._bad_input.add(outcome.records, len(outcome.dead_letters))
+        exceeded = self._bad_input.add(outcome.records, len(outcome.dead_letters), time.monotonic(), outcome.newest_s)
         if exceeded is None:
             return
         bad, total = exceeded
@@ -202,7 +212,7 @@ class Loop:
         raise BadInputLimit(
             f"{bad} of the last {total} records could not be read",
             f"see the reasons in {self.settings.topics.dead_letters}, correct 'feed' in the configuration; "
-            "the limit is limits.bad_share of limits.bad_of_last",
+            "the limit is limits.bad_share of limits.bad_of_last, or of limits.bad_span_s",
         )
 
     def _apply_pending(self) -> None:

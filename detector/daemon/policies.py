@@ -4,10 +4,16 @@
 """
 
 from collections import deque
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
+from detector.core.outcome import Outcome
+from detector.core.tally import Fault, Tally
 from schemas.config import Limits
 
 _ALERT_WAIT_S = 0.25
+_FEWEST_BAD = 10  # records that a span must hold before it can stop the daemon
+_BLIND_AFTER_S, _FEWEST_BLIND = 60.0, 3  # seconds and records after which blindness is told
 _SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 2.0
 
 
@@ -36,27 +42,82 @@ class CheckpointPolicy:
         return now >= min(self._last + self._every_s, self._hurried)
 
 
+@dataclass(frozen=True, slots=True)
+class _Poll:
+    """What a poll gave, and when."""
+
+    records: int
+    dead_letters: int
+    now: float
+    newest_s: float  # the feed's newest event time; -inf: there is none yet
+
+    def seconds_to(self, later: "_Poll") -> float:
+        """By the clock or by the feed's own time, whichever is more."""
+        fed = later.newest_s - self.newest_s if self.newest_s > 0 else 0.0
+        return max(later.now - self.now, fed)
+
+
 class BadInputPolicy:
     """Where nearly everything is bad, the feed changed and nobody watches the plant: then the daemon stops."""
 
     def __init__(self, limits: Limits) -> None:
-        self._share, self._of_last = limits.bad_share, limits.bad_of_last
-        self._polls: deque[tuple[int, int]] = deque()  # (records, dead letters) of recent polls
+        self.configure(limits)
+        self._polls: deque[_Poll] = deque()
 
     def configure(self, limits: Limits) -> None:
-        """Takes up another share, or another number of records."""
-        self._share, self._of_last = limits.bad_share, limits.bad_of_last
+        """Takes up another share, another number of records, or another span."""
+        self._share, self._of_last, self._span_s = limits.bad_share, limits.bad_of_last, limits.bad_span_s
 
-    def add(self, records: int, dead_letters: int) -> tuple[int, int] | None:
-        """Counts a poll; (bad, records) of the last limits.bad_of_last records where too many are bad, else None."""
+    def add(self, records: int, dead_letters: int, now: float, newest_s: float) -> tuple[int, int] | None:
+        """Counts a poll; (bad, records) where too many are bad, else None.
+
+        Of the last limits.bad_of_last records, or of those of the last limits.bad_span_s where these are fewer.
+        """
         if not records:
             return None
-        self._polls.append((records, dead_letters))
-        total = sum(count for count, _ in self._polls)
-        while total - self._polls[0][0] >= self._of_last:
-            total -= self._polls.popleft()[0]
-        bad = sum(letters for _, letters in self._polls)
-        return (bad, total) if total >= self._of_last and bad > self._share * total else None
+        last = _Poll(records, dead_letters, now, newest_s)
+        self._polls.append(last)
+        total = sum(poll.records for poll in self._polls)
+        while self._enough(total - self._polls[0].records, self._polls[min(1, len(self._polls) - 1)], last):
+            total -= self._polls.popleft().records
+        bad = sum(poll.dead_letters for poll in self._polls)
+        return (bad, total) if self._enough(total, self._polls[0], last) and bad > self._share * total else None
+
+    def _enough(self, records: int, first: _Poll, last: _Poll) -> bool:
+        """Whether the polls from `first` to `last` decide."""
+        return records >= self._of_last or (records >= _FEWEST_BAD and first.seconds_to(last) >= self._span_s)
+
+
+class BlindnessPolicy:
+    """Where of what is read nearly nothing is read or scored, a minute of it is enough to say so.
+
+    The minute is the clock's or the feed's own, whichever is over first. What is found lasts until records are scored.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self.configure(limits)
+        self.fault: Fault | None = None
+        self._tally, self._first, self._newest_s = Tally(), _Poll(0, 0, 0.0, 0.0), float("-inf")
+
+    def configure(self, limits: Limits) -> None:
+        """Takes up another share."""
+        self._share = limits.bad_share
+
+    def add(self, outcome: Outcome, unwatched: Collection[str], now: float) -> Fault | None:
+        """Counts a poll; what is wrong, if anything is. unwatched: assets that no rule names."""
+        if not self._tally.records:
+            self._first = _Poll(0, 0, now, self._newest_s)
+        if self._first.newest_s < 0:  # before the feed's first row it has no time
+            self._first = replace(self._first, newest_s=outcome.newest_s)
+        self._newest_s = outcome.newest_s
+        self._tally.add(outcome)
+        last = _Poll(0, 0, now, self._newest_s)
+        if self._tally.records >= _FEWEST_BLIND and self._first.seconds_to(last) >= _BLIND_AFTER_S:
+            self.fault = self._tally.blindness(self._share, unwatched)
+            self._tally = Tally()
+        elif self.fault and outcome.scored and len(outcome.dead_letters) <= self._share * outcome.records:
+            self.fault, self._tally = None, Tally()
+        return self.fault
 
 
 class PollPace:

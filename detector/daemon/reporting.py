@@ -8,10 +8,11 @@ import structlog
 
 from detector.core.outcome import Outcome
 from detector.core.scoring import Scorer
+from detector.core.tally import Fault
 from detector.core.watch import Watch
 from detector.daemon.health import Health
 from detector.daemon.metrics import Metrics
-from detector.errors import RetriableError
+from detector.errors import RetriableError, one_line
 from schemas.alert import AlertKind
 
 _LOG_EVERY_S = 10.0
@@ -72,6 +73,15 @@ class Reporter:
         self._health.restoring = restoring
         self._health.partitions = count
         self._metrics.partitions.set(count)
+
+    def blind(self, fault: Fault | None) -> None:
+        """Nearly nothing of the feed is read or scored; None: it is. Told once, when it begins and when it is over."""
+        problem = fault.problem if fault else ""
+        if fault and not self._health.blind:
+            self._log.warning("nearly nothing is scored", reason=fault.problem, remedy=fault.remedy)
+        elif self._health.blind and not fault:
+            self._log.info("records are scored again")
+        self._health.blind = one_line(problem)
 
     def lag(self, lags: Mapping[int, int]) -> None:
         """Records that each partition holds beyond what was read; shown with the next canonical line."""

@@ -14,6 +14,7 @@ from detector.config import load_settings
 from detector.core.settings import WatchSettings
 from detector.core.watch import Watch
 from detector.daemon.swaps import load_current
+from detector.errors import NothingScored
 from schemas.alert import AlertKind, AlertState
 from trainer.data.sources import data_files
 from trainer.metrics.rows import Counts, count
@@ -35,6 +36,7 @@ def backtest(
     JSON lines are read as raw records (the line's number is the offset); rows of tables count as one record each. So
     alerts and their ids are those the daemon gives when the same records lie in one partition. Silence is measured on
     the files' own time. With a column `label` (1 is anomalous) precision and recall of rows are counted as well.
+    Where nothing was scored it ends with exit code 6 and says why.
     """
     settings = backtest_settings(load_settings(config))
     files = data_files(data)
@@ -59,9 +61,14 @@ def backtest(
     (out / "metrics.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     if as_json:
         typer.echo(json.dumps(figures))
-        return
-    print_table([(name.replace("_", " "), str(value)) for name, value in figures.items()])
-    typer.echo(f"next: read {out / 'alerts.jsonl'}; to move the threshold, set training.<model>.threshold and train")
+    else:
+        print_table([(name.replace("_", " "), str(value)) for name, value in figures.items()])
+    if (fault := result.tally.nothing_scored(watch.unwatched)) is not None:
+        raise NothingScored(*fault)
+    if not as_json:
+        typer.echo(
+            f"next: read {out / 'alerts.jsonl'}; to move the threshold, set training.<model>.threshold and train"
+        )
 
 
 def _figures(result: BacktestResult, watch: Watch) -> dict[str, Any]:

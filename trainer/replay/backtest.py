@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from detector.core.ingest.rows import Rows
 from detector.core.outcome import Outcome, ScoreBlock
+from detector.core.tally import Tally
 from detector.core.watch import Watch
 from detector.transports.reader import PARTITION, read_records
 from schemas.alert import Alert
@@ -35,6 +36,7 @@ SCORES = pa.schema(_TYPES)
 class BacktestResult:
     """What a backtest gave, summed over its files."""
 
+    tally: Tally = field(default_factory=Tally)
     records: int = 0
     scored: int = 0
     above: int = 0
@@ -133,6 +135,7 @@ def _clock(result: BacktestResult) -> float:
 
 
 def _take(outcome: Outcome, result: BacktestResult, scores: ScoreFile) -> None:
+    result.tally.add(outcome)
     result.records += outcome.records
     result.scored += outcome.scored
     result.alerts += outcome.alerts

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from kafka.errors import CommitFailedError
+from structlog.testing import capture_logs
 
 from detector.bundles.loading import load_bundle
 from detector.bundles.store import Store
@@ -332,3 +333,18 @@ def test_state_without_an_owner_is_taken_up_and_gets_one(store: Store) -> None:
     assert transport.resumed == [5]
     marker = next(m for m in transport.sent if m.stream is Stream.STATE and m.key == MARKER)
     assert decode_marker(marker.value or b"").owner == transport.owner
+
+
+def test_a_feed_of_which_nothing_is_scored_is_told_once_and_is_not_ready(store: Store) -> None:
+    """A row in two hours where seconds are wanted: a warning, and a reason on /readyz until it is over."""
+    transport = FakeTransport([*([line(9000 * n)] for n in range(9)), [line(72_000 + n) for n in range(1, 9)]])
+    over = loop(store, transport)
+    with capture_logs() as logs:
+        for _ in range(10):
+            over.tick()
+        told = [entry for entry in logs if entry["event"] == "nearly nothing is scored"]
+        assert [(entry["log_level"], bool(entry["remedy"])) for entry in told] == [("warning", True)]
+        assert any("rows are gap" in reason for reason in over.health.reasons)
+        over.tick()
+    assert not over.health.reasons
+    assert logs[-1]["event"] == "records are scored again"
