@@ -10,7 +10,7 @@ from detector.core.alarms.explanation import explain
 from detector.core.alarms.incidents import Incident, incident_id, new_incident
 from detector.core.alarms.process import ProcessAlarms, process_rules
 from detector.core.alarms.quality import QualityAlarms
-from detector.core.arrays import Bools, Doubles, Ints
+from detector.core.arrays import Bools, Doubles, Floats, Ints
 from detector.core.arrivals import Arrivals
 from detector.core.component import Component
 from detector.core.drift import DriftFinding, DriftWatch
@@ -124,13 +124,14 @@ class ModelPipeline:
         kept = screened.kept_rows
         returned = self.quality_alarms.returns(screened)
         runs = self.quality.advance(kept.slots, kept.values)  # of stuck, missing and out-of-range sensors
-        advance = self.windows.slide(screened, runs.mask(kept.values))
+        masked = runs.mask(kept.values)
+        advance = self.windows.slide(screened, masked)
         reset_before = advance.reset_before()
         scores, vectors = self._score(advance, reset_before)
         events, open_rows = self.process_alarms.judge(rows, advance.scored, scores, reset_before)
         events += self.quality_alarms.judge(kept, runs)
         self._explain(events, advance, vectors)
-        findings = self._watch_drift(rows, advance.scored, scores, open_rows)
+        findings = self._watch_drift(advance, masked, runs.unusual, scores, open_rows)
         self.arrivals.note(rows, clock)  # from here on the rows are in the state
         full = np.full(len(rows), np.nan)
         full[advance.scored] = scores
@@ -252,14 +253,18 @@ class ModelPipeline:
         top, batch = self._settings.alarms.top_sensors, self._settings.limits.batch_windows
         explain(events, advance, vectors, self.scorer, self.smoother, top_sensors=top, batch=batch)
 
-    def _watch_drift(self, rows: SlotRows, scored: Ints, scores: Doubles, open_rows: Bools) -> list[DriftFinding]:
+    def _watch_drift(
+        self, advance: Advance, masked: Floats, unusual: Bools, scores: Doubles, open_rows: Bools
+    ) -> list[DriftFinding]:
+        """A bad sensor is no drift. masked (row, sensor), unusual (row,): of the kept rows."""
         if self.drift is None:
             return []
         # Among several assets the vote tells a fault of one from a drift of all; one alone has only its incidents.
         alone = len(self.assets) < 2
         chosen = ~np.isnan(scores) & ~(open_rows & alone)
-        position = scored[chosen]
-        return self.drift.advance(rows.slots[position], rows.times[position], scores[chosen], rows.values[position])
+        kept = np.searchsorted(advance.screened.kept, advance.scored[chosen])
+        rows, judged = advance.screened.kept_rows, np.where(unusual[kept], np.nan, scores[chosen])
+        return self.drift.advance(rows.slots[kept], rows.times[kept], judged, masked[kept])
 
     def _new_incident(self, slot: int, condition: Condition, sensor: str, time_s: float, offset: int) -> Incident:
         subject = self.manifest.model if condition is Condition.ANOMALY else f"{condition.value}/{sensor}"

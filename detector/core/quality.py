@@ -32,6 +32,12 @@ class QualityRuns:
         """Values (row, sensor) with NaN in invalid cells."""
         return np.where(self.invalid, np.float32(np.nan), values) if self.invalid.any() else values
 
+    @property
+    def unusual(self) -> Bools:
+        """(row,): a sensor is masked, or has been missing for as long as it takes to alarm."""
+        missing = CONDITIONS.index(Condition.MISSING)
+        return np.asarray((self.invalid | (self.runs[missing] >= self.limits[missing])).any(axis=1))
+
 
 class QualityMonitor:
     """The quality memory of many assets: about 16 bytes a sensor and asset."""

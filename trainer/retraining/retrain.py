@@ -24,7 +24,7 @@ from trainer.data.sources import read_history
 from trainer.data.topic import topic_history
 from trainer.recipe import train
 from trainer.retraining import gate
-from trainer.retraining.exclusions import false_positives, incident_spans, left_out
+from trainer.retraining.exclusions import false_positives, incident_spans, left_out, noticed_after
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,10 @@ def normal_history(
     drift = champion.manifest.drift if champion else None
     blocks = (settings.drift.persist_blocks + 1) * drift.block_rows * period if drift else 0.0
     margin = training.window * period
-    out = left_out(spans, false, request, assets=len(history.assets), drift_s=blocks, margin_s=margin)
+    noticed = noticed_after(settings.alarms, champion.manifest) if champion else None
+    out = left_out(
+        spans, false, request, assets=len(history.assets), drift_s=blocks, margin_s=margin, noticed_s=noticed
+    )
     history = history.without(out)
     if settings.worker.reference is not None:
         history = gather(

@@ -198,6 +198,17 @@ def test_a_fault_of_one_asset_is_no_drift() -> None:
     assert not replay(watch(), feed(values), 100).requests
 
 
+@pytest.mark.parametrize("dead", [2.0, np.nan, 99.0])
+@pytest.mark.parametrize("assets", [1, 3])
+def test_a_dead_sensor_is_no_drift(dead: float, assets: int) -> None:
+    """Stuck, missing or out of range on every asset there is: quality alarms, and nobody is asked to learn it."""
+    values = np.random.default_rng(5).normal(size=(900, assets, 3))
+    values[200:, :, 0] = dead
+    story = replay(watch(), feed(values), 100)
+    assert {a.data.kind for a in story.alerts.values()} == {AlertKind.QUALITY}
+    assert not story.requests
+
+
 def test_a_drift_that_raises_alarms_everywhere_is_still_a_drift() -> None:
     """When all assets leave normal at once, open incidents do not hide it; one asset alone is in trouble instead."""
     values = np.random.default_rng(5).normal(size=(600, 3, 3))

@@ -1,6 +1,8 @@
 """The worker: a request is answered once, by a model that is no worse, and every decision is written down."""
 
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,7 +12,8 @@ import pytest
 from detector.bundles.loading import load_bundle
 from detector.bundles.store import DECISIONS, Store
 from detector.errors import DataError
-from schemas.config import Files, Settings, WatchRule, WorkerSettings
+from schemas.alert import Condition
+from schemas.config import Alarms, Files, Settings, WatchRule, WorkerSettings
 from schemas.control import DriftFigure, IncidentMark, MarkKind, ModelPublished, ModelRejected, RetrainRequest, Trigger
 from schemas.training import Training
 from trainer.bundle.publish import publish
@@ -18,7 +21,7 @@ from trainer.data.history import AssetHistory, History
 from trainer.recipe import train
 from trainer.retraining.exclusions import IncidentSpan, false_positives, left_out
 from trainer.retraining.gate import CHUNKS, JUDGED_CHUNKS, split
-from trainer.retraining.retrain import Decision, answer, write_down
+from trainer.retraining.retrain import Decision, answer, normal_history, write_down
 from trainer.retraining.worker import RetrainWorker
 
 START = 1_700_000_000
@@ -143,6 +146,36 @@ def test_alarms_on_half_of_the_assets_at_once_are_the_drift() -> None:
         "p0": [(at - 900, at - 800)]
     }
     assert set(left_out(wide, set(), request("v"), assets=5, drift_s=100, margin_s=0)) == {"p0", "p1"}
+
+
+@pytest.mark.parametrize("condition", [each for each in Condition if each is not Condition.ANOMALY])
+def test_a_dead_sensor_is_left_out_though_it_has_moved(condition: Condition) -> None:
+    """The sensor that asks died, on each asset: its spans go, with the rows before they were noticed."""
+    at, noticed = WHEN.timestamp(), {(Condition.STUCK, "b"): 30.0}
+    spans = [IncidentSpan(f"i{i}", f"p{i}", at - 50, float("inf"), "b", condition) for i in range(2)]
+    out = left_out(spans, set(), request("v"), assets=2, drift_s=100.0, margin_s=5.0, noticed_s=noticed)
+    begin = at - 85 if condition is Condition.STUCK else at - 55
+    assert out == {asset: [(begin, float("inf"))] for asset in ("p0", "p1")}
+
+
+def test_a_retraining_by_schedule_leaves_a_stuck_sensor_out(tmp_path: Path) -> None:
+    """The daemon watched it stick and recover; the history keeps what lies before and after, and no stuck row."""
+    config = settings(tmp_path).model_copy(update={"alarms": Alarms(quality_off_rows=5)})
+    champion(config)
+    values = plant(2000)
+    values[900:1100, 1] = 0.5
+    feed(tmp_path, values)
+    file = tmp_path / "watchkeeper.yaml"
+    file.write_text(config.model_dump_json(exclude_defaults=True))
+    command = [sys.executable, "-m", "detector.cli", "run", "--config", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    scorer = load_bundle(Store(config.store), "m", Store(config.store).in_use("m"))
+    history = normal_history(config, request(None, Trigger.SCHEDULE), TRAINING, scorer)
+    (asset,) = history.assets
+    assert not np.any(np.diff(asset.values[:, 1]) == 0)
+    assert asset.times.min() < START + 850
+    assert asset.times.max() > START + 1150
 
 
 def test_the_last_mark_counts() -> None:
