@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from detector.core.arrays import Doubles, Floats
+from detector.core.arrays import Doubles, Floats, Ints
 from detector.errors import DataError
 
 Span = tuple[float, float]  # begin (inclusive) and end (exclusive), seconds since 1970-01-01 UTC
@@ -131,12 +131,20 @@ def gather(parts: Iterable[History]) -> History:
 def from_columns(source: str, sensors: Sequence[str], names: Sequence[str], times: Doubles, values: Floats) -> History:
     """A history from rows in any order. names (row,), times (row,), values (row, sensor)."""
     labels, owner = np.unique(np.asarray(names, dtype=object).astype(str), return_inverse=True)
+    return from_owners(source, sensors, labels.tolist(), owner, times, values)
+
+
+def from_owners(
+    source: str, sensors: Sequence[str], names: Sequence[str], owner: Ints, times: Doubles, values: Floats
+) -> History:
+    """The same from numbers of assets: names (asset,) in any order, owner (row,) their places in it."""
     order = np.argsort(owner, kind="stable")
-    ends = np.searchsorted(owner[order], np.arange(len(labels) + 1))
+    ends = np.searchsorted(owner, np.arange(len(names) + 1), sorter=order)
     assets = [
-        asset_history(str(label), times[order[begin:end]], values[order[begin:end]])
-        for label, begin, end in zip(labels, ends[:-1], ends[1:], strict=True)
-    ]
+        asset_history(names[number], times[order[ends[number] : ends[number + 1]]],
+                      values[order[ends[number] : ends[number + 1]]])
+        for number in sorted(range(len(names)), key=names.__getitem__)
+    ]  # fmt: skip
     return History(tuple(sensors), _with_rows(assets, source), source)
 
 

@@ -6,17 +6,17 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from detector.core.ingest.decode import Decoder
 from detector.core.ingest.fields import FROM_KEY
-from detector.core.ingest.rows import Decoded, Record, Rejected
+from detector.core.ingest.rows import Record, Rejected
 from detector.errors import DataError
 from detector.transports.reader import LineRecord, read_records
 from schemas.config import Feed
-from trainer.data.history import History, from_columns
+from trainer.data.history import History, from_owners
 from trainer.data.long_rows import LongCells, long_history
 from trainer.data.tables import NOT_SENSORS
+from trainer.data.thinning import Bound, KeptRecords
 
 CHUNK = 20_000  # records decoded together
 LOOK_AHEAD = 2_000  # records looked at to find out which sensors there are
@@ -34,15 +34,20 @@ def file_records(path: Path, topic: str, chunk: int = CHUNK) -> Iterator[list[Li
 
 
 class Gatherer:
-    """Collects decoded records into a history. sensors: None finds them in the first records (wide)."""
+    """Collects decoded records into a history. sensors: None finds them in the first records (wide).
 
-    def __init__(self, source: str, feed: Feed, sensors: Sequence[str] | None, period_s: float | None) -> None:
+    bound: beyond it blocks of time are left out; None keeps everything.
+    """
+
+    def __init__(
+        self, source: str, feed: Feed, sensors: Sequence[str] | None, period_s: float | None, bound: Bound | None = None
+    ) -> None:
         self._source = source
         self._feed = feed
         self._sensors = None if sensors is None else tuple(sensors)
         self._period = period_s
         self._decoder: Decoder | None = None
-        self._parts: list[Decoded] = []
+        self._kept = KeptRecords(bound)
         self._seen = 0
         self._bad: list[Rejected] = []
 
@@ -55,7 +60,7 @@ class Gatherer:
         decoded, rejected = self._decoder.decode(records)
         self._seen += len(records)
         self._bad += rejected
-        self._parts.append(decoded)
+        self._kept.add(decoded)
 
     def history(self) -> History:
         """Everything taken so far. Raises DataError where nothing, or too little of it, could be read."""
@@ -70,28 +75,19 @@ class Gatherer:
             )
         history = self._long() if self._feed.form == "long" else self._wide()
         notes = [f"{len(self._bad)} of {self._seen} records could not be read and were left out"] if self._bad else []
-        return History(history.sensors, history.assets, history.source, tuple(notes))
+        notes += [self._kept.note] if self._kept.note else []
+        return History(history.sensors, history.assets, history.source, (*history.notes, *notes))
 
     def _wide(self) -> History:
         assert self._sensors is not None
-        names = [name for part in self._parts for name in part.assets]
-        values = self._cells().astype(np.float32)
-        return from_columns(self._source, self._sensors, names, self._times(), values)
+        names, owners = self._kept.owners()
+        cells = self._kept.cells().astype(np.float32, copy=False)
+        return from_owners(self._source, self._sensors, names, owners, self._kept.times(), cells)
 
     def _long(self) -> History:
-        cells = LongCells(
-            assets=[name for part in self._parts for name in part.assets],
-            sensors=[name for part in self._parts for name in part.names],
-            times=self._times(),
-            values=self._cells()[:, 0],
-        )
+        kept = self._kept
+        cells = LongCells(assets=kept.assets(), sensors=kept.names(), times=kept.times(), values=kept.cells()[:, 0])
         return long_history(self._source, cells, self._sensors, self._period)
-
-    def _times(self) -> NDArray[np.float64]:
-        return np.concatenate([part.times for part in self._parts])
-
-    def _cells(self) -> NDArray[np.float64]:
-        return np.concatenate([part.cells for part in self._parts])
 
     def _find_sensors(self, records: Sequence[Record]) -> tuple[str, ...]:
         if self._feed.form == "long":

@@ -9,6 +9,7 @@ from detector.transports.registry import transport_of
 from schemas.config import Settings
 from trainer.data.history import History
 from trainer.data.records import Gatherer
+from trainer.data.thinning import Bound
 
 
 def parse_span(text: str) -> Span:
@@ -21,9 +22,14 @@ def parse_span(text: str) -> Span:
     return Span(begin_ms=_milliseconds(begin), end_ms=_milliseconds(end))
 
 
-def topic_history(settings: Settings, span: Span, sensors: Sequence[str] | None, period_s: float | None) -> History:
-    """The span's records as history. Blocks until the span is read. Raises BrokerError, DataError."""
-    gatherer = Gatherer(f"topic {settings.topics.input}, {described(span)}", settings.feed, sensors, period_s)
+def topic_history(
+    settings: Settings, span: Span, sensors: Sequence[str] | None, period_s: float | None, bound: Bound | None = None
+) -> History:
+    """The span's records as history. Blocks until the span is read. Raises BrokerError, DataError.
+
+    bound: beyond it blocks of time are left out; None keeps everything.
+    """
+    gatherer = Gatherer(f"topic {settings.topics.input}, {described(span)}", settings.feed, sensors, period_s, bound)
     for records in transport_of(settings).read_span(settings, span):
         gatherer.add(records)
     return gatherer.history()

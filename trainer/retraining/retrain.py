@@ -21,6 +21,7 @@ from schemas.training import Training
 from trainer.bundle.publish import publish
 from trainer.data.history import History, gather
 from trainer.data.sources import read_history
+from trainer.data.thinning import Bound
 from trainer.data.topic import topic_history
 from trainer.recipe import train
 from trainer.retraining import gate
@@ -107,7 +108,7 @@ def normal_history(
     """The feed's span that the request looks back on, without incidents, and with the frozen reference set."""
     sensors = _sensors(training, champion)
     begin = request.at.timestamp() - settings.worker.history_s
-    history = _of_model(settings, request.model, _read(settings, sensors, training, begin))
+    history = _of_model(settings, request.model, _read(settings, sensors, training, begin, champion))
     # A person and a schedule ask by the clock; the feed's own time may be far behind it.
     newest = history.span[1].timestamp()
     history = history.between(min(begin, newest - settings.worker.history_s), float("inf"))
@@ -142,10 +143,18 @@ def write_down(settings: Settings, request: RetrainRequest, decision: Decision) 
     Store.of(settings).write_down(request.model, json.dumps(line).encode())
 
 
-def _read(settings: Settings, sensors: tuple[str, ...] | None, training: Training, begin: float) -> History:
+def _read(
+    settings: Settings,
+    sensors: tuple[str, ...] | None,
+    training: Training,
+    begin: float,
+    champion: OnnxScorer | None,
+) -> History:
     # Record times are the broker's: at or after the event, so nothing of the span lies before this offset.
     span = Span(begin_ms=int(begin * 1000)) if begin > 0 else Span()  # a broker knows no time before 1970
-    return topic_history(settings, span, sensors, training.period_s)
+    period_s = training.period_s or (champion.manifest.period_s if champion else None)
+    bound = Bound(settings.worker.max_history_mb * 1_000_000, training.window, period_s)
+    return topic_history(settings, span, sensors, training.period_s, bound)
 
 
 def _sensors(training: Training, champion: OnnxScorer | None) -> tuple[str, ...] | None:
