@@ -299,6 +299,14 @@ class Logging(Contract):
     form: Literal["auto", "json", "console"] = Field(default="auto", description="auto: console on a terminal")
 
 
+class WorkerHttp(Contract):
+    """The worker's health and metrics; read only. Off unless asked for: several workers may share a machine."""
+
+    enabled: bool = Field(default=False, description="whether the worker serves /healthz, /readyz and /metrics")
+    host: str = Field(default="127.0.0.1", description="address to listen on")
+    port: int = Field(default=9466, ge=0, le=65535, description="0 takes a free port")
+
+
 class WorkerSettings(Contract):
     """The trainer worker that answers retrain requests."""
 
@@ -321,6 +329,7 @@ class WorkerSettings(Contract):
         description="ask for a retraining once a model's newest version is this old, at once where it has none; null: "
         "never",
     )
+    http: WorkerHttp = WorkerHttp()
 
 
 class Trust(Contract):

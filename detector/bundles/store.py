@@ -218,6 +218,16 @@ class Store:
         with reaching(f"{path} cannot be written in the store {self.url}", "check its space and rights"):
             self._replace(path, data)
 
+    def remove(self, model: str, version: str) -> None:
+        """Removes a version for good, its manifest first: what is half removed is not there. Refuses the one in use."""
+        pointer = self.pointer(model)
+        if pointer is not None and pointer.model_version == version:
+            raise BundleError(f"{model} {version} is in use", "promote another version first")
+        problem = f"{model} {version} cannot be removed from the store {self.url}"
+        with reaching(problem, "check the rights; what is left of it is no version any more"):
+            self._fs.rm_file(self._path(model, version, MANIFEST))
+            self._fs.rm(self._path(model, version), recursive=True)
+
     def rollback(self, model: str) -> Pointer:
         """Points `current` back at the version before it."""
         old = self.pointer(model)

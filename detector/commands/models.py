@@ -9,6 +9,7 @@ import typer
 from detector.bundles.loading import load_bundle, load_manifest
 from detector.bundles.store import Store
 from detector.commands.options import ConfigOption, JsonOption
+from detector.commands.prune import prune
 from detector.commands.signatures import keys, sign
 from detector.commands.tables import print_table
 from detector.config import load_settings
@@ -18,9 +19,12 @@ from schemas.config import Settings
 from schemas.control import ModelPublished
 from schemas.manifest import Manifest, Pointer
 
-app = typer.Typer(no_args_is_help=True, help="List, show, verify, sign, promote and roll back the models in the store.")
+app = typer.Typer(
+    no_args_is_help=True, help="List, show, verify, sign, promote, roll back and prune models in the store."
+)
 app.command()(keys)
 app.command()(sign)
+app.command()(prune)
 
 ModelArgument = Annotated[str, typer.Argument(help="Name of the model.")]
 VersionArgument = Annotated[str | None, typer.Argument(help="The version; without one, the version in use.")]

@@ -5,12 +5,13 @@ import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from detector.errors import ConfigError
-from schemas.config import Http
+from schemas.config import Http, WorkerHttp
 
 STALLED_AFTER_S = 60.0  # a tick that takes longer is no longer alive
 
@@ -57,16 +58,36 @@ class Health:
         return [reason for reason, holds in found.items() if holds]
 
 
+class HealthState(Protocol):
+    """What the pages tell: a daemon's, or a worker's."""
+
+    models: dict[str, str]
+    partitions: int
+
+    @property
+    def alive(self) -> bool:
+        """It advances."""
+        ...
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why it does not do its work just now; empty where it does."""
+        ...
+
+
 class HttpServer:
     """Serves /metrics, /healthz and /readyz until closed."""
 
-    def __init__(self, settings: Http, health: Health, registry: CollectorRegistry) -> None:
+    def __init__(
+        self, settings: Http | WorkerHttp, health: HealthState, registry: CollectorRegistry, section: str = "http"
+    ) -> None:
+        """section: of the configuration, for the error's remedy."""
         try:
             self._server = ThreadingHTTPServer((settings.host, settings.port), _handler(health, registry))
         except OSError as error:
             raise ConfigError(
                 f"HTTP cannot listen on {settings.host}:{settings.port} ({error.strerror})",
-                "set http.port to a free one (0 takes any), or http.enabled to false",
+                f"set {section}.port to a free one (0 takes any), or {section}.enabled to false",
             ) from None
         self._server.daemon_threads = True
         self.port = int(self._server.server_address[1])
@@ -80,7 +101,7 @@ class HttpServer:
         self._thread.join(timeout=2)
 
 
-def _handler(health: Health, registry: CollectorRegistry) -> type[BaseHTTPRequestHandler]:
+def _handler(health: HealthState, registry: CollectorRegistry) -> type[BaseHTTPRequestHandler]:
     def metrics() -> tuple[int, str, bytes]:
         return 200, CONTENT_TYPE_LATEST, generate_latest(registry)
 

@@ -156,6 +156,19 @@ def test_the_probes_ask_the_daemon_and_give_it_time() -> None:
     assert DAEMON["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] > Limits().drain_s
 
 
+def test_the_worker_is_asked_whether_it_lives_and_can_be_scraped() -> None:
+    """The configuration switches its pages on, for probes from outside the pod; its service finds it alone."""
+    (worker,) = [each for each in DEPLOYMENTS if each is not DAEMON]
+    (container,) = worker["spec"]["template"]["spec"]["containers"]
+    http = load_settings(BASE / "watchkeeper.yaml", {}).worker.http
+    assert (http.enabled, http.host) == (True, "0.0.0.0")
+    assert container["ports"] == [{"name": "metrics", "containerPort": http.port}]
+    assert {container[probe]["httpGet"]["path"] for probe in ("startupProbe", "livenessProbe")} == {"/healthz"}
+    service = BY_NAME["Service", "watchkeeper-worker-metrics"]["spec"]
+    assert service["selector"] == worker["spec"]["selector"]["matchLabels"]
+    assert service["ports"][0]["port"] == http.port
+
+
 def test_a_rollout_never_waits_for_a_member_without_a_partition() -> None:
     """No surplus pod; the others keep the partitions."""
     assert DAEMON["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": 1}

@@ -23,6 +23,7 @@ from trainer.data.history import History, gather
 from trainer.data.sources import read_history
 from trainer.data.thinning import Bound
 from trainer.data.topic import topic_history
+from trainer.parallel.progress import OnProgress, no_progress
 from trainer.recipe import train
 from trainer.retraining import gate
 from trainer.retraining.exclusions import false_positives, incident_spans, left_out, noticed_after
@@ -37,7 +38,7 @@ class Decision:
     figures: dict[str, float]
 
 
-def answer(settings: Settings, request: RetrainRequest) -> Decision:
+def answer(settings: Settings, request: RetrainRequest, on_progress: OnProgress = no_progress) -> Decision:
     """Trains, judges, and promotes or keeps the candidate. Blocks for the training.
 
     Whatever fails, be it data, store, broker or memory, ends in a rejection that says why: a request without an answer
@@ -55,7 +56,7 @@ def answer(settings: Settings, request: RetrainRequest) -> Decision:
         if champion is not None:
             gate.check_rows(champion, rows.gate)  # before the training, which may take hours
         parent = pointer.model_version if pointer else None
-        fitted = train(rows.fit, request.model, training, parent, decoder=True)
+        fitted = train(rows.fit, request.model, training, parent, on_progress, decoder=True)
         publish(store, fitted, promote=False)
         version = fitted.manifest.model_version
         decision = _judge(settings, store, request, version, champion, rows.gate)

@@ -2,11 +2,14 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing, nullcontext
 from datetime import UTC, datetime
+from functools import partial
 
 import structlog
 
 from detector.bundles.store import Store
+from detector.daemon.health import HttpServer
 from detector.errors import BundleError, WatchkeeperError
 from detector.transports.control import parse_control, send_control
 from detector.transports.registry import transport_of
@@ -14,6 +17,7 @@ from schemas.config import Settings
 from schemas.control import Control, RetrainRequest, Trigger
 from trainer.retraining.announcements import announce_again
 from trainer.retraining.attempts import MAX_ATTEMPTS, Attempts
+from trainer.retraining.health import WorkerHealth, WorkerMetrics
 from trainer.retraining.retrain import Decision, answer, rejected, write_down
 from trainer.retraining.schedule import Schedule, newest_version
 
@@ -22,11 +26,14 @@ Answering = Callable[[Settings, RetrainRequest], Decision]
 
 def run_worker(settings: Settings) -> None:
     """Answers requests until interrupted. Blocks. Raises BrokerError when the broker stays away."""
-    worker = RetrainWorker(settings)
-    announce_again(settings)
-    for message in control_messages(settings, worker.idle):
-        if isinstance(message, RetrainRequest):
-            worker.handle(message)
+    health = WorkerHealth(WorkerMetrics(settings))
+    worker = RetrainWorker(settings, health=health)
+    http = settings.worker.http
+    with closing(HttpServer(http, health, health.metrics.registry, "worker.http")) if http.enabled else nullcontext():
+        announce_again(settings)
+        for message in control_messages(settings, worker.idle):
+            if isinstance(message, RetrainRequest):
+                worker.handle(message)
 
 
 def control_messages(settings: Settings, idle: Callable[[], None]) -> Iterator[Control]:
@@ -45,12 +52,15 @@ def control_messages(settings: Settings, idle: Callable[[], None]) -> Iterator[C
 class RetrainWorker:
     """Decides which requests to answer, and answers them."""
 
-    def __init__(self, settings: Settings, answering: Answering | None = None) -> None:
+    def __init__(
+        self, settings: Settings, answering: Answering | None = None, health: WorkerHealth | None = None
+    ) -> None:
         self._settings = settings
+        self._health = health or WorkerHealth(WorkerMetrics(settings))
         self._store = Store.of(settings)
         self._store.check_signing_key()
         self._attempts = Attempts(self._store)
-        self._answer = answering or answer
+        self._answer = answering or partial(answer, on_progress=self._health.on_progress)
         self._log = structlog.get_logger()
         self._answered: dict[tuple[str, str | None], datetime] = {}
         self._schedule = self._read_schedule()
@@ -66,6 +76,7 @@ class RetrainWorker:
             return self._finish(request, rejected(request, None, str(error)), time.monotonic())
         if reason is not None:
             self._log.info("request passed over", request=request.id, model=request.model, reason=reason)
+            self._health.metrics.passed_over.inc()
             return None
         begun = time.monotonic()
         return self._finish(request, self._decide(request), begun)
@@ -79,6 +90,7 @@ class RetrainWorker:
             return rejected(request, None, f"{problem}: {remedy}")
         self._log.info("training", request=request.id, model=request.model, trigger=request.trigger.value,
                        reason=request.reason)  # fmt: skip
+        self._health.begin()
         self._count(self._attempts.begin, request)
         try:
             return self._answer(self._settings, request)
@@ -95,6 +107,7 @@ class RetrainWorker:
             self._log.error("decision not written down", request=request.id, reason=str(error))
         send_control(self._settings, decision.message)
         self._count(self._attempts.end, request)
+        self._health.end(request.model, decision.message.model_version, decision.message.type)
         self._log.info(
             decision.message.type.replace("_", " "), request=request.id, model=request.model,
             version=decision.message.model_version, reason=decision.reason, took_s=round(time.monotonic() - begun, 1),
@@ -116,6 +129,7 @@ class RetrainWorker:
 
     def idle(self) -> None:
         """Asks for the retrainings that are due, through the same message as everybody."""
+        self._health.idle()
         if self._schedule is None:
             return
         now = datetime.now(UTC)

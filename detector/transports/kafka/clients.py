@@ -92,6 +92,7 @@ class Clients:
 
     def worker(self) -> KafkaConsumer:
         """The workers' group's member, which may be away for a training. Blocks up to limits.broker_wait_s."""
+        session_ms = int(self._settings.kafka.session_timeout_s * 1000)
         return KafkaConsumer(
             **self._options,
             bootstrap_timeout_ms=int(self._settings.limits.broker_wait_s * 1000),
@@ -100,6 +101,8 @@ class Clients:
             auto_offset_reset="earliest",
             max_poll_records=1,
             max_poll_interval_ms=_LONGEST_TRAINING_MS,
+            session_timeout_ms=session_ms,  # beats are sent during a training too; a dead worker sends none
+            heartbeat_interval_ms=min(1000, session_ms // 3),
             allow_auto_create_topics=False,
             isolation_level="read_committed",
         )

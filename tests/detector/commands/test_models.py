@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from detector.bundles.loading import load_manifest
 from detector.bundles.store import CURRENT, MODEL, Store
 from detector.commands.models import app
-from detector.errors import BrokerError
+from detector.errors import BrokerError, BundleError
 from schemas.config import Settings
 from schemas.control import ModelPublished
 from schemas.manifest import Pointer
@@ -176,3 +177,36 @@ def test_a_broker_that_is_away_does_not_hide_that_the_pointer_moved(
     assert "pumps is at v2 in the store, but running daemons could not be told (no broker answers" in ran.err
     assert "watchkeeper models promote pumps v2" in ran.err
     assert store.pointer("pumps") == Pointer(model_version="v2", previous="v1")
+
+
+def test_prune_keeps_the_newest_the_one_in_use_and_its_parent(store: Store, config: Path) -> None:
+    """Of six versions two are kept, and v1 (in use), v2 (to go back to); --dry-run removes nothing."""
+    for version in ("v3", "v4", "v5", "v6"):
+        tiny(version).publish(store)
+    store.promote("pumps", "v2")
+    store.promote("pumps", "v1")
+    said = _models(config, "prune", "--keep", "2", "--model", "pumps", "--dry-run").lines
+    assert said[:2] == ["would remove pumps v3", "would remove pumps v4"]
+    assert len(store.versions("pumps")) == 6
+    assert _models(config, "prune", "--keep", "2").lines[:2] == ["removing pumps v3", "removing pumps v4"]
+    assert store.versions("pumps") == ["v1", "v2", "v5", "v6"]
+    assert store.versions("fans") == ["w1"]
+    assert _models(config, "prune", "--keep", "2").lines[0].startswith("nothing to remove")
+
+
+def test_prune_keeps_the_parent_of_the_version_in_use(store: Store, config: Path) -> None:
+    """What the version in use was compared with stays, though nothing points at it."""
+    made = tiny("v3")
+    replace(made, manifest=made.manifest.model_copy(update={"parent_version": "v2"})).publish(store)
+    (Path(store.url) / "pumps" / CURRENT).write_text(Pointer(model_version="v3", previous=None).model_dump_json())
+    assert json.loads(_models(config, "prune", "--keep", "1", "--json").out) == [
+        {"model": "pumps", "version": "v1", "removed": True}
+    ]
+    assert store.versions("pumps") == ["v2", "v3"]
+
+
+def test_a_version_in_use_is_not_removed(store: Store) -> None:
+    """Whoever asks: the store refuses."""
+    with pytest.raises(BundleError, match="in use"):
+        store.remove("pumps", "v1")
+    assert store.versions("pumps") == ["v1", "v2"]
