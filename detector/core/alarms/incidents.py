@@ -3,7 +3,9 @@
 The rule. A level above the threshold begins an incident, which stays silent while pending; held above for the
 on-delay it opens (ISA-18.2 calls this the on-delay). An open incident that falls below the lower threshold begins to
 close, and is closed when it has stayed below for the off-delay; any level not below the lower threshold keeps it
-open (hysteresis). All times are event times, so a replay decides the same. While it is open an update is due when its
+open (hysteresis). All times are event times, so a replay decides the same. What was not scored was not held: between
+two scores of a pending incident no more than `score_holds_s` counts towards the on-delay. After a clock that was set
+back the off-delay, and the pause between updates, begin anew. While it is open an update is due when its
 severity rises, and otherwise once in `update_every_s`.
 
     phase     above     between    below
@@ -55,6 +57,7 @@ class Rules:
     update_every_s: float
     major_factor: float
     critical_factor: float
+    score_holds_s: float = math.inf  # how long one score may stand for the level until the next
 
     def severity(self, ratio: float) -> Severity:
         """Severity of a peak, given as a multiple of the threshold."""
@@ -83,6 +86,7 @@ class Incident:
     sequence: int = 0
     told_s: float = 0.0  # event time of the last alert; checkpoints have it by this name
     below_since_s: float = 0.0
+    unscored_s: float = 0.0  # of the time since start_s, while pending
     evidence: list[Evidence] = field(default_factory=list)
 
     @property
@@ -159,9 +163,13 @@ def walk(
 def check(incident: Incident, latest_s: float) -> None:
     """Raises ValueError for what no step of an incident's life leaves behind."""
     times = (incident.start_s, incident.last_s, incident.told_s, incident.below_since_s)
-    numbers = (incident.score, incident.peak, incident.ratio)
+    numbers = (incident.score, incident.peak, incident.ratio, incident.unscored_s)
     counts = (incident.first_offset + 1, incident.last_offset + 1, incident.sequence)
-    if not all(0 <= time < latest_s for time in times) or not all(map(math.isfinite, numbers)):
+    if (
+        not incident.unscored_s >= 0
+        or not all(0 <= time < latest_s for time in times)
+        or not all(map(math.isfinite, numbers))
+    ):
         raise ValueError("the checkpoint has an incident at no moment, or with a score that is not a number")
     if incident.phase not in _LIVING or not all(0 <= count <= 2**62 for count in counts):
         raise ValueError("the checkpoint has an incident in a state that no incident rests in")
@@ -174,6 +182,10 @@ def check(incident: Incident, latest_s: float) -> None:
 
 def step(incident: Incident, rules: Rules, time_s: float, offset: int, score: float) -> AlertState | None:
     """Moves an incident by one row; gives what to send, if anything. A begun incident gets its first row here too."""
+    if incident.phase is Phase.PENDING:
+        incident.unscored_s += max(time_s - incident.last_s - rules.score_holds_s, 0.0)
+    if time_s < incident.last_s:
+        incident.below_since_s, incident.told_s = min(incident.below_since_s, time_s), min(incident.told_s, time_s)
     incident.last_s, incident.last_offset, incident.score = time_s, offset, score
     incident.peak = max(incident.peak, score)
     incident.ratio = max(incident.ratio, score / rules.threshold)
@@ -182,7 +194,7 @@ def step(incident: Incident, rules: Rules, time_s: float, offset: int, score: fl
 
 
 def _hold(incident: Incident, rules: Rules, time_s: float) -> AlertState | None:
-    if time_s - incident.start_s < rules.on_delay_s:
+    if time_s - incident.start_s - incident.unscored_s < rules.on_delay_s:
         return None
     incident.phase = Phase.OPEN
     incident.severity = rules.severity(incident.ratio)

@@ -99,4 +99,5 @@ def process_rules(manifest: Manifest, alarms: Alarms) -> Rules:
         update_every_s=alarms.update_every_s,
         major_factor=alarms.major_factor,
         critical_factor=alarms.critical_factor,
+        score_holds_s=2 * manifest.stride * manifest.period_s,
     )

@@ -8,6 +8,7 @@ from detector.core.state import checkpoint
 from detector.core.watch import Watch
 from schemas.alert import Alert, AlertKind, AlertState, CloseReason, Condition
 from schemas.config import Alarms, Limits, Settings, WatchRule
+from schemas.feed import RowFlag
 from tests.support.plant import START_S, FakeRecord, FakeScorer, feed, manifest, replay, settings, watch, wide
 
 OTHER = (WatchRule(model="m", assets=("b",)), WatchRule(model="n", assets=("a0",)))
@@ -153,3 +154,17 @@ def test_a_full_member_takes_the_state_of_partitions_that_arrive() -> None:
     assert sum(full.pipelines["m"].open_incidents(kind) for kind in AlertKind) == 2
     full.process([wide(1, "c", START_S, (0.0, 0.0, 0.0), partition=1)], 0.0)
     assert sorted(name for _, name in full.pipelines["m"].assets.index) == ["a0", "b"]
+
+
+def test_rows_that_are_not_scored_hold_no_score_above() -> None:
+    """Two spikes with unfillable rows between them are no fault that lasted; the same spikes joined are one."""
+    config = settings(alarms=Alarms(silent_after_s=30.0, on_delay_s=7.0))
+    values = np.random.default_rng(1).normal(size=(60, 1, 3)) * 0.1
+    values[20:30, 0, 1] = 20.0 + values[20:30, 0, 1]
+    holes = values.copy()
+    holes[21:27, 0, 1] -= 20.0
+    holes[19:27, 0, [0, 2]] = np.nan
+    assert replay(watch(config), feed(holes[:36]), 7).scores[0, 24] == (None, RowFlag.UNFILLABLE)
+    for given, states in ((holes, []), (values, [AlertState.OPENED, AlertState.CLOSED])):
+        alerts = replay(watch(config), feed(given), 7).alerts.values()
+        assert [a.data.state for a in alerts if a.data.kind is AlertKind.PROCESS] == states

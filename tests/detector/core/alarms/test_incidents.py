@@ -1,6 +1,7 @@
 """Incidents: the table is complete, and delays and hysteresis hold for any levels."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 from hypothesis import given
@@ -77,3 +78,28 @@ def test_ids_are_stable_and_apart() -> None:
     assert first == incident_id("a", "m", "t", 0, 5)
     assert len({first, incident_id("b", "m", "t", 0, 5), incident_id("a", "n", "t", 0, 5)}) == 3
     assert incident_id("a", "m", "t", 0, 6) != first
+
+
+def test_time_without_a_score_is_not_held() -> None:
+    """A score stands for its level no longer than `score_holds_s`: two rows ten seconds apart hold it for two."""
+    rules, incident = replace(RULES, score_holds_s=2.0), begin(0.0)
+    states = [step(incident, rules, time, 0, 11.0) for time in (0.0, 10.0, 10.5, 11.0)]
+    assert states == [None, None, None, AlertState.OPENED]
+
+
+def test_a_clock_that_was_set_back_delays_no_closing_and_no_update() -> None:
+    """The off-delay and the pause between updates begin anew at the new time, not at the old one's return."""
+    incident = begin(5000.0)
+    for time in (5000.0, 5003.0):
+        step(incident, RULES, time, 0, 11.0)
+    step(incident, RULES, 5004.0, 0, 7.0)
+    assert incident.phase is Phase.CLOSING
+    assert [step(incident, RULES, time, 0, 7.0) for time in (100.0, 102.0, 104.0)] == [None, None, AlertState.CLOSED]
+    updated = begin(5000.0)
+    rules = replace(RULES, update_every_s=10.0)
+    assert [step(updated, rules, time, 0, 11.0) for time in (5000.0, 5003.0, 100.0, 110.0)] == [
+        None,
+        AlertState.OPENED,
+        None,
+        AlertState.UPDATED,
+    ]
