@@ -95,6 +95,11 @@ class Arrivals:
         """From this clock on an asset's silence counts; inf: not before its next record."""
         self.seen[slots] = clock
 
+    def postpone(self, by_s: float, clock: float) -> None:
+        """Takes time out of every silence that is being measured; none is measured from later than `clock`."""
+        known = np.isfinite(self.seen)
+        self.seen[known] = np.minimum(self.seen[known] + by_s, clock)
+
     def screen(self, rows: SlotRows) -> Screened:
         """Flags late rows and clock resets, and remembers the newest of the others."""
         slots, times = rows.slots, rows.times

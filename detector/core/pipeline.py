@@ -1,6 +1,7 @@
 """One model and the assets it watches: quality, window, score, verdict, incident, drift, for all assets at once."""
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -214,6 +215,13 @@ class ModelPipeline:
         """Empties slots, which keep their assets."""
         for component in self.components():
             component.forget(slots)
+
+    def excuse(self, behind: AbstractSet[int], clock: float) -> None:
+        """Of partitions that are behind nobody knows who is silent: an asset that would be gets its time once more."""
+        if behind:
+            quiet = self.arrivals.quiet(clock, self.quality_alarms.silent_after_s, by_feed=False)
+            excused = [slot for slot in quiet if self.assets.partitions[slot] in behind]
+            self.arrivals.expect(np.array(excused, np.int64), clock)
 
     def _quiet(self, clock: float, after_s: float, *, by_feed: bool) -> list[int]:
         """Slots without a record for longer than `after_s`; rows that wait show that there were some."""

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 import numpy as np
@@ -20,6 +21,7 @@ from detector.core.settings import WatchSettings
 from schemas.alert import Alert
 from schemas.feed import Reason, RowFlag
 
+HOLD_UP_S = 5.0  # between two polls; a longer pause is no silence of the assets
 _NAMES_KEPT = 1000  # unwatched assets that are listed by name
 
 
@@ -37,15 +39,18 @@ class Watch:
         self._by_feed = by_feed
         self._feed_clock = -np.inf
         self._silence_checked = -np.inf
+        self._now = -np.inf  # the wall clock at the last poll
         self.pipelines = {name: ModelPipeline(scorer, settings, topic) for name, scorer in scorers.items()}
         self.placements = Placements(self.pipelines, settings)
         self._fit_feed()
 
-    def process(self, records: Sequence[Record], now: float) -> Outcome:
+    def process(self, records: Sequence[Record], now: float, behind: AbstractSet[int] = frozenset()) -> Outcome:
         """Decode -> assemble -> window -> score -> verdict -> incident -> drift, for the records of one poll.
 
-        now: the wall clock in seconds; only silence looks at it. Raises nothing for a bad record.
+        now: the wall clock in seconds; only silence looks at it. behind: partitions of which more is left than a poll
+        reads; by the wall clock none of their assets falls silent. Raises nothing for a bad record.
         """
+        self._measure_silence(now, behind)
         decoded, rejected = self._decoder.decode(records)  # 1. bytes to arrays; what cannot be read is set aside
         rows = self._as_rows(decoded)
         if self.settings.feed.form == "long":
@@ -115,6 +120,21 @@ class Watch:
         outcome.records = self._release(np.inf, outcome)
         outcome.alerts += self._silence(clock, outcome)
         return outcome
+
+    def _measure_silence(self, now: float, behind: AbstractSet[int]) -> None:
+        """By the wall clock only time in which records were asked for counts as silence.
+
+        A restore, a commit that waits, a machine that slept or a clock that was put forward is a hold-up: what it took
+        beyond HOLD_UP_S is taken out. A clock that was set back takes nothing from a silence, and adds nothing.
+        """
+        if self._by_feed:
+            return
+        step_s, self._now = now - self._now, now
+        postponed_s = step_s if step_s < 0 else step_s - HOLD_UP_S
+        for pipeline in self.pipelines.values():
+            if np.isfinite(step_s) and (step_s < 0 or step_s > HOLD_UP_S):
+                pipeline.arrivals.postpone(postponed_s, now)
+            pipeline.excuse(behind, now)
 
     def _take_closings(self) -> list[Alert]:
         """What a restore or a reload closed since the last poll."""
@@ -189,7 +209,7 @@ class Watch:
 
     def _silence(self, clock: float, outcome: Outcome) -> list[Alert]:
         """Alerts of assets that fell silent; those silent for long make room, and their data-quality alarms close."""
-        if clock < self._silence_checked + 1.0:
+        if self._silence_checked <= clock < self._silence_checked + 1.0:  # else a second passed, or it was set back
             return []
         self._silence_checked = clock
         self._release(clock, outcome)

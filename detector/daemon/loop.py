@@ -72,7 +72,9 @@ class Loop:
         polled = self._transport.poll(_POLL_TIMEOUT_S, self.settings.limits.poll_records)  # 1. poll
         arrived = time.monotonic()
         self._rebalance(polled)
-        outcome = self.watch.process(polled.records, self._clock())  # 2. decode ... incident, drift
+        outcome = self.watch.process(
+            polled.records, self._clock(), self._behind(polled)
+        )  # 2. decode ... incident, drift
         if polled.ended:
             _merge(outcome, self.watch.finish(self._clock()))
         for message in outcome_messages(outcome):  # 3. produce
@@ -201,6 +203,12 @@ class Loop:
         self._report.gaps(gaps)
         ends = {n: end for n, end in polled.ends.items() if self._partitions.state(n) is PartitionState.READING}
         self._report.lag({n: max(end - self._partitions.position(n), 0) for n, end in ends.items()})
+
+    def _behind(self, polled: Polled) -> set[int]:
+        """Partitions of which more is left than a poll reads: less may be markers of transactions alone."""
+        read = {record.partition: record.offset + 1 for record in polled.records}
+        most = self.settings.limits.poll_records
+        return {n for n, end in polled.ends.items() if end - read.get(n, self._partitions.position(n)) > most}
 
     def _stop_on_bad_input(self, outcome: Outcome) -> None:
         """Stops loudly when nearly everything is bad."""

@@ -314,7 +314,9 @@ def test_a_swap_to_other_sensors_keeps_the_assets_clocks(by_feed: bool) -> None:
     rows = [wide(t, "a", START_S + t, (0.0, 0.1, 0.2)) for t in range(20)]
     over.process(rows, START_S + 19)
     over.swap(FakeScorer(manifest(sensors=2, version="v2")))
-    other = [wide(20, "b", START_S + 100, (0.0, 0.1))]
-    (alert,) = over.process(other, START_S + 100).alerts
+    for second in range(20, 50):
+        assert not over.process([], START_S + second).alerts
+    other = [wide(20, "b", START_S + 52, (0.0, 0.1))]
+    (alert,) = over.process(other, START_S + 52).alerts
     assert (alert.subject, alert.data.condition) == ("a", Condition.SILENT)
     assert alert.data.start.timestamp() == START_S + 19
