@@ -9,6 +9,7 @@ import numpy as np
 
 from detector.core.arrays import Ints
 from detector.core.drift import drift_request
+from detector.core.feed_clock import FeedClock
 from detector.core.ingest.assemble import Assembled
 from detector.core.ingest.decode import Decoder
 from detector.core.ingest.rows import Decoded, Record, Rejected, Rows
@@ -37,7 +38,7 @@ class Watch:
         self.unwatched: Counter[str] = Counter()
         self.closings: dict[int, list[Alert]] = {}  # partition -> what a restore closed; the next outcome has it
         self._by_feed = by_feed
-        self._feed_clock = -np.inf
+        self._feed_clock = FeedClock()
         self._silence_checked = -np.inf
         self._now = -np.inf  # the wall clock at the last poll
         self.pipelines = {name: ModelPipeline(scorer, settings, topic) for name, scorer in scorers.items()}
@@ -143,10 +144,12 @@ class Watch:
 
     def _begin(self, rows: Rows, now: float) -> tuple[Outcome, float]:
         """The outcome of a poll, and the clock that silence goes by."""
-        if len(rows):
-            self._feed_clock = max(self._feed_clock, float(rows.times.max()))
-        outcome = Outcome(self._take_closings(), records=len(rows), newest_s=self._feed_clock)
-        return outcome, self._feed_clock if self._by_feed else now
+        pipelines = self.pipelines.values()
+        silent_after_s = max((pipeline.quality_alarms.silent_after_s for pipeline in pipelines), default=0.0)
+        newest = (pipeline.arrivals.newest for pipeline in pipelines)
+        newest_s = self._feed_clock.advance(rows.times, newest, silent_after_s)
+        outcome = Outcome(self._take_closings(), records=len(rows), newest_s=newest_s)
+        return outcome, newest_s if self._by_feed else now
 
     def _end(self, rows: Rows, placements: Ints, clock: float, outcome: Outcome) -> Outcome:
         """What is left when all pipelines have had their rows."""
