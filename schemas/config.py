@@ -312,10 +312,10 @@ class WorkerSettings(Contract):
 
     history_s: float = Field(default=14 * 86400.0, gt=0, description="span of the feed a retraining looks back on")
     max_history_mb: int = Field(
-        default=256,
+        default=128,
         ge=1,
         description="memory that the span's records may fill; beyond it blocks of time are left out evenly while it is "
-        "read. A training takes several times as much",
+        "read. A training takes some 13 times as much, and 1 GB",
     )
     reference: Path | None = Field(default=None, description="a frozen history file that every retraining includes")
     gate_share: float = Field(default=0.2, gt=0, lt=0.9, description="latest part of the span, kept for the gate")

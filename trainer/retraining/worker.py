@@ -1,5 +1,6 @@
 """The worker: waits for retrain requests on the control topic (or file) and answers each once."""
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
@@ -30,6 +31,7 @@ def run_worker(settings: Settings) -> None:
     worker = RetrainWorker(settings, health=health)
     http = settings.worker.http
     with closing(HttpServer(http, health, health.metrics.registry, "worker.http")) if http.enabled else nullcontext():
+        structlog.get_logger().info("worker started", pid=os.getpid(), control=settings.topics.control)
         announce_again(settings)
         for message in control_messages(settings, worker.idle):
             if isinstance(message, RetrainRequest):
