@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from detector.core.ingest.rows import Rows
 from detector.core.outcome import Outcome, ScoreBlock
+from detector.core.placement import match
 from detector.core.tally import Tally
 from detector.core.watch import Watch
 from detector.transports.reader import PARTITION, read_records
 from schemas.alert import Alert
 from schemas.config import Settings
-from trainer.data.history import History
+from trainer.data.history import AssetHistory
 from trainer.data.sources import LINES
 from trainer.data.tables import TableRows, is_long, table_history, table_rows
 
@@ -81,7 +82,7 @@ def run_file(watch: Watch, path: Path, result: BacktestResult, scores: ScoreFile
         return None
     sensors = tuple(dict.fromkeys(name for pipeline in watch.pipelines.values() for name in pipeline.sensor_names))
     if is_long(path, feed):
-        rows, labels = _by_time(table_history(path, feed, sensors, _period(watch))), None
+        rows, labels = _long_rows(watch, path, sensors), None
     else:
         rows = table_rows(path, feed, sensors)
         labels = rows.labels
@@ -105,18 +106,23 @@ def _poll(watch: Watch, rows: TableRows, first: int, begin: int) -> Rows:
     )
 
 
-def _by_time(history: History) -> TableRows:
-    """All rows of a history, by time; rows of one time in the order of their assets' names."""
-    times = np.concatenate([asset.times for asset in history.assets])
-    values = np.concatenate([asset.values for asset in history.assets])
-    owner = np.repeat(np.arange(len(history.assets)), [len(asset.times) for asset in history.assets])
+def _long_rows(watch: Watch, path: Path, sensors: tuple[str, ...]) -> TableRows:
+    """A long table's rows by time, each asset's of its own model's period; of one time by their assets' names."""
+    pipelines, found = watch.pipelines, dict[str, AssetHistory]()
+    periods = {name: pipeline.manifest.period_s for name, pipeline in pipelines.items()}
+    shortest = min(periods.values())
+    for period_s in sorted(set(periods.values())):
+        for asset in table_history(path, watch.settings.feed, sensors, period_s).assets:
+            model = match(watch.settings.watch, asset.name)
+            if periods.get(model or "", shortest) == period_s:
+                found[asset.name] = asset
+    assets = [found[name] for name in sorted(found)]
+    times = np.concatenate([asset.times for asset in assets])
+    values = np.concatenate([asset.values for asset in assets])
+    owner = np.repeat(np.arange(len(assets)), [len(asset.times) for asset in assets])
     order = np.argsort(times, kind="stable")
-    names = [history.assets[number].name for number in owner[order]]
-    return TableRows(history.sensors, names, times[order], values[order], None)
-
-
-def _period(watch: Watch) -> float:
-    return min(pipeline.manifest.period_s for pipeline in watch.pipelines.values())
+    names = [assets[number].name for number in owner[order]]
+    return TableRows(sensors, names, times[order], values[order], None)
 
 
 def backtest_settings(settings: Settings) -> Settings:

@@ -69,6 +69,17 @@ def test_long_table_and_long_lines(tmp_path: Path) -> None:
     check(read_history([write_lines(tmp_path / "long.jsonl", cells)], feed, period_s=1.0))
 
 
+def test_values_that_share_a_period_are_noted(tmp_path: Path) -> None:
+    """The last of them counts, as in the daemon; whoever reads the report sees how many there were."""
+    cells = [{"asset": "a", "timestamp": 1.7e9 + t / 10, "sensor": "flow", "value": t} for t in range(20)]
+    pq.write_table(pa.Table.from_pylist(cells), tmp_path / "long.parquet")
+    tenths = read_history([tmp_path / "long.parquet"], Feed(form="long"), period_s=0.1)
+    assert (tenths.rows, tenths.notes) == (20, ())
+    seconds = read_history([tmp_path / "long.parquet"], Feed(form="long"), period_s=1.0)
+    assert seconds.assets[0].values[:, 0].tolist() == [4.0, 14.0, 19.0]
+    assert "17 values" in seconds.notes[0]
+
+
 def test_flat_and_nested_lines(tmp_path: Path) -> None:
     """Paths of the feed section say where asset, time and sensors are."""
     rows = list(zip(ASSETS, TIMES, FLOW, HEAT, strict=True))
