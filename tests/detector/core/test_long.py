@@ -215,3 +215,31 @@ def test_the_outcome_does_not_depend_on_polls_restarts_or_checkpoints(
     assert story.scores == whole.scores
     assert story.alerts == whole.alerts
     assert story.dead == 0
+
+
+@pytest.mark.parametrize("by_feed", [True, False])
+def test_rows_of_an_asset_that_falls_silent_are_scored_first(by_feed: bool) -> None:
+    """They wait for values that no longer come; the silence begins with the last of them, on either clock."""
+    over = Watch(WatchSettings.of(LONG), {"m": FakeScorer()}, by_feed=by_feed, topic="sensors")
+    values: list[Value] = [(t, "a", f"s{s}", 1.0 + t % 2) for t in range(20) for s in range(3)]
+    feed = records([*values, (49.5, "b", "s0", 0.0), (51.0, "b", "s0", 0.0)])
+    times = [START_S + 20] * len(values) + [START_S + 49.5, START_S + 51.0]
+    silent, rows = [], []
+    for record, now in zip(feed, times, strict=True):
+        outcome = over.process([record], now)
+        rows += [offset for block in outcome.scores if block.asset == "a" for offset in block.offsets.tolist()]
+        silent += [alert for alert in outcome.alerts if alert.data.condition is Condition.SILENT]
+        assert len(rows) == (20 if silent else 14) or record.offset < 58
+    assert [(alert.subject, alert.data.origin.first_offset) for alert in silent] == [("a", 59)]
+    assert rows == [3 * t + 2 for t in range(20)]
+
+
+def test_a_checkpoint_is_written_for_an_asset_whose_rows_all_wait() -> None:
+    """Its first values are in the state before any row of it is; a restart goes on from there."""
+    feed = records([(t, "a", f"s{s}", 1.0) for t in range(12) for s in range(3)])
+    over, fresh, at_once = watch(LONG), watch(LONG), watch(LONG)
+    assert not replay(over, feed[:9], 2).scores
+    assert over.changed(0)
+    assert checkpoint.restore(fresh, 0, dict(checkpoint.snapshot(over, 0, 9)), 0.0) == 9
+    story = finished(fresh, replay(fresh, feed[9:], 4))
+    assert story.scores == finished(at_once, replay(at_once, feed, 1000)).scores
