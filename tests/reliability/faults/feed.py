@@ -5,8 +5,10 @@ than the bundle allows, and records that cannot be read. It is feed_topic into a
 """
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from operator import itemgetter
+from typing import Any
 
 from schemas.manifest import DriftReference, ReferenceSignal, Scoring
 from tests.support.installation import START_S, record
@@ -50,6 +52,7 @@ class FaultFeed:
     messages: tuple[Message, ...]
     partitions: int = PARTITIONS
     compression: str | None = None  # of the producer
+    sections: Mapping[str, Any] = field(default_factory=dict)  # of the configuration that reads it
 
 
 def steady(records: int) -> FaultFeed:
@@ -60,6 +63,27 @@ def steady(records: int) -> FaultFeed:
         if len(messages) >= records:
             break
     return FaultFeed(f"steady-{records}", tuple(messages[:records]))
+
+
+def one_sensor_a_record(records: int) -> FaultFeed:
+    """The steady feed in the long form: temperature comes 1.5 s after flow, and by exception."""
+    sent: list[tuple[float, Message]] = []
+    clock = START_S
+    for number, message in enumerate(steady(records).messages):
+        try:
+            row = json.loads(message.value or b"")
+        except ValueError:
+            sent.append((clock, message))
+            continue
+        head = {"asset": row.pop("asset"), "timestamp": row.pop("timestamp")}
+        clock = max(clock, head["timestamp"])
+        for delay_s, (sensor, value) in zip((0.0, 1.5), sorted(row.items()), strict=False):
+            if value is not None and (not delay_s or number % 3):
+                body = json.dumps({**head, "sensor": sensor, "value": value}).encode()
+                sent.append((clock + delay_s, replace(message, value=body)))
+    sent.sort(key=itemgetter(0))
+    sections = {"feed": {"form": "long", "lateness_s": 3.0}}
+    return FaultFeed(f"long-{records}", tuple(message for _, message in sent), sections=sections)
 
 
 def _second(second: int) -> Iterator[Message]:

@@ -153,13 +153,15 @@ def reconcile(
     starts_s: Sequence[float],
     exactly_once: bool,
     gone: Collection[Place] = (),
+    due: Collection[Place] | None = None,
 ) -> Reconciliation:
     """Compares a run's outputs with the fault-free ones.
 
     ends: partition -> number of its records. starts_s: when daemons were started. gone: places that retention took
-    before anybody could read them; they must be missing.
+    before anybody could read them; they must be missing. due: the places that must be there; None: all of `ends`.
     """
-    due = {(partition, offset) for partition, end in ends.items() for offset in range(end)} - set(gone)
+    every = {(partition, offset) for partition, end in ends.items() for offset in range(end)}
+    due = (every if due is None else set(due)) - set(gone)
     missing, odd = due - outputs.entries.keys(), outputs.entries.keys() - due
     silent, invented = baseline.alerts.keys() - outputs.alerts.keys(), outputs.alerts.keys() - baseline.alerts.keys()
     other = [place for place, entry in outputs.entries.items() if baseline.entries.get(place, entry) != entry]

@@ -124,7 +124,7 @@ class FaultTestbed:
 
     def daemons(self, feed_topic: FeedTopic, guarantee: str, *, proxied: bool = False, **sections: Any) -> DaemonRun:
         """A run over a feed, not started yet."""
-        run = self.name("run")
+        run, sections = self.name("run"), {**feed_topic.feed.sections, **sections}
         if proxied:
             self.proxy.heal()
             sections["kafka"] = sections.get("kafka", {}) | {"bootstrap_servers": self.proxied}
