@@ -226,6 +226,9 @@ def test_rows_of_an_asset_that_falls_silent_are_scored_first(by_feed: bool) -> N
     times = [START_S + 20] * len(values) + [START_S + 49.5, START_S + 51.0]
     silent, rows = [], []
     for record, now in zip(feed, times, strict=True):
+        if record.offset == len(values):
+            for waited_s in range(1, 30):  # time without a poll is no silence
+                over.process([], START_S + 20 + waited_s)
         outcome = over.process([record], now)
         rows += [offset for block in outcome.scores if block.asset == "a" for offset in block.offsets.tolist()]
         silent += [alert for alert in outcome.alerts if alert.data.condition is Condition.SILENT]
