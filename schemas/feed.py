@@ -60,11 +60,21 @@ class Reason(StrEnum):
     NO_TIMESTAMP = "no_timestamp"  # the timestamp's field is missing
     BAD_TIMESTAMP = "bad_timestamp"  # a timestamp that cannot be read, or lies outside 1970 to 2200
     FUTURE_TIMESTAMP = "future_timestamp"  # later than the transport's own time by more than the allowance
-    NOT_FINITE = "not_finite"  # a value that no 32-bit float holds
-    NO_VALUES = "no_values"  # not one of the configured sensors is present
-    UNKNOWN_SENSOR = "unknown_sensor"  # a long record of a sensor that no model names
+    NOT_FINITE = "not_finite"  # a number that cannot be held where it is no cell; cells are missing instead
+    NO_VALUES = "no_values"  # the fields of all configured sensors are absent; null in one of them is a row
+    UNKNOWN_SENSOR = "unknown_sensor"  # not given any more: a long record of a sensor that no model names is counted
     TOO_LARGE = "too_large"  # longer than feed.max_record_bytes
     TOMBSTONE = "tombstone"  # a record without a value
+
+
+class CellFault(StrEnum):
+    """Why a cell of a record is no plain number. Its row lives: the cell counts as missing, or is converted."""
+
+    TEXT = "text"  # a text that is not a number ("Bad", "9,123.4"): missing
+    NUMBER_AS_TEXT = "number_as_text"  # a number in quotes: converted
+    BOOLEAN = "boolean"  # true or false: missing
+    NOT_FINITE = "not_finite"  # NaN, Infinity, or a value that no 32-bit float holds: missing
+    NESTED = "nested"  # an object or array, or no object where the path goes on: missing
 
 
 class DeadLetter(Contract):

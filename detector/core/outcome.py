@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from detector.core.arrays import Doubles, Ints, first_of_runs, last_of_runs
-from detector.core.ingest.rows import Rejected, Rows
+from detector.core.ingest.rows import CellFaults, Rejected, Rows
 from detector.core.pipeline import ModelPipeline, Scored
 from schemas.alert import Alert
 from schemas.config import ScoresOut
@@ -43,6 +43,7 @@ class Outcome:
     records: int = 0
     scored: int = 0
     flags: Counter[RowFlag] = field(default_factory=Counter)
+    cell_faults: CellFaults = field(default_factory=Counter)  # cells of watched assets that were no plain number
     assembly: Counter[str] = field(default_factory=Counter)  # what happened to values of long records
     newest_s: float = -np.inf  # newest event time seen
 

@@ -43,6 +43,10 @@ class Placements:
             found[row] = self._place((int(rows.partitions[row]), rows.assets[row]), clock)
         return found
 
+    def watches(self, asset: str) -> bool:
+        """Whether a rule gives the asset to a model that is here."""
+        return match(self._settings.watch, asset) in self._pipelines
+
     def of_pipelines(self, placements: Ints) -> Iterable[tuple[ModelPipeline, Ints, Ints]]:
         """Each pipeline with the positions of its rows, in order of arrival, and their slots."""
         for number, name in enumerate(self._names):

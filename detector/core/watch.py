@@ -12,7 +12,7 @@ from detector.core.drift import drift_request
 from detector.core.feed_clock import FeedClock
 from detector.core.ingest.assemble import Assembled
 from detector.core.ingest.decode import Decoder
-from detector.core.ingest.rows import Decoded, Record, Rejected, Rows
+from detector.core.ingest.rows import Decoded, Record, Rows
 from detector.core.long_values import advance_released, assemble, release
 from detector.core.outcome import Outcome, count_flags, pack_scores, unscored_rows
 from detector.core.pipeline import ModelPipeline, PipelineOutcome
@@ -20,7 +20,7 @@ from detector.core.placement import OVER_LIMIT, UNWATCHED, Placements
 from detector.core.scoring import Scorer
 from detector.core.settings import WatchSettings
 from schemas.alert import Alert
-from schemas.feed import Reason, RowFlag
+from schemas.feed import RowFlag
 
 HOLD_UP_S = 5.0  # between two polls; a longer pause is no silence of the assets
 _NAMES_KEPT = 1000  # unwatched assets that are listed by name
@@ -55,11 +55,11 @@ class Watch:
         decoded, rejected = self._decoder.decode(records)  # 1. bytes to arrays; what cannot be read is set aside
         rows = self._as_rows(decoded)
         if self.settings.feed.form == "long":
-            outcome, unknown = self._process_values(rows, decoded.names, now)
-            rejected += self._unknown(records, unknown)
+            outcome = self._process_values(rows, decoded.names, now)
         else:
             outcome = self.process_rows(rows, now)  # 3. to 7.
         outcome.dead_letters = rejected
+        self._note_passed_over(decoded, outcome)
         outcome.records = len(records)
         for record in records:
             outcome.offsets[record.partition] = record.offset + 1
@@ -74,20 +74,18 @@ class Watch:
             self._add(pipeline, result, outcome)
         return self._end(rows, placements, clock, outcome)
 
-    def _process_values(self, values: Rows, names: list[str], now: float) -> tuple[Outcome, list[tuple[int, int]]]:
-        """The same for values of long records, a row each; and the coordinates of those that no model has a sensor for.
+    def _process_values(self, values: Rows, names: list[str], now: float) -> Outcome:
+        """The same for values of long records, a row each.
 
         2. They wait with their asset until their row is complete: of its model's sensors and period.
         """
         outcome, clock = self._begin(values, now)
-        placements, unknown = self.placements.locate(values, clock), list[int]()
+        placements = self.placements.locate(values, clock)
         for pipeline, chosen, slots in self.placements.of_pipelines(placements):
             assembled = assemble(pipeline, values, names, chosen, slots, clock)
             self._add(pipeline, pipeline.advance_rows(assembled.rows, clock), outcome)
             self._note_assembled(values, assembled, outcome)
-            unknown += [place for place in assembled.unknown if names[place] not in self._sensors]
-        outcome = self._end(values, placements, clock, outcome)
-        return outcome, [(int(values.partitions[place]), int(values.offsets[place])) for place in unknown]
+        return self._end(values, placements, clock, outcome)
 
     def swap(self, scorer: Scorer) -> None:
         """Takes up another version of a model between polls. Raises KeyError for a model that no rule names."""
@@ -192,21 +190,24 @@ class Watch:
         if self.settings.scores.emit == "all":
             outcome.scores += unscored_rows(values, assembled.late, RowFlag.LATE)
 
-    def _unknown(self, records: Sequence[Record], unknown: list[tuple[int, int]]) -> list[Rejected]:
-        """Values of sensors that no model has."""
-        if not unknown:
-            return []
-        by_coordinates = {(record.partition, record.offset): record for record in records}
-        detail = "no model has the record's sensor"
-        return [Rejected(by_coordinates[place], Reason.UNKNOWN_SENSOR, detail) for place in unknown]
+    def _note_passed_over(self, decoded: Decoded, outcome: Outcome) -> None:
+        """Counts bad cells, and what gives no row and is nobody's concern."""
+        outcome.cell_faults = decoded.cell_faults
+        outcome.assembly["unknown_sensor"] += decoded.unknown
+        outcome.flags[RowFlag.UNWATCHED] += decoded.unwatched.total()
+        for asset, count in decoded.unwatched.items():
+            self._count_unwatched(asset, count)
+
+    def _count_unwatched(self, asset: str, count: int) -> None:
+        if asset in self.unwatched or len(self.unwatched) < _NAMES_KEPT:
+            self.unwatched[asset] += count
 
     def _note_unwatched(self, rows: Rows, placements: Ints, outcome: Outcome) -> None:
         for reason, flag in ((UNWATCHED, RowFlag.UNWATCHED), (OVER_LIMIT, RowFlag.OVER_LIMIT)):
             chosen = np.flatnonzero(placements == reason).tolist()
             outcome.flags[flag] += len(chosen)
             for row in chosen:
-                if rows.assets[row] in self.unwatched or len(self.unwatched) < _NAMES_KEPT:
-                    self.unwatched[rows.assets[row]] += 1
+                self._count_unwatched(rows.assets[row], 1)
             if self.settings.scores.emit == "all":
                 outcome.scores += unscored_rows(rows, chosen, flag)
 
@@ -228,4 +229,4 @@ class Watch:
         """Decoding follows the sensors of all models."""
         pipelines = self.pipelines.values()
         self._sensors = tuple(dict.fromkeys(name for pipeline in pipelines for name in pipeline.sensor_names))
-        self._decoder = Decoder(self.settings.feed, self._sensors)
+        self._decoder = Decoder(self.settings.feed, self._sensors, self.placements.watches)

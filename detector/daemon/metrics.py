@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from detector.core.outcome import Outcome
 from schemas.alert import AlertKind, AlertState, Severity
-from schemas.feed import Reason, RowFlag
+from schemas.feed import CellFault, Reason, RowFlag
 
 RELOAD_RESULTS = ("taken", "refused")
 
@@ -30,6 +30,7 @@ class Metrics:
             "Values of long records that are in no row as they came, or whose row did not wait its time",
             ["outcome"],
         )
+        self.cells = counter("cells", "Cells of watched assets that were no plain number", ["reason"])
         self.dead_letters = counter("dead_letters", "Records that could not be read", ["reason"])
         self.alerts = counter("alerts", "Alerts sent", ["state", "kind", "severity"])
         self.requests = counter("retrain_requests", "Retrain requests sent on drift", ["model"])
@@ -84,6 +85,8 @@ class Metrics:
         for what, count in outcome.assembly.items():
             if count:
                 self.assembly.labels(what).inc(count)
+        for (_, fault), count in outcome.cell_faults.items():
+            self.cells.labels(fault.value).inc(count)
         for rejected in outcome.dead_letters:
             self.dead_letters.labels(rejected.reason.value).inc()
         for alert in outcome.alerts:
@@ -95,6 +98,8 @@ class Metrics:
         """Every label set that is known before anything happens."""
         for flag in RowFlag:
             self.rows.labels(str(flag.name).lower())
+        for fault in CellFault:
+            self.cells.labels(fault.value)
         for reason in Reason:
             self.dead_letters.labels(reason.value)
         for state, kind, severity in product(AlertState, AlertKind, Severity):

@@ -1,11 +1,13 @@
 """What the loop reports of its work: metrics, health, one canonical log line every ten seconds, and a line an alert."""
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
+from detector.core.ingest.rows import CellFaults
 from detector.core.outcome import Outcome
 from detector.core.scoring import Scorer
 from detector.core.tally import Fault
@@ -16,6 +18,7 @@ from detector.errors import RetriableError, one_line
 from schemas.alert import AlertKind
 
 _LOG_EVERY_S = 10.0
+_SENSORS_NAMED = 5  # lines about cells, each time
 
 
 @dataclass(slots=True)
@@ -27,6 +30,7 @@ class _TickTotals:
     scored: int = 0
     alerts: int = 0
     dead_letters: int = 0
+    cell_faults: CellFaults = field(default_factory=Counter)
 
     def add(self, outcome: Outcome) -> None:
         self.ticks += 1
@@ -34,6 +38,7 @@ class _TickTotals:
         self.scored += outcome.scored
         self.alerts += len(outcome.alerts)
         self.dead_letters += len(outcome.dead_letters)
+        self.cell_faults += outcome.cell_faults
 
 
 class Reporter:
@@ -157,3 +162,5 @@ class Reporter:
             "watching", ticks=totals.ticks, records=totals.records, scored=totals.scored, alerts=totals.alerts,
             dead_letters=totals.dead_letters, unwatched=len(watch.unwatched),
         )  # fmt: skip
+        for (sensor, fault), count in totals.cell_faults.most_common(_SENSORS_NAMED):
+            self._log.warning("cells not plain numbers", sensor=sensor, reason=fault.value, cells=count)

@@ -65,7 +65,7 @@ def test_no_payload_reaches_the_log(cluster: Cluster, store: Path, tmp_path: Pat
     """What a record holds is not for the log, not even when it is malformed."""
     place = install(cluster, tmp_path, store)
     secret = "unmistakable-payload"
-    records = [body(asset={"name": secret}), body(flow=secret), secret.encode(), body(asset=None, note=secret)]
+    records = [body(asset={"name": secret}), body(timestamp=secret), secret.encode(), body(asset=None, note=secret)]
     cluster.produce(place.topic, [Message(value) for value in records])
     with place.daemon() as daemon:
         place.await_committed(len(records))

@@ -76,7 +76,7 @@ def train(
     if not as_json:
         where = ", ".join(map(str, data)) if data else f"topic {settings.topics.input}"
         typer.echo(f"training {name} on {where}; it will be published to {settings.store}")
-    history = _history(settings, training, data, span)
+    history = _history(settings, name, training, data, span)
     if not as_json:
         typer.echo(_describe(history, training))
     try:
@@ -100,7 +100,7 @@ def _fit(history: History, name: str, training: Training, settings: Settings, jo
         return run_recipe(history, name, training, parent, on_progress, decoder=True, processes=jobs)
 
 
-def _history(settings: Settings, training: Training, data: list[Path] | None, span: str | None) -> History:
+def _history(settings: Settings, name: str, training: Training, data: list[Path] | None, span: str | None) -> History:
     sensors = None if training.sensors is None else tuple(training.sensors)
     if data and span is not None:
         raise ConfigError("--data and --span are both given", "give one of them")
@@ -111,7 +111,7 @@ def _history(settings: Settings, training: Training, data: list[Path] | None, sp
     if not transport_of(settings).record_times:
         problem = f"--span needs the times of a topic's records, and transport: {settings.transport} has none"
         raise ConfigError(problem, "give the file with --data")
-    return topic_history(settings, parse_span(span), sensors, training.period_s)
+    return topic_history(settings, parse_span(span), sensors, training.period_s, model=name)
 
 
 def _describe(history: History, training: Training) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from detector.core.placement import match
 from detector.errors import ConfigError
 from detector.transports.package import Span
 from detector.transports.registry import transport_of
@@ -23,13 +24,23 @@ def parse_span(text: str) -> Span:
 
 
 def topic_history(
-    settings: Settings, span: Span, sensors: Sequence[str] | None, period_s: float | None, bound: Bound | None = None
+    settings: Settings,
+    span: Span,
+    sensors: Sequence[str] | None,
+    period_s: float | None,
+    bound: Bound | None = None,
+    model: str | None = None,
 ) -> History:
     """The span's records as history. Blocks until the span is read. Raises BrokerError, DataError.
 
     bound: beyond it blocks of time are left out; None keeps everything.
+    model: only the assets that the watch rules give to it, where a rule names it; the topic may hold others.
     """
-    gatherer = Gatherer(f"topic {settings.topics.input}, {described(span)}", settings.feed, sensors, period_s, bound)
+    rules = settings.watch
+    named = model is not None and any(rule.model == model for rule in rules)
+    watched = (lambda asset: match(rules, asset) == model) if named else None
+    source = f"topic {settings.topics.input}, {described(span)}"
+    gatherer = Gatherer(source, settings.feed, sensors, period_s, bound, watched)
     for records in transport_of(settings).read_span(settings, span):
         gatherer.add(records)
     return gatherer.history()
@@ -50,7 +61,7 @@ def _milliseconds(text: str) -> int | None:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise ConfigError(f"--span: {text!r} is no ISO 8601 time", "write for example 2026-01-31T12:00") from None
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+    return max(int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000), 0)
 
 
 def _moment(ms: int | None) -> str | None:

@@ -109,7 +109,7 @@ def normal_history(
     """The feed's span that the request looks back on, without incidents, and with the frozen reference set."""
     sensors = _sensors(training, champion)
     begin = request.at.timestamp() - settings.worker.history_s
-    history = _of_model(settings, request.model, _read(settings, sensors, training, begin, champion))
+    history = _of_model(settings, request.model, _read(settings, request.model, sensors, training, begin, champion))
     # A person and a schedule ask by the clock; the feed's own time may be far behind it.
     newest = history.span[1].timestamp()
     history = history.between(min(begin, newest - settings.worker.history_s), float("inf"))
@@ -146,6 +146,7 @@ def write_down(settings: Settings, request: RetrainRequest, decision: Decision) 
 
 def _read(
     settings: Settings,
+    model: str,
     sensors: tuple[str, ...] | None,
     training: Training,
     begin: float,
@@ -155,7 +156,7 @@ def _read(
     span = Span(begin_ms=int(begin * 1000)) if begin > 0 else Span()  # a broker knows no time before 1970
     period_s = training.period_s or (champion.manifest.period_s if champion else None)
     bound = Bound(settings.worker.max_history_mb * 1_000_000, training.window, period_s)
-    return topic_history(settings, span, sensors, training.period_s, bound)
+    return topic_history(settings, span, sensors, training.period_s, bound, model)
 
 
 def _sensors(training: Training, champion: OnnxScorer | None) -> tuple[str, ...] | None:

@@ -15,7 +15,7 @@ from msgspec import UNSET
 from detector.core.arrays import Bools, Doubles
 from detector.core.ingest.rows import Record, Rejected
 from schemas.config import Feed, TimestampForm
-from schemas.feed import Reason
+from schemas.feed import CellFault, Reason
 
 FROM_KEY = "@key"
 LATEST_S = 7_258_118_400.0  # 2200-01-01: later is a unit mistaken for another
@@ -40,6 +40,14 @@ class Fields:
     timestamp: Path
     sensor: Path | None  # long records only
     cells: tuple[Path, ...]  # wide: one a sensor; long: the value
+
+
+@dataclass(frozen=True, slots=True)
+class Rescued:
+    """A record with bad cells."""
+
+    parsed: Any  # as `Parser.parse` would give it
+    faults: tuple[tuple[int, CellFault], ...]  # number of the cell, and what was wrong with it
 
 
 class Parser(Protocol):
@@ -73,6 +81,17 @@ class Parser(Protocol):
     @property
     def cells(self) -> Callable[[Any], Sequence[float | None]]:
         """Reads the values, in the order of the paths."""
+        ...
+
+    def rescue(self, payload: bytes) -> Rescued | None:
+        """Reads a payload that `parse` refused with the bad cells as None; None where that does not help.
+
+        Raises one of `faults` where a head field has another type.
+        """
+        ...
+
+    def peek(self, payload: bytes) -> tuple[Any, Any]:
+        """Asset and sensor of a payload whatever else is wrong with it; each ABSENT where it cannot be seen."""
         ...
 
     def reason(self, fault: Exception) -> tuple[Reason, str]:
@@ -160,27 +179,25 @@ def lacking(feed: Feed, asset: Any, moment: Any, sensor: Any) -> tuple[Reason, s
     return None
 
 
-def plausible(feed: Feed, records: Sequence[Record], times: Doubles, cells: Doubles, rejected: list[Rejected]) -> Bools:
-    """False for records with an implausible time, a value no float32 holds, or no value at all, (record,).
+def plausible(feed: Feed, records: Sequence[Record], times: Doubles, absent: Bools, rejected: list[Rejected]) -> Bools:
+    """False for records with an implausible time or without the field of any sensor, (record,).
 
-    times: (record,) seconds; cells: (record, sensor). The records that are not plausible are added to `rejected`.
+    times: (record,) seconds; absent: (record,) no field is there. What is not plausible is added to `rejected`.
     """
     own = np.fromiter((r.timestamp or -1 for r in records), np.float64, len(records)) / 1e3
     wild = ~((times >= 0) & (times < LATEST_S))
     future = (own > 0) & (times > own + feed.max_future_s) & ~wild
-    huge = (np.abs(cells) > FLOAT32_MAX).sum(axis=1) > 0
-    empty = np.isnan(cells).all(axis=1) if feed.form == "wide" else np.zeros(len(records), bool)
-    fine: Bools = np.logical_not(wild | future | huge | empty)
+    fine: Bools = np.logical_not(wild | future | absent)
     for index in np.flatnonzero(~fine).tolist():
         if wild[index]:
             reason, detail = Reason.BAD_TIMESTAMP, "outside 1970 to 2200: check feed.timestamp_form"
         elif future[index]:
             ahead = times[index] - own[index]
             reason, detail = Reason.FUTURE_TIMESTAMP, f"{ahead:.0f} s after the transport's own time"
-        elif huge[index]:
-            reason, detail = Reason.NOT_FINITE, "a value that no 32-bit float holds"
-        else:
+        elif feed.form == "wide":
             reason, detail = Reason.NO_VALUES, "none of the configured sensors is present"
+        else:
+            reason, detail = Reason.NO_VALUES, f"no value at {feed.value}"
         rejected.append(Rejected(records[index], reason, detail))
     return fine
 

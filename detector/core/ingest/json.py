@@ -1,10 +1,12 @@
 """JSON: a msgspec type is built from the paths, so that a payload is parsed and checked in one pass.
 
-Unknown fields are skipped by the parser. msgspec's messages name a type and a path, never a value.
+Unknown fields are skipped by the parser. msgspec's messages name a type and a path, never a value. A document that it
+refuses is read a second time by a tolerant parser: there a bad cell is missing, and the row lives.
 """
 
 import functools
 import itertools
+import json
 import math
 import operator
 from collections.abc import Callable
@@ -13,10 +15,12 @@ from typing import Any
 
 import msgspec
 
-from detector.core.ingest.fields import ABSENT, Fields, Path
+from detector.core.ingest.cells import read_cell
+from detector.core.ingest.fields import ABSENT, Fields, Path, Rescued
 from schemas.config import TimestampForm
-from schemas.feed import Reason
+from schemas.feed import CellFault, Reason
 
+_BROKEN: Any = object()  # a path goes on where no object is
 _Field = tuple[Path, Any, Any]  # path, type, default
 
 
@@ -33,13 +37,43 @@ class JsonParser:
         if fields.sensor is not None:
             head.append((fields.sensor, str | msgspec.UnsetType, ABSENT))
         cells: list[_Field] = [(path, float | None, math.nan) for path in fields.cells]
-        kind, getters = _record_type((*head, *cells))
+        self._fields, self._heads = fields, [path for path, _, _ in head]
+        self._kind, getters = _record_type((*head, *cells))
         get = [operator.attrgetter(name) for name in getters[: len(head)]]
         self.asset: Callable[[Any], Any] | None = get.pop(0) if fields.asset is not None else None
         self.timestamp: Callable[[Any], Any] = get.pop(0)
         self.sensor: Callable[[Any], Any] | None = get.pop(0) if fields.sensor is not None else None
         self.cells = _tuple_getter(getters[len(head) :])
-        self.parse: Callable[[bytes], Any] = msgspec.json.Decoder(kind).decode
+        self.parse: Callable[[bytes], Any] = msgspec.json.Decoder(self._kind).decode
+
+    def rescue(self, payload: bytes) -> Rescued | None:
+        """Only the configured fields of the document, with bad cells as null; msgspec's type checks the heads."""
+        tree = read_object(payload)
+        if tree is None:
+            return None
+        found = [value_at(tree, path) for path in self._fields.cells]
+        if all(value is _BROKEN for value in found):
+            return None  # not a bad cell: the feed has another shape
+        clean: dict[str, Any] = {}
+        for path in self._heads:
+            value = value_at(tree, path)
+            if value is not ABSENT and value is not _BROKEN:
+                _put(clean, path, value)
+        faults: list[tuple[int, CellFault]] = []
+        for column, (path, value) in enumerate(zip(self._fields.cells, found, strict=True)):
+            if value is ABSENT:
+                continue
+            number, fault = read_cell(value)
+            _put(clean, path, number)
+            if fault is not None:
+                faults.append((column, fault))
+        return Rescued(msgspec.convert(clean, self._kind), tuple(faults))
+
+    def peek(self, payload: bytes) -> tuple[Any, Any]:
+        """Asset and sensor, read by the tolerant parser."""
+        tree = read_object(payload) or {}
+        asset, sensor = self._fields.asset, self._fields.sensor
+        return value_at(tree, asset) if asset else ABSENT, value_at(tree, sensor) if sensor else ABSENT
 
     def reason(self, fault: Exception) -> tuple[Reason, str]:
         """The reason code and the text of a fault, at most 200 characters."""
@@ -51,6 +85,41 @@ class JsonParser:
         if "out of range" in text:
             return Reason.NOT_FINITE, text
         return (Reason.WRONG_TYPE if isinstance(fault, msgspec.ValidationError) else Reason.NOT_JSON), text
+
+
+def read_object(payload: bytes) -> dict[str, Any] | None:
+    """A JSON object as a dict, NaN and Infinity allowed as Python's json writes them; None for anything else.
+
+    >>> read_object(b'{"flow": NaN}'), read_object(b"[]")
+    ({'flow': nan}, None)
+    """
+    try:
+        tree = json.loads(payload.decode())
+    except (ValueError, RecursionError):
+        return None
+    return tree if isinstance(tree, dict) else None
+
+
+def value_at(tree: dict[str, Any], path: Path) -> Any:
+    """What lies at a path: ABSENT where a key is absent or a group null; a mark of its own where a group is no object.
+
+    >>> value_at({"a": {"b": 1}}, ("a", "b")), value_at({"a": None}, ("a", "b")), value_at({"a": None}, ("a",))
+    (1, UNSET, None)
+    """
+    here: Any = tree
+    for key in path:
+        if here is None or here is ABSENT:
+            return ABSENT
+        if not isinstance(here, dict):
+            return _BROKEN
+        here = here.get(key, ABSENT)
+    return here
+
+
+def _put(tree: dict[str, Any], path: Path, value: Any) -> None:
+    for key in path[:-1]:
+        tree = tree.setdefault(key, {})
+    tree[path[-1]] = value
 
 
 @functools.lru_cache(maxsize=16)  # a swap to the same sensors makes no new type

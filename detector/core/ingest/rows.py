@@ -1,13 +1,16 @@
 """A poll on its way in: records as a transport gives them, decoded records, and the rows that they make."""
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 
 from detector.core.arrays import Doubles, Floats, Ints
-from schemas.feed import Reason
+from schemas.feed import CellFault, Reason
+
+CellFaults = Counter[tuple[str, CellFault]]  # sensor and what was wrong -> how many cells
 
 
 class Record(Protocol):
@@ -69,6 +72,9 @@ class Decoded:
     times: Doubles  # (record,) seconds since 1970
     cells: Doubles  # (record, sensor) NaN = missing; long: (record, 1)
     names: list[str]  # long: the sensor of each record; wide: empty
+    cell_faults: CellFaults = field(default_factory=Counter)  # cells that were no plain number
+    unwatched: Counter[str] = field(default_factory=Counter)  # asset -> records without a row that nobody watches
+    unknown: int = 0  # long: records without a row, of sensors that nobody names
 
 
 @dataclass(frozen=True, slots=True)

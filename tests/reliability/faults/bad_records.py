@@ -21,13 +21,18 @@ from tests.reliability.faults.bad_feed import (
 from tests.reliability.faults.ledger import Entry
 from tests.support.installation import START_S
 from tests.support.kafka_client import Message
-from tests.support.malformed import MALFORMED, body
+from tests.support.malformed import BAD_CELLS, MALFORMED, body
 
 ODD = "odd-1"
 
 
 def _unreadable(*kinds: str) -> list[BadRecord]:
     return [BadRecord(Message(MALFORMED[kind][0], key=b"pump-1"), MALFORMED[kind][1].value) for kind in kinds]
+
+
+def _bad_cells(*kinds: str) -> list[BadRecord]:
+    """Rows of the odd asset that miss a cell."""
+    return [BadRecord(Message(BAD_CELLS[kind].replace(b"pump-1", ODD.encode()), key=ODD.encode())) for kind in kinds]
 
 
 bad_feed_fault(
@@ -43,7 +48,7 @@ bad_feed_fault(
     BadFeed(
         "NaN, Inf and 1e308",
         spread(
-            _unreadable("the word NaN", "the word Infinity", "the word -Infinity", "1e308", "1e400", "beyond 32 bits")
+            _bad_cells("the word NaN", "the word Infinity", "the word -Infinity", "1e308", "1e400", "beyond 32 bits")
         ),
     )
 )
@@ -53,7 +58,8 @@ bad_feed_fault(
         spread(
             [
                 *_unreadable("no asset", "an empty asset", "no timestamp", "no sensor"),
-                *_unreadable("a text for a number", "a text for the timestamp", "an object for the asset"),
+                *_bad_cells("a text for a number"),
+                *_unreadable("a text for the timestamp", "an object for the asset"),
                 *_unreadable("milliseconds for seconds", "before 1970"),
                 BadRecord(Message(body(asset=ODD, flow=None))),
                 BadRecord(Message(body(asset=ODD, timestamp=START_S + 1, pressure=3.0, note={"by": ["hand"]}))),

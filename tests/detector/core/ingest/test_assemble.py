@@ -12,7 +12,7 @@ from detector.core.settings import WatchSettings
 from detector.core.state import checkpoint
 from detector.core.watch import Watch
 from schemas.config import Feed, ScoresOut, WatchRule
-from schemas.feed import Reason, RowFlag
+from schemas.feed import RowFlag
 from tests.support.plant import FakeRecord, FakeScorer, manifest, settings, watch
 
 LONG = Feed(form="long", lateness_s=2.0)
@@ -26,11 +26,11 @@ def long(values: Sequence[tuple[int, str]]) -> list[FakeRecord]:
     ]
 
 
-def test_a_value_of_a_sensor_that_no_model_has_is_a_dead_letter() -> None:
-    """With the record's coordinates and the reason; its neighbours become rows."""
+def test_a_value_of_a_sensor_that_no_model_has_is_counted() -> None:
+    """It is no dead letter: a topic may hold more than is watched. Its neighbours become rows."""
     over = watch(settings(feed=LONG))
     outcome = over.process(long([(0, "s0"), (0, "colour"), (1, "s0"), (9, "s0")]), 0.0)
-    assert [(dead.record.offset, dead.reason) for dead in outcome.dead_letters] == [(1, Reason.UNKNOWN_SENSOR)]
+    assert (outcome.dead_letters, outcome.assembly["unknown_sensor"]) == ([], 1)
     assert sum(len(block.offsets) for block in outcome.scores) == 2
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from detector.core.ingest.decode import Decoder
 from schemas.config import Feed, TimestampForm
-from schemas.feed import Reason
+from schemas.feed import CellFault, Reason
 from tests.support.plant import FakeRecord
 
 SENSORS = ("flow", "temp-1")
@@ -35,21 +35,19 @@ def decode(value: bytes | None, feed: Feed | None = None, **record: Any) -> Any:
         (b'{"deep": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", Reason.NOT_JSON),
         (b"[1, 2]", Reason.WRONG_TYPE),
         (b'"text"', Reason.WRONG_TYPE),
-        (body(flow=float("nan")), Reason.NOT_JSON),
-        (body().replace(b"1.5", b"1e400"), Reason.NOT_FINITE),
-        (body(flow=1e308), Reason.NOT_FINITE),
-        (body(flow="1.5"), Reason.WRONG_TYPE),
-        (body(flow=True), Reason.WRONG_TYPE),
-        (body(flow={"a": 1}), Reason.WRONG_TYPE),
         (body(asset=""), Reason.NO_ASSET),
         (b'{"timestamp": 1.7e9, "flow": 1}', Reason.NO_ASSET),
         (body(asset=None), Reason.WRONG_TYPE),
         (b'{"asset": "p1", "flow": 1}', Reason.NO_TIMESTAMP),
         (body(timestamp="noon"), Reason.WRONG_TYPE),
+        (body(timestamp=float("nan")), Reason.BAD_TIMESTAMP),
+        (body(timestamp=True), Reason.WRONG_TYPE),
+        (body(timestamp="noon", flow="Bad"), Reason.WRONG_TYPE),
+        (body(timestamp=10**400), Reason.NOT_FINITE),
+        (body().replace(b"1700000000.0", b"1" * 5000), Reason.NOT_FINITE),
         (body(timestamp=-5), Reason.BAD_TIMESTAMP),
         (body(timestamp=1.7e12), Reason.BAD_TIMESTAMP),
         (b'{"asset": "p1", "timestamp": 1.7e9}', Reason.NO_VALUES),
-        (body(flow=None, **{"temp-1": None}), Reason.NO_VALUES),
         (body(note="x" * 2_000_000), Reason.TOO_LARGE),
     ],
 )
@@ -179,3 +177,113 @@ def test_an_ordinary_name_is_kept_as_it_is(name: str) -> None:
     """Letters of any script, signs and spaces, up to 200 bytes."""
     decoded, rejected = decode(body(asset=name))
     assert (decoded.assets, rejected) == ([name], [])
+
+
+NAN = float("nan")
+CELLS = [
+    ("Bad", NAN, CellFault.TEXT),
+    ("I/O Timeout", NAN, CellFault.TEXT),
+    ("9,123.4", NAN, CellFault.TEXT),
+    ("", NAN, CellFault.TEXT),
+    ("0x10", NAN, CellFault.TEXT),
+    ("1_000", NAN, CellFault.TEXT),
+    ("nan", NAN, CellFault.TEXT),
+    ("1" * 100_000, NAN, CellFault.TEXT),
+    ("1.5", 1.5, CellFault.NUMBER_AS_TEXT),
+    (" -1.5e1 ", -15.0, CellFault.NUMBER_AS_TEXT),
+    ("1e300", NAN, CellFault.NOT_FINITE),
+    (True, NAN, CellFault.BOOLEAN),
+    (NAN, NAN, CellFault.NOT_FINITE),
+    (float("-inf"), NAN, CellFault.NOT_FINITE),
+    (1e308, NAN, CellFault.NOT_FINITE),
+    (10**400, NAN, CellFault.NOT_FINITE),
+    ({"a": 1}, NAN, CellFault.NESTED),
+    ([1.5], NAN, CellFault.NESTED),
+]
+
+
+@pytest.mark.parametrize(("cell", "value", "fault"), CELLS)
+@pytest.mark.parametrize("keyed", [False, True])
+def test_a_bad_cell_costs_one_cell(cell: Any, value: float, fault: CellFault, keyed: bool) -> None:
+    """In wide records its neighbours are read; in long ones the value is missing; both say the sensor and why."""
+    key = b"p1" if keyed else None
+    asset = "@key" if keyed else "asset"
+    decoded, rejected = decode(body(flow=cell), Feed(asset=asset), key=key)
+    assert rejected == []
+    np.testing.assert_array_equal(decoded.cells, [[value, 20.0]])
+    assert decoded.cell_faults == {("flow", fault): 1}
+    long = json.dumps({"asset": "p1", "timestamp": 1.7e9, "sensor": "flow", "value": cell}).encode()
+    decoded, rejected = decode(long, Feed(form="long", asset=asset), key=key)
+    assert rejected == []
+    np.testing.assert_array_equal(decoded.cells, [[value]])
+    assert decoded.cell_faults == {("flow", fault): 1}
+
+
+def test_a_number_too_large_for_the_cell_is_seen_in_the_document_too() -> None:
+    """The strict parser refuses 1e400, and the whole document with it: the cell alone is lost."""
+    decoded, rejected = decode(body().replace(b"1.5", b"1e400"))
+    assert (rejected, decoded.cell_faults) == ([], {("flow", CellFault.NOT_FINITE): 1})
+
+
+def test_nan_in_a_field_that_nobody_asked_for_costs_nothing() -> None:
+    """Python writes NaN wherever it has one."""
+    decoded, rejected = decode(body(note=NAN))
+    assert (rejected, decoded.cell_faults, decoded.cells.tolist()) == ([], {}, [[1.5, 20.0]])
+
+
+@pytest.mark.parametrize("value", [b"[1]", b'"x"', b"1.5", b"true"])
+def test_a_feed_of_another_shape_is_no_bad_cell(value: bytes) -> None:
+    """Where no object is at the path of all values, the configuration is wrong, and each record says so."""
+    whole = b'{"t": 1.7e9, "asset": "p1", "sensor": "flow", "r": %b}' % value
+    for feed in (Feed(timestamp="t", values="r"), Feed(form="long", timestamp="t", value="r.v")):
+        assert [r.reason for r in decode(whole, feed)[1]] == [Reason.WRONG_TYPE]
+
+
+def test_nulls_are_a_row_and_absent_fields_are_none() -> None:
+    """A plant at standstill sends nulls: it sends. A record without any of the fields is none, in both forms."""
+    decoded, rejected = decode(body(flow=None, **{"temp-1": None}))
+    assert (rejected, decoded.assets, np.isnan(decoded.cells).all()) == ([], ["p1"], True)
+    long = {"asset": "p1", "timestamp": 1.7e9, "sensor": "flow"}
+    decoded, rejected = decode(json.dumps({**long, "value": None}).encode(), Feed(form="long"))
+    assert (rejected, decoded.names) == ([], ["flow"])
+    assert decode(json.dumps(long).encode(), Feed(form="long"))[1][0].reason is Reason.NO_VALUES
+    assert decode(b'{"t": 1.7e9, "asset": "p1", "r": null}', Feed(timestamp="t", values="r"))[1][0].reason is (
+        Reason.NO_VALUES
+    )
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"flow": "RUN", "temp-1": True},
+        {"timestamp": "noon"},
+        {"timestamp": 1.7e15},
+        {"timestamp": None},
+        {"flow": None, "temp-1": None},
+        {"other": 1},
+    ],
+)
+@pytest.mark.parametrize("keyed", [False, True])
+def test_a_foreign_asset_is_no_fault_of_the_feed(fields: dict[str, Any], keyed: bool) -> None:
+    """The asset is asked for first: whatever else the record of another asset holds, it is passed over and counted."""
+    feed = Feed(asset="@key") if keyed else Feed()
+    decoder = Decoder(feed, SENSORS, lambda asset: asset == "p1")
+    whole = {"asset": "p2", "timestamp": 1.7e9, **fields}
+    if fields == {"other": 1}:
+        whole.pop("timestamp")
+    decoded, rejected = decoder.decode([FakeRecord(1, json.dumps(whole).encode(), key=b"p2")])
+    assert rejected == []
+    assert decoded.cell_faults == {}
+    assert decoded.unwatched == {"p2": 1} or decoded.assets == ["p2"]
+    assert [r.reason for r in decoder.decode([FakeRecord(2, b"{", key=None)])[1]] == [Reason.NOT_JSON]
+
+
+def test_a_foreign_sensor_is_no_fault_of_the_feed() -> None:
+    """Whatever its value: it is counted, and a bad value of a sensor that is named stays a bad cell."""
+    decoder = Decoder(Feed(form="long"), SENSORS, lambda _: True)
+    rows = [("colour", "red"), ("flow", "red"), ("colour", 1), ("no", {})]
+    bodies = [{"asset": "p1", "timestamp": 1.7e9, "sensor": sensor, "value": value} for sensor, value in rows]
+    bodies += [{"asset": "p1", "timestamp": 1.7e9, "sensor": "state"}, {"asset": "p1", "sensor": "state", "value": 1}]
+    decoded, rejected = decoder.decode([FakeRecord(i, json.dumps(each).encode()) for i, each in enumerate(bodies)])
+    assert (rejected, decoded.unknown, len(decoded.names)) == ([], 2, 4)
+    assert decoded.cell_faults == {("flow", CellFault.TEXT): 1}
