@@ -8,6 +8,7 @@ from typing import TextIO, cast
 
 import structlog
 
+from detector.errors import one_line
 from schemas.config import Logging
 
 
@@ -34,19 +35,24 @@ def for_people(settings: Logging) -> bool:
     return settings.form == "console" or (settings.form == "auto" and sys.stderr.isatty())
 
 
+def _printable(_logger: object, _method: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Shows what is not printable as `?`: a name out of a record steers no terminal."""
+    return {key: one_line(value) if isinstance(value, str) else value for key, value in line.items()}
+
+
 def configure_logs(settings: Logging) -> None:
     """Sets up structlog, and the clients' own logging at warning level and above."""
-    renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    renderers: list[structlog.typing.Processor] = (
+        [_printable, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
         if for_people(settings)
-        else structlog.processors.JSONRenderer()
+        else [structlog.processors.JSONRenderer()]  # which escapes what is not ASCII
     )
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            renderer,
+            *renderers,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(settings.level.upper())),
         logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _StandardError())),

@@ -52,7 +52,13 @@ class Changelog:
         deadline = time.monotonic() + patience_s
         while self._reader.position(log) < end:
             for record in self._reader.poll(timeout_ms=_POLL_MS).get(log, ()):
-                entries[record.key] = record.value
+                if record.key is None:  # not ours: a compacted topic takes none
+                    structlog.get_logger().warning(
+                        "state record without a key passed over", topic=log.topic, partition=log.partition,
+                        offset=record.offset, remedy="see who else writes to the state topic",
+                    )  # fmt: skip
+                else:
+                    entries[record.key] = record.value
                 deadline = time.monotonic() + patience_s
             advanced()  # it has a deadline of its own
             if time.monotonic() > deadline:
