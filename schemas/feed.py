@@ -78,7 +78,8 @@ class CellFault(StrEnum):
 
 
 class DeadLetter(Contract):
-    """Coordinates of a record that could not be read; the original bytes travel beside it, unchanged.
+    """Coordinates of a record that could not be read; the original bytes travel beside it, unchanged
+    but for their length where the topic takes no message so large.
 
     Over Kafka the value is the original value and these fields are headers named `watchkeeper.<field>`.
     In a file they are one JSON line, with the original key and value in base64.
@@ -90,6 +91,11 @@ class DeadLetter(Contract):
     offset: int = Field(description="of the record")
     reason: Reason = Field(description="why it could not be read")
     detail: str = Field(max_length=300, description="what was wrong, without the payload")
+    cut_from_bytes: int | None = Field(
+        default=None,
+        ge=0,
+        description="length of the original value, where the topic did not take it whole; null: it is whole",
+    )
 
 
 class DeadLetterLine(Contract):

@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -14,6 +15,7 @@ from schemas.feed import DeadLetter, DeadLetterLine
 
 HEADER_PREFIX = "watchkeeper."
 _CLOUDEVENT = (("content-type", b"application/cloudevents+json"),)
+_PACKED = ("offsets", "times_s", "scores", "flags")  # arrays of a scores message, one entry a row
 _encode = msgspec.json.Encoder().encode
 
 
@@ -65,8 +67,40 @@ def dead_letter_message(rejected: Rejected) -> Message:
         detail=rejected.detail[:300],
     )
     own = [(name, value) for name, value in record.headers if value is not None]
-    ours = [(HEADER_PREFIX + name, str(value).encode()) for name, value in letter.model_dump(mode="json").items()]
+    ours = [
+        (HEADER_PREFIX + name, str(value).encode())
+        for name, value in letter.model_dump(mode="json", exclude_none=True).items()
+    ]
     return Message(Stream.DEAD_LETTERS, record.value, record.key, (*own, *ours))
+
+
+def cut_dead_letter(message: Message, most: int) -> Message:
+    """A dead letter of about `most` bytes: the value is cut, and a header of its own says how long it was.
+
+    Where key and headers of the record alone are longer, they go too; coordinates and reason always stay.
+    """
+    cut = (HEADER_PREFIX + "cut_from_bytes", str(len(message.value or b"")).encode())
+    ours = tuple((name, text) for name, text in message.headers if name.startswith(HEADER_PREFIX))
+    key, headers = message.key, (*message.headers, cut)
+    if _length(headers) + len(key or b"") > most // 2:
+        key, headers = None, (*ours, cut)
+    room = max(most - _length(headers) - len(key or b""), 0)
+    value = None if message.value is None else message.value[:room]
+    return replace(message, value=value, key=key, headers=headers)
+
+
+def split_scores(message: Message) -> list[Message]:
+    """A scores message as two with half of the rows each; empty where it has one row."""
+    body = msgspec.json.decode(message.value or b"{}")
+    middle = len(body["offsets"]) // 2
+    if not middle:
+        return []
+    halves = [{name: body[name][part] for name in _PACKED} for part in (slice(middle), slice(middle, None))]
+    return [replace(message, value=_encode(body | half)) for half in halves]
+
+
+def _length(headers: Iterable[tuple[str, bytes]]) -> int:
+    return sum(len(name) + len(value) for name, value in headers)
 
 
 def read_dead_letter(headers: Iterable[tuple[str, bytes | None]]) -> DeadLetter:

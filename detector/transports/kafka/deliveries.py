@@ -12,16 +12,24 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
-from kafka.errors import KafkaError, KafkaTimeoutError, UnknownError
+from kafka.errors import (
+    KafkaError,
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+    UnknownError,
+)
 from kafka.structs import ConsumerGroupMetadata
 
 from detector.errors import RetriableError
 from detector.transports.interface import Message
 from detector.transports.kafka.clients import Clients
 from detector.transports.kafka.diagnosis import translate_error
+from detector.transports.kafka.sizes import SizeLimits
 from schemas.config import Settings
 
 _CLOSE_S = 2.0
+_TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 T = TypeVar("T")
 
 
@@ -34,7 +42,8 @@ class Deliveries:
         once = settings.delivery == "exactly_once"
         # A member with a name finds, and ends, the transaction that it left open when it was killed.
         self._transactional_id = f"{kafka.group}-{kafka.instance or uuid4().hex}" if once else None
-        self._futures: list[Any] = []
+        self._futures: list[tuple[Any, str, Message]] = []
+        self._sizes = SizeLimits()
         self._in_transaction = False
         self._producer = self._make()
 
@@ -44,7 +53,14 @@ class Deliveries:
         return self._transactional_id is not None
 
     def send(self, topic: str, message: Message) -> None:
-        """Hands a message to the producer; waits for the confirmations when too many are outstanding."""
+        """Hands a message to the producer; waits for the confirmations when too many are outstanding.
+
+        A topic that refused a message of that size gets it smaller.
+        """
+        for part in self._sizes.fit(topic, message):
+            self._send(topic, part)
+
+    def _send(self, topic: str, message: Message) -> None:
         if len(self._futures) >= self._settings.limits.outstanding_sends:
             self.flush(self._settings.limits.delivery_timeout_s)
         try:
@@ -53,10 +69,11 @@ class Deliveries:
             key = b"" if message.key is None and message.value is None else message.key
             future = self._producer.send(topic, message.value, key, list(message.headers), message.partition)
         except KafkaError as error:
+            self._raise_refusal_for_size()
             raise translate_error(f"sending to {topic}", error, "Write") from error
         except ValueError as error:  # a partition that is newer than what the producer knows: the next one knows it
             raise RetriableError(f"sending to {topic} failed ({error})", f"give {topic} as many partitions") from error
-        self._futures.append(future)
+        self._futures.append((future, topic, message))
 
     def flush(self, timeout_s: float) -> None:
         """Waits for every outstanding confirmation."""
@@ -65,8 +82,10 @@ class Deliveries:
         try:
             self._flush(time.monotonic() + timeout_s)
         except KafkaError as error:
+            self._raise_refusal_for_size()
             raise translate_error("waiting for deliveries", error, "Write") from error
-        for future in self._futures:
+        self._raise_refusal_for_size()
+        for future, _, _ in self._futures:
             if not future.succeeded():
                 raise translate_error("a delivery", future.exception or TimeoutError(), "Write")
         self._futures.clear()
@@ -87,6 +106,7 @@ class Deliveries:
                 within(timeout_s, lambda: self._producer.send_offsets_to_transaction(dict(offsets), member))
             within(timeout_s, self._producer.commit_transaction)
         except KafkaError as error:
+            self._raise_refusal_for_size()
             raise translate_error("committing the transaction", error, "Write") from error
         self._in_transaction = False
 
@@ -114,6 +134,12 @@ class Deliveries:
             except UnknownError:
                 if time.monotonic() > deadline:
                     raise
+
+    def _raise_refusal_for_size(self) -> None:
+        """The cause where a message is too large for its topic: within a transaction all others fail because of it."""
+        for future, topic, message in self._futures:
+            if isinstance(future.exception, _TOO_LARGE):
+                raise self._sizes.refused(topic, message)
 
     def _begin(self) -> None:
         if self.transactional and not self._in_transaction:
