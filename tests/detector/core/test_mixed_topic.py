@@ -35,7 +35,7 @@ def run(over: Watch, records: list[FakeRecord]) -> list[Outcome]:
     policy = BadInputPolicy(Limits())
     outcomes = [over.process(records[i : i + 1000], 0.0) for i in range(0, len(records), 1000)]
     for outcome in outcomes:
-        assert policy.add(outcome.records, len(outcome.dead_letters)) is None
+        assert policy.add(outcome.records, len(outcome.dead_letters), 0.0, outcome.newest_s) is None
     return outcomes
 
 
