@@ -47,6 +47,18 @@ class Outcome:
     assembly: Counter[str] = field(default_factory=Counter)  # what happened to values of long records
     newest_s: float = -np.inf  # newest event time seen
 
+    def add(self, last: "Outcome") -> None:
+        """Adds what the rows gave that `Watch.finish` let go: their records were counted when they came."""
+        self.alerts += last.alerts
+        self.scores += last.scores
+        self.dead_letters += last.dead_letters
+        self.requests += last.requests
+        self.offsets |= last.offsets
+        self.scored += last.scored
+        self.flags += last.flags
+        self.assembly += last.assembly
+        self.newest_s = max(self.newest_s, last.newest_s)
+
 
 def count_flags(flags: Ints) -> Counter[RowFlag]:
     """How many rows have each flag. flags: (row,) bits.

@@ -76,7 +76,7 @@ class Loop:
             polled.records, self._clock(), self._behind(polled)
         )  # 2. decode ... incident, drift
         if polled.ended:
-            _merge(outcome, self.watch.finish(self._clock()))
+            outcome.add(self.watch.finish(self._clock()))
         for message in outcome_messages(outcome):  # 3. produce
             self._transport.send(message)
         self._advance(outcome, polled)
@@ -244,10 +244,3 @@ def feed_clock(settings: Settings) -> bool:
     """Whether silence is measured against the feed's own time."""
     clock = settings.alarms.silence_clock
     return (transport_of(settings).clock if clock == "auto" else clock) == "feed"
-
-
-def _merge(outcome: Outcome, last: Outcome) -> None:
-    outcome.alerts += last.alerts
-    outcome.scores += last.scores
-    outcome.requests += last.requests
-    outcome.scored += last.scored

@@ -21,7 +21,7 @@ from detector.daemon.systemd import Notifier
 from detector.errors import BadInputLimit, BrokerError, DataError, PartitionsLost, RetriableError
 from detector.transports.interface import ControlRecord, Message, Polled, Stream
 from detector.transports.kafka.diagnosis import translate_error
-from schemas.config import Drift, Limits, Settings, WatchRule
+from schemas.config import Drift, Feed, Limits, Settings, WatchRule
 from schemas.control import ModelPublished
 from tests.support.plant import FakeRecord
 from tests.support.tiny_bundle import WHEN, tiny
@@ -105,9 +105,10 @@ def store(tmp_path: Path) -> Store:
     return made
 
 
-def loop(store: Store, transport: FakeTransport, **limits: float) -> Loop:
+def loop(store: Store, transport: FakeTransport, *, feed: Feed | None = None, **limits: float) -> Loop:
     settings = Settings(
         store=store.url,
+        feed=feed or Feed(),
         watch=(WatchRule(model="pumps"),),
         limits=Limits.model_validate({"checkpoint_s": 1e-6, "poll_interval_ms": 0, **limits}),
         drift=Drift(enabled=False),
@@ -159,6 +160,15 @@ def test_an_unconfirmed_delivery_commits_nothing_and_is_made_up_for(store: Store
     assert (over.health.ready, harmed.committed) == (True, {0: 10})
     assert alerts(harmed) == alerts(fine) != []
     assert over.watch.pipelines["pumps"].windows.run.max() == 10
+
+
+def test_rows_that_wait_at_the_end_of_a_file_are_counted_by_flag(store: Store) -> None:
+    """What the last rows of long records gave is in the metrics, flags included."""
+    value = {"asset": "p", "timestamp": 1e9, "sensor": "flow", "value": 10.0}  # its row waits for the temperature
+    over = loop(store, FakeTransport([[json.dumps(value).encode()]]), feed=Feed(form="long"))
+    while over.tick():
+        pass
+    assert over.metrics.rows.labels("warming")._value.get() == 1
 
 
 def test_records_that_retention_took_are_counted_and_said(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
