@@ -6,6 +6,7 @@ the asset, whatever its model is, so another version of the model finds it as it
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -33,6 +34,8 @@ class Screened:
 
 class Arrivals:
     """The clocks of many assets: about 41 bytes an asset."""
+
+    depends_on: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, capacity: int = 64) -> None:
         self.newest: Doubles = np.full(capacity, -np.inf)  # event time of the newest row

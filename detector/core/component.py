@@ -6,7 +6,7 @@ slot, and validates what it loads.
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -19,7 +19,13 @@ _Kind = TypeVar("_Kind", bound=np.generic)
 
 
 class Component(Protocol):
-    """A memory of many assets, by slot. `slots` are distinct."""
+    """A memory of many assets, by slot. `slots` are distinct.
+
+    depends_on: fields of a checkpoint's asset that must be as the pipeline has them; where they differ, the memory
+    begins anew. Empty: the memory is the asset's own, whatever its model is.
+    """
+
+    depends_on: ClassVar[tuple[str, ...]]
 
     def grow(self, capacity: int) -> None:
         """Makes room for slots below `capacity`."""

@@ -10,6 +10,7 @@ of one asset is no drift. One request per model and cooldown, whatever happens.
 
 import hashlib
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -36,6 +37,8 @@ class DriftFinding:
 
 class DriftWatch:
     """The drift memory of one model's assets: 3 numbers a signal and asset."""
+
+    depends_on: ClassVar[tuple[str, ...]] = ("sensors", "model_version")
 
     def __init__(
         self, reference: DriftReference, sensors: tuple[str, ...], settings: DriftSettings, capacity: int = 64

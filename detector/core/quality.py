@@ -7,6 +7,7 @@ are invalid and masked: they count as missing, and the graph fills them. A dead 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -41,6 +42,8 @@ class QualityRuns:
 
 class QualityMonitor:
     """The quality memory of many assets: about 16 bytes a sensor and asset."""
+
+    depends_on: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, sensors: tuple[Sensor, ...], missing_rows: int, range_rows: int, capacity: int = 64) -> None:
         self._sensors = sensors

@@ -8,7 +8,7 @@ calibration all call this one module.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 
@@ -91,6 +91,8 @@ class _Component:
 
 class ScoreSmoother:
     """The scoring memory of many assets: `vector` (slot, column) and `ewma` (slot,), NaN = nothing yet."""
+
+    depends_on: ClassVar[tuple[str, ...]] = ("sensors", "model_version")
 
     def __init__(self, scoring: Scoring, sensors: int, capacity: int = 64) -> None:
         self.scoring = scoring

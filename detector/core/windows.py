@@ -10,6 +10,7 @@ on the asset's own rows only, never on how they fell into polls.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -78,6 +79,8 @@ class Advance:
 
 class Windows:
     """Windows of many assets. Memory: about `4 * (window - 1) * sensors + 8` bytes an asset."""
+
+    depends_on: ClassVar[tuple[str, ...]] = ("sensors", "window")
 
     def __init__(self, shape: WindowShape, capacity: int = 64) -> None:
         self.shape = shape

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from typing import ClassVar
 
 import numpy as np
 
@@ -20,6 +21,8 @@ from schemas.manifest import Manifest
 
 class ProcessAlarms:
     """The process incidents of many assets, one an asset at most; pending ones among them."""
+
+    depends_on: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, rules: Rules, make: IncidentFactory) -> None:
         self.rules = rules

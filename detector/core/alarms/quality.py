@@ -7,6 +7,7 @@ limit or it does not: how long it has lasted is no severity.
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 
@@ -28,6 +29,8 @@ _BAD, _GOOD = 1.5, 0.0  # what the incident machine is given, at a threshold of 
 
 class QualityAlarms:
     """The data-quality incidents of many assets. rules: with a threshold of 1."""
+
+    depends_on: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, sensors: tuple[Sensor, ...], rules: Rules, silent_after_s: float, make: IncidentFactory) -> None:
         self.rules, self.silent_after_s = rules, silent_after_s

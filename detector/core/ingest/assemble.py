@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import chain
 from operator import itemgetter
+from typing import ClassVar
 
 import msgspec
 import numpy as np
@@ -117,6 +118,8 @@ class Assembled:
 class Assembler:
     """Assembles rows of `sensors` every `period_s` seconds. Memory: MAX_WAITING values an asset, or LEAST_ROWS rows."""
 
+    depends_on: ClassVar[tuple[str, ...]] = ()
+
     def __init__(self, sensors: tuple[str, ...], period_s: float, lateness_s: float) -> None:
         self.sensors, self.period_s = sensors, period_s
         self._columns = {name: column for column, name in enumerate(sensors)}
@@ -191,8 +194,8 @@ class Assembler:
         return {"waiting": [self._dump(slot) for slot in slots.tolist()]}
 
     def load(self, slots: Ints, columns: Columns) -> None:
-        """Takes up what `dump` gave. Raises ValueError for what no feed can have left."""
-        for slot, waiting, sensors in zip(slots.tolist(), columns["waiting"], columns["sensors"], strict=True):
+        """Takes up what `dump` gave, by the sensors it was written for. Raises ValueError for an impossible one."""
+        for slot, waiting, sensors in zip(slots.tolist(), columns["waiting"], columns["written_sensors"], strict=True):
             if waiting is not None:
                 _check(waiting, len(sensors))
                 self._memories[slot] = self._memory(waiting, sensors)

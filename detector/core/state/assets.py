@@ -40,26 +40,25 @@ def load_assets(pipeline: ModelPipeline, partition: int, states: Sequence[AssetS
     silence is measured against. Raises ValueError for a memory that no feed can have left: it would keep the asset
     from ever being scored, or stop the daemon later.
     """
-    waiting: Columns = {"waiting": [state.waiting for state in states], "sensors": [state.sensors for state in states]}
+    written_sensors = [state.sensors for state in states]
     states = [_in_order(state, pipeline.sensor_names) for state in states]
     slots = np.array([pipeline.slot(partition, state.asset) for state in states], np.int64)
     if len(np.unique(slots)) < len(slots):
         raise ValueError("the checkpoint has an asset twice")
-    columns = {field: [getattr(state, field) for state in states] for field in AssetState.__struct_fields__}
+    columns: dict[str, Sequence[Any]] = {
+        field: [getattr(state, field) for state in states] for field in AssetState.__struct_fields__
+    }
+    columns["written_sensors"] = written_sensors  # what waits has its cells in this order
     pipeline.forget(slots)
-    for component in (pipeline.arrivals, pipeline.process_alarms, pipeline.quality_alarms):
-        component.load(slots, columns)
+    manifest = pipeline.manifest
+    ours = {
+        "sensors": list(pipeline.sensor_names), "window": manifest.window, "model_version": manifest.model_version,
+    }  # fmt: skip
+    same = {field: np.array([found == value for found in columns[field]], bool) for field, value in ours.items()}
+    for component in pipeline.components():
+        usable = np.logical_and.reduce([np.ones(len(slots), bool), *(same[field] for field in component.depends_on)])
+        component.load(*_at(usable, slots, columns))
     pipeline.arrivals.expect(slots, clock)
-    if pipeline.assembler:
-        pipeline.assembler.load(slots, waiting)  # by the order in which they were written
-    same_sensors = _equal(columns, "sensors", list(pipeline.sensor_names))
-    pipeline.quality.load(slots, columns)
-    same_windows = same_sensors & _equal(columns, "window", pipeline.manifest.window)
-    pipeline.windows.load(*_at(same_windows, slots, columns))
-    same_version = same_sensors & _equal(columns, "model_version", pipeline.manifest.model_version)
-    pipeline.smoother.load(*_at(same_version, slots, columns))
-    if pipeline.drift:
-        pipeline.drift.load(*_at(same_version, slots, columns))
 
 
 def _in_order(state: AssetState, names: tuple[str, ...]) -> AssetState:
@@ -81,10 +80,6 @@ def _in_order(state: AssetState, names: tuple[str, ...]) -> AssetState:
     return structs.replace(
         state, sensors=list(names), last=last, runs=runs, history=reordered(state.history, _NO_VALUE)
     )
-
-
-def _equal(columns: Columns, field: str, value: object) -> Bools:
-    return np.array([found == value for found in columns[field]], bool)
 
 
 def _at(chosen: Bools, slots: Ints, columns: Columns) -> tuple[Ints, Columns]:

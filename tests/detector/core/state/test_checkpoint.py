@@ -10,6 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from detector.core.arrays import Ints
+from detector.core.arrivals import Arrivals
+from detector.core.component import Columns
+from detector.core.pipeline import ModelPipeline
 from detector.core.state import checkpoint
 from detector.core.state.codec import (
     MARKER,
@@ -55,6 +59,27 @@ def test_rubbish_is_refused(data: bytes) -> None:
             assert decode(data).version in READABLE
         except ValueError as error:
             assert "checkpoint" in str(error)  # noqa: PT017 either outcome is allowed, a third is not
+
+
+def test_every_component_is_read_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A component that is added to a pipeline is asked to load, where what it depends on is as it was."""
+
+    class Added(Arrivals):
+        def load(self, slots: Ints, columns: Columns) -> None:
+            loaded.append(len(slots))
+
+    class OfItsVersion(Added):
+        depends_on = ("model_version",)
+
+    known, loaded = ModelPipeline.components, list[int]()
+    over = watch()
+    replay(over, feed(plant())[:20], 20)
+    written = dict(checkpoint.snapshot(over, 0, 20))
+    monkeypatch.setattr(ModelPipeline, "components", lambda pipeline: [*known(pipeline), Added(), OfItsVersion()])
+    for version, usable in (("v1", [3, 3]), ("v2", [3, 0])):
+        loaded.clear()
+        checkpoint.restore(watch(facts=manifest(version=version)), 0, written, 0.0)
+        assert loaded == usable
 
 
 def test_only_what_changed_is_written() -> None:
