@@ -2,7 +2,7 @@
 
     WatchkeeperError            one line for a person: what is wrong with which thing, and what to do
     |-- ConfigError             the configuration's: a key, a value, a file that is not there     exit code 2
-    |-- DataError               the history's: unreadable, empty, too short, a missing column     exit code 3
+    |-- DataError               the data's: a history, file or state that is unreadable or short  exit code 3
     |-- BundleError             the bundle's: tampered, truncated, not for these sensors          exit code 4
     |   `-- StoreError          the store's: away, denying, answering rubbish; later it may give   the same
     |-- BrokerError             the broker's: away at the start, refusing a right                 exit code 5
@@ -44,7 +44,7 @@ class ConfigError(WatchkeeperError):
 
 
 class DataError(WatchkeeperError):
-    """The history's fault."""
+    """The data's fault: a history, file or state that cannot be read or written, or does not suffice."""
 
     exit_code = 3
 

@@ -55,7 +55,10 @@ class Loop:
         self._report.models(scorers.values())
 
     def tick(self) -> bool:
-        """One turn; False when the input has ended. Raises BrokerError or BadInputLimit; never for a bad record.
+        """One turn; False when the input has ended. Raises WatchkeeperError, never for a bad record: see errors.py.
+
+        BrokerError and ConfigError come from the transport, DataError from a state or a file that cannot be read or
+        written, BadInputLimit from a feed that is nearly all bad.
 
         A RetriableError is waited out here: state is restored, and the records since the last checkpoint come again.
         """

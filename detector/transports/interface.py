@@ -68,7 +68,8 @@ def nothing() -> None:
 class Transport(Protocol):
     """What the loop asks of the outside. Every method is called from one thread.
 
-    Faults are BrokerErrors; after a RetriableError the loop calls `recover` and takes its partitions up anew.
+    Any method may raise BrokerError, DataError (a file or a state that cannot be read or written) or ConfigError (an
+    address, a path or a right). After a RetriableError the loop calls `recover` and takes its partitions up anew.
     """
 
     @property
