@@ -22,6 +22,7 @@ from trainer.scoring.covariance import smoothed_covariance, weighted_precision
 
 SCALE_QUANTILE = 0.95  # of held-out windows: what a component is divided by
 MIN_SCALE = 1e-3  # of a component that is always 0
+Statistics = tuple[Doubles, Doubles]  # mean (column,) and covariance (column, column) of smoothed vectors
 Form = tuple[Doubles, Doubles]  # center and precision; both empty for a component that is a distance already
 
 
@@ -123,17 +124,25 @@ def calibrate_component(
         empty = np.empty(0), np.empty((0, 0))
         others, whole = dict.fromkeys(blocks, empty), empty
     else:
-        others = {block: _statistics(vectors[held.block != block], alpha) for block in blocks}
-        others, whole = _forms(held.block, vectors, others, _statistics(vectors, alpha), weights, name)
+        statistics = {block: _statistics(vectors[held.block != block], alpha) for block in blocks}
+        others, whole = _forms(held.block, vectors, statistics, _statistics(vectors, alpha), weights, name)
     distances = _distances(held.block, vectors, others)
     scale = _scale_of(distances)
     return CalibratedComponent(name, alpha, others, whole, scale, distances / scale)
 
 
 def _forms(
-    block: Ints, vectors: Doubles, others: dict[int, Form], whole: Form, weights: Doubles, name: ComponentName
+    block: Ints,
+    vectors: Doubles,
+    others: dict[int, Statistics],
+    whole: Statistics,
+    weights: Doubles,
+    name: ComponentName,
 ) -> tuple[dict[int, Form], Form]:
-    """Means and covariances as quadratic forms: by the sensors jointly and, but for values, also by each alone."""
+    """Quadratic forms: by the sensors jointly and, but for values, also by each alone.
+
+    others: by block, the statistics of the other blocks; whole: of all.
+    """
     kinds = (weighted_precision,) if name == "values" else (weighted_precision, _separate_precision)
     scaled: list[tuple[dict[int, Doubles], Doubles]] = []
     for kind in kinds:
@@ -150,8 +159,8 @@ def _separate_precision(covariance: Doubles, weights: Doubles) -> Doubles:
     return np.diag(weights**2 / np.diag(covariance))
 
 
-def _statistics(vectors: Doubles, alpha: float) -> Form:
-    """Mean and covariance of smoothed vectors."""
+def _statistics(vectors: Doubles, alpha: float) -> Statistics:
+    """Of smoothed vectors (window, column)."""
     return vectors.mean(axis=0), smoothed_covariance(vectors, alpha)
 
 
