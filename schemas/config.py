@@ -66,7 +66,7 @@ class WatchRule(Contract):
 
 
 class Alarms(Contract):
-    """How verdicts become incidents. Delays left null are the bundle's."""
+    """How scores and bad cells become incidents. Delays left null are the bundle's."""
 
     on_delay_s: float | None = Field(
         default=None,

@@ -59,7 +59,7 @@ class WinnerTakeAll(Contract):
 class Adversarial(Contract):
     """Adversarial: a critic keeps the codes of normal windows close to the standard normal."""
 
-    weight: float = Field(default=0.1, ge=0, description="of the critic's verdict beside the reconstruction")
+    weight: float = Field(default=0.1, ge=0, description="of the critic's loss beside the reconstruction")
     critic: int = Field(default=32, ge=1, description="width of the critic's hidden layer")
 
 

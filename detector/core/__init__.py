@@ -1,1 +1,1 @@
-"""The core: decode, window, score, verdict, incident, drift. No Kafka, no clock, no disk, no threads."""
+"""The core: decode, screen, quality, window, score, incident, drift. No Kafka, no clock, no disk, no threads."""

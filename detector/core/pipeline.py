@@ -1,4 +1,4 @@
-"""One model and the assets it watches: quality, window, score, verdict, incident, drift, for all assets at once."""
+"""One model and the assets it watches: screen, quality, window, score, incident, drift, for all assets at once."""
 
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet

@@ -46,7 +46,7 @@ class Watch:
         self._fit_feed()
 
     def process(self, records: Sequence[Record], now: float, behind: AbstractSet[int] = frozenset()) -> Outcome:
-        """Decode -> assemble -> window -> score -> verdict -> incident -> drift, for the records of one poll.
+        """Decode -> assemble -> screen -> quality -> window -> score -> incident -> drift, for the records of one poll.
 
         now: the wall clock in seconds; only silence looks at it. behind: partitions of which more is left than a poll
         reads; by the wall clock none of their assets falls silent. Raises nothing for a bad record.

@@ -66,7 +66,7 @@ class Watchdog:
         """Takes up the budgets of a reloaded configuration."""
         self._settings = settings
 
-    def verdict(self, now: float) -> WatchkeeperError | None:
+    def reason_to_end(self, now: float) -> WatchkeeperError | None:
         """Why the process should end now; None while all is well. now: a monotonic time, seconds."""
         if self._stop_seen is None and self._stopping():
             self._stop_seen = now
@@ -90,7 +90,7 @@ class Watchdog:
     def _run(self) -> None:
         while not self._closed.wait(_LOOK_EVERY_S):
             faulthandler.dump_traceback_later(patience_s(self._settings) + _LATER_S, exit=True)
-            reason = self.verdict(time.monotonic())
+            reason = self.reason_to_end(time.monotonic())
             if reason is None:
                 self._notifier.alive()
                 continue

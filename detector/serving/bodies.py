@@ -90,7 +90,7 @@ class ReconstructResponse(Contract):
 
 
 class WindowScores(Contract):
-    """The graph's own verdict on each window, without memory: not what the threshold is for."""
+    """The graph's own score of each window, without memory: not what the threshold is for."""
 
     model_version: str
     scores: list[float | None] = Field(description="higher is more anomalous; null: too many cells are missing")

@@ -1,1 +1,1 @@
-"""From verdicts to alarms: the incident machine, data quality, explanation, the alert as it is sent."""
+"""From scores and runs to alarms: the incident machine, data quality, explanation, the alert as it is sent."""

@@ -103,10 +103,10 @@ def test_what_counts_as_standing_still(
     with Watchdog(settings(**QUICK), health, Notifier(), lambda: stop[0], lambda _code: None) as watchdog:
         if stopped_s is not None:
             stop[0] = True
-            watchdog.verdict(now - stopped_s)
+            watchdog.reason_to_end(now - stopped_s)
         health.started, health.advanced = started, now - still_s
         health.interrupted = "no delivery" if interrupted else ""
-        found = watchdog.verdict(now)
+        found = watchdog.reason_to_end(now)
     assert (found and found.exit_code) == code
 
 
