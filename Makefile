@@ -44,7 +44,7 @@ demo-kafka: setup  ## the same over a real Apache Kafka
 bench: setup  ## throughput and latency against a real Apache Kafka
 	$(BIN)/python -m benchmarks.speed
 
-endurance: setup  ## restarts, rolling restarts, hot swaps and a soak of half an hour; about an hour in all
+endurance: setup  ## restarts, rolling restarts, hot swaps and a soak of half an hour; an hour and a half in all
 	$(BIN)/python -m tests.reliability.endurance stops
 	$(BIN)/python -m tests.reliability.endurance state
 	$(BIN)/python -m tests.reliability.endurance rolling
@@ -60,4 +60,4 @@ faults: setup  ## the long form of the fault matrix; FAULTS_BUDGET=60 gives it a
 	$(BIN)/python -m tests.reliability.faults
 
 clean:  ## removes what the targets made
-	rm -rf .venv .kafka demo-out fuzz-out site .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .kafka demo-out fuzz-out site soak.png var/faults .mypy_cache .ruff_cache .pytest_cache
