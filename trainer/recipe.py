@@ -23,14 +23,15 @@ from trainer.parallel.progress import OnProgress, no_progress
 from trainer.parallel.threads import one_thread
 from trainer.replay import splits
 from trainer.replay.prepare import Prepared, prepare
-from trainer.scoring.calibrate import calibrate_score, needed_components
-from trainer.scoring.components import standards
+from trainer.scoring.calibrated_score import calibrate_score, needed_components
+from trainer.scoring.components import standards_of
 from trainer.scoring.held_out import hold_out, standard_errors
 
 MIN_WINDOWS = 50  # of each split: fewer cannot tell what is normal
 PARITY_WINDOWS = 256  # on which ONNX is held to torch
 
 
+@one_thread()
 def train(
     history: History,
     model: str,
@@ -47,14 +48,6 @@ def train(
     decoder: also exports the way from a code back to a window, which takes half as long as the export again.
     processes: how many networks may be fitted at a time; the result does not depend on it.
     """
-    with one_thread():
-        return _train(history, model, training, parent, on_progress, processes, decoder=decoder)
-
-
-def _train(
-    history: History, model: str, training: Training, parent: str | None, on_progress: OnProgress, processes: int, *,
-    decoder: bool,
-) -> Fitted:  # fmt: skip
     # 1. Sensors, period, and the windows that serving would score.
     prepared = prepare(history, training)
     replay = prepared.replay
@@ -77,14 +70,14 @@ def _train(
     held = hold_out(prepared, [(each, part.held) for each, part in zip(models, folds or [split], strict=True)], scaling)
 
     # 4. Calibration on these windows: what each component is divided by, the score, the threshold.
-    sizes = standards(held.outputs, scaling.constant)
-    score = calibrate_score(prepared, models, scaling, held, sizes)
+    standards = standards_of(held.outputs, scaling.constant)
+    score = calibrate_score(prepared, models, scaling, held, standards)
     scores = held_out_scores(prepared, held, score.scores)
     threshold = calibrate_threshold(scores, training.threshold)
 
     # 5. Export: one ONNX graph that gives what torch gives, and golden windows that prove it elsewhere.
     sample = replay.windows(splits.thinned(held.windows, PARITY_WINDOWS))
-    graph = _graph(training, final, score.scoring, sizes)
+    graph = _graph(training, final, score.scoring, standards)
     files = _files(graph, sample, prepared, decoder=decoder)
 
     # 6. The manifest, and what the report shows.
@@ -94,17 +87,17 @@ def _train(
         files=files,
         curves=(final.curve, *(each.curve for each in fold_models)),
         scores=score.scores,
-        sensor_errors=standard_errors(held.outputs, sizes["residual"]),
+        sensor_errors=standard_errors(held.outputs, standards["residual"]),
         examples=held_out_examples(prepared, graph, calibrated),
         notes=(*history.notes, *_notes(prepared, scaling), *score.notes),
     )
 
 
-def _graph(training: Training, final: FoldModel, scoring: Scoring, sizes: dict[ComponentName, Standard]) -> Graph:
+def _graph(training: Training, final: FoldModel, scoring: Scoring, standards: dict[ComponentName, Standard]) -> Graph:
     """The bundle's network and what stands beside it, as one torch module."""
     names = tuple(component.name for component in scoring.components)
-    components = StandardisedComponents(final.components.only(names), names, sizes) if names else None
-    size = torch.from_numpy(sizes["residual"].size)
+    components = StandardisedComponents(final.components.only(names), names, standards) if names else None
+    size = torch.from_numpy(standards["residual"].size)
     return Graph(final.preprocess, final.network, size, training.score, training.loss, components)
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from detector.core.alarms.alerts import utc
 from detector.core.arrays import Bools, Doubles, Floats, Ints, first_of_runs, last_of_runs
 from detector.core.component import Columns, grown, pack, unpack
+from detector.core.rounding import six_digits
 from schemas.config import Drift as DriftSettings
 from schemas.control import DriftFigure, RetrainRequest, Trigger
 from schemas.manifest import DriftReference, Manifest
@@ -146,8 +147,8 @@ class DriftWatch:
             figures.append(
                 DriftFigure(
                     signal=self._names[i],
-                    block_mean=float(f"{self._mean[i] + z * self._sd[i]:.6g}"),
-                    reference_mean=float(f"{self._mean[i]:.6g}"),
+                    block_mean=six_digits(self._mean[i] + z * self._sd[i]),
+                    reference_mean=six_digits(self._mean[i]),
                     z=round(z, 2),
                 )
             )

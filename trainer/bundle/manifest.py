@@ -7,6 +7,7 @@ from importlib.metadata import version
 
 import numpy as np
 
+from detector.core.rounding import six_digits
 from schemas.manifest import Calibration, Choice, FileEntry, Manifest, Scoring, Sensor, TrainingData
 from trainer.calibration.drift_reference import drift_reference, stuck_rows
 from trainer.calibration.normal_scores import HeldOutScores
@@ -93,4 +94,4 @@ def _metrics(curve: Curve, calibrated: Calibrated) -> dict[str, float]:
         "held_out_alarms": scores.alarms(by.threshold, by.lower_threshold),
         "held_out_weeks": scores.weeks,
     }
-    return {name: float(f"{value:.6g}") for name, value in figures.items()}
+    return {name: six_digits(value) for name, value in figures.items()}

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from detector.core.arrays import Doubles, Floats, Ints
+from detector.core.rounding import nine_digits
 from schemas.manifest import DriftReference, ReferenceSignal
 from trainer.data.history import AssetHistory
 
@@ -55,7 +56,7 @@ def _signal(name: str, means: Doubles, row_sd: float, block_rows: int) -> Refere
         return ReferenceSignal(name=name, mean=0.0, block_sd=0.0)  # 0: the signal is not watched
     bound = 1 + 1.645 / math.sqrt(2 * (len(means) - 1))
     spread = max(float(means.std(ddof=1)) * bound, row_sd / math.sqrt(block_rows))
-    return ReferenceSignal(name=name, mean=float(f"{means.mean():.9g}"), block_sd=float(f"{spread:.9g}"))
+    return ReferenceSignal(name=name, mean=nine_digits(float(means.mean())), block_sd=nine_digits(spread))
 
 
 def _block_means(slots: Ints, signals: Doubles, block_rows: int) -> Doubles:

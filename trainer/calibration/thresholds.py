@@ -13,11 +13,11 @@ from collections.abc import Callable
 
 import numpy as np
 
+from detector.core.rounding import nine_digits
 from schemas.manifest import Calibration, ThresholdMethod
 from schemas.training import Threshold
 from trainer.calibration.normal_scores import HeldOutScores
 from trainer.calibration.pareto import fit_pareto
-from trainer.scoring.components import nine_digits
 
 FoundThreshold = tuple[float, dict[str, float]]  # the threshold without its margin, and what it came from
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from detector.core.rounding import six_digits
 from trainer.explain import Explained, pictures
 from trainer.explain.latent import Clustering
 from trainer.reports.figures import style
@@ -141,7 +142,7 @@ def _table(path: Path, rows: Iterator[Row]) -> None:
 
 def _short(values: Any) -> list[float | None]:
     """Six significant digits; None where a value is not finite."""
-    return [float(f"{value:.6g}") if np.isfinite(value) else None for value in values]
+    return [six_digits(value) if np.isfinite(value) else None for value in values]
 
 
 def _moment(seconds: float) -> str:

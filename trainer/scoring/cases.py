@@ -25,11 +25,15 @@ MIN_DRAWS, MAX_DRAWS = 2, 6
 
 
 def synthetic_cases(
-    prepared: Prepared, models: Sequence[FoldModel], final: Scaling, held: HeldOut, by: dict[ComponentName, Standard]
+    prepared: Prepared,
+    models: Sequence[FoldModel],
+    scaling: Scaling,
+    held: HeldOut,
+    standards: dict[ComponentName, Standard],
 ) -> list[SyntheticCase]:
     """Every kind of anomaly, some draws each, in the same stretches; empty where no sensor ever moves.
 
-    models: by held-out block, or one for all; by: what each component is divided by.
+    models: by held-out block, or one for all; standards: what each component is divided by.
     """
     values = np.concatenate([asset.values for asset in prepared.history.assets])
     normal, stretches = NormalRows.of(values), _stretches(held)
@@ -42,8 +46,8 @@ def synthetic_cases(
             rng = np.random.default_rng([prepared.training.seed, draw, number])
             drawn = [_windows(prepared, values, held.windows[each], kind, normal, rng) for each in stretches]
             windows, marks = zip(*drawn, strict=True)
-            outputs = _outputs(prepared, models, final, held, stretches, windows)
-            components = _components(held, stretches, standardised(outputs, by))
+            outputs = _outputs(prepared, models, scaling, held, stretches, windows)
+            components = _components(held, stretches, standardised(outputs, standards))
             cases.append(SyntheticCase(kind, components, np.concatenate(marks)))
     return cases
 
@@ -69,14 +73,14 @@ def _windows(
 
 
 def _outputs(
-    prepared: Prepared, models: Sequence[FoldModel], final: Scaling, held: HeldOut, stretches: list[Ints],
+    prepared: Prepared, models: Sequence[FoldModel], scaling: Scaling, held: HeldOut, stretches: list[Ints],
     windows: Sequence[Floats],
 ) -> FoldOutputs:  # fmt: skip
     """Each stretch by the model that was not fitted on it."""
     outputs = []
     for stretch, batch in zip(stretches, windows, strict=True):
         model = models[int(held.block[stretch[0]])] if len(models) > 1 else models[0]
-        outputs.append(outputs_of(model, prepared.training, final, [batch]))
+        outputs.append(outputs_of(model, prepared.training, scaling, [batch]))
     return joined(outputs)
 
 

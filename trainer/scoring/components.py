@@ -13,6 +13,7 @@ import numpy as np
 
 from detector.core.arrays import Bools, Doubles, Floats, Ints
 from detector.core.distance import mahalanobis
+from detector.core.rounding import nine_digits
 from detector.core.scoring import ScoreSmoother
 from schemas.manifest import ComponentName, ScoreComponent, Scoring
 from trainer.fitting.outputs import FoldOutputs
@@ -84,7 +85,7 @@ def smooth(scoring: Scoring, slots: Ints, raw: Floats, reset_before: Bools) -> t
     return smoother.advance(slots, raw, reset_before)
 
 
-def standards(outputs: FoldOutputs, constant: Bools) -> dict[ComponentName, Standard]:
+def standards_of(outputs: FoldOutputs, constant: Bools) -> dict[ComponentName, Standard]:
     """What each component's vector is divided by: residuals by their typical size, values also less their mean.
 
     constant: (sensor,) sensors that never moved in training.
@@ -102,12 +103,12 @@ def standards(outputs: FoldOutputs, constant: Bools) -> dict[ComponentName, Stan
     return found
 
 
-def standardised(outputs: FoldOutputs, by: dict[ComponentName, Standard]) -> dict[ComponentName, Floats]:
+def standardised(outputs: FoldOutputs, standards: dict[ComponentName, Standard]) -> dict[ComponentName, Floats]:
     """What the graph's output `parts` would be, component by component."""
     vectors = {}
     for name, raw in outputs.components.items():
-        if name in by:
-            scaled = np.where(outputs.present, (raw - by[name].shift) / by[name].size, 0.0)
+        if name in standards:
+            scaled = np.where(outputs.present, (raw - standards[name].shift) / standards[name].size, 0.0)
             vectors[name] = np.asarray(np.clip(scaled, -ERROR_LIMIT, ERROR_LIMIT), np.float32)
         else:
             vectors[name] = np.asarray(raw, np.float32)
@@ -176,8 +177,3 @@ def _distances(block: Ints, vectors: Doubles, forms: dict[int, Form]) -> Doubles
         center, precision = forms[number]
         distances[mine] = mahalanobis(vectors[mine] - center, precision) if len(center) else vectors[mine, 0]
     return distances
-
-
-def nine_digits(value: float) -> float:
-    """Rounded to nine significant digits: more than float32 holds, and a manifest that people can read."""
-    return float(f"{value:.9g}")

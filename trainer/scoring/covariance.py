@@ -11,6 +11,7 @@ import numpy as np
 from detector.core.arrays import Doubles
 
 QUIET = 0.05  # an autocorrelation below it counts as none
+MIN_WEIGHT = 0.1  # of a sensor that only drifts
 MAX_ROWS = 20_000  # of which autocorrelations are taken
 
 
@@ -68,8 +69,8 @@ def independent_rows(vectors: Doubles) -> float:
     return max(share * len(vectors), 2.0)
 
 
-def drift_weights(blocks: list[Doubles], smallest: float = 0.1) -> Doubles:
-    """Weight of each sensor, 0.1 to 1: its mean variance within 8 equal stretches of time over its whole variance.
+def drift_weights(blocks: list[Doubles]) -> Doubles:
+    """Weight of each sensor, MIN_WEIGHT to 1: its mean variance within 8 equal stretches of time over its whole one.
 
     blocks: one (row, sensor) array an asset, NaN = missing. A thermometer that warms up all through the history says
     little by being warmer still; a sensor that swings about one level keeps its full weight.
@@ -80,7 +81,7 @@ def drift_weights(blocks: list[Doubles], smallest: float = 0.1) -> Doubles:
         parts = [part for part in np.array_split(values, 8) if len(part) > 1]
         within += sum(_scatter(part) for part in parts)
         whole += _scatter(values)
-    return np.asarray(np.clip(np.where(whole > 0, within / np.where(whole > 0, whole, 1.0), 1.0), smallest, 1.0))
+    return np.asarray(np.clip(np.where(whole > 0, within / np.where(whole > 0, whole, 1.0), 1.0), MIN_WEIGHT, 1.0))
 
 
 def _scatter(values: Doubles) -> Doubles:

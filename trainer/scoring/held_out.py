@@ -44,9 +44,9 @@ def join(blocks: list[HeldOut]) -> HeldOut:
     return held if len(blocks) > 1 else replace(held, block=_halves(held.slots))
 
 
-def standard_errors(outputs: FoldOutputs, by: Standard) -> Floats:
+def standard_errors(outputs: FoldOutputs, standard: Standard) -> Floats:
     """What the graph's `sensor_error` would be, (window, sensor)."""
-    return np.asarray(np.clip(outputs.components["residual"] / by.size, -ERROR_LIMIT, ERROR_LIMIT), np.float32)
+    return np.asarray(np.clip(outputs.components["residual"] / standard.size, -ERROR_LIMIT, ERROR_LIMIT), np.float32)
 
 
 def window_scores(outputs: FoldOutputs, sizes: Doubles, loss: str) -> Floats:

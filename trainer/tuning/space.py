@@ -11,6 +11,7 @@ import numpy as np
 import optuna
 from pydantic import ValidationError
 
+from detector.core.rounding import six_digits
 from detector.errors import ConfigError
 from schemas.training import SensorSettings, Training
 from schemas.tuning import Axis
@@ -49,7 +50,7 @@ def grid_values(axis: Axis) -> list[Any]:
     assert axis.high is not None
     spread = np.geomspace if axis.log else np.linspace
     values = spread(axis.low, axis.high, axis.points).tolist()
-    return sorted({round(value) for value in values}) if axis.whole else [float(f"{value:.6g}") for value in values]
+    return sorted({round(value) for value in values}) if axis.whole else [six_digits(value) for value in values]
 
 
 def grid(space: Mapping[str, Axis]) -> dict[str, list[Any]]:

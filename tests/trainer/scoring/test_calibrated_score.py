@@ -7,7 +7,7 @@ import pytest
 
 from schemas.training import Training
 from trainer.fitting.outputs import FoldOutputs
-from trainer.scoring.calibrate import calibrate_mahalanobis
+from trainer.scoring.calibrated_score import calibrate_mahalanobis
 from trainer.scoring.held_out import HeldOut, join
 
 

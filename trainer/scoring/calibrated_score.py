@@ -7,6 +7,7 @@ from typing import get_args
 import numpy as np
 
 from detector.core.arrays import Doubles, Floats
+from detector.core.rounding import nine_digits
 from schemas.manifest import Choice, ComponentName, Scoring
 from schemas.training import Training
 from trainer.fitting.members import FoldModel
@@ -14,7 +15,7 @@ from trainer.graph.components import Standard
 from trainer.graph.preprocess import Scaling
 from trainer.replay.prepare import Prepared
 from trainer.scoring.cases import synthetic_cases
-from trainer.scoring.components import HeldOutComponents, nine_digits, smooth, standardised
+from trainer.scoring.components import HeldOutComponents, smooth, standardised
 from trainer.scoring.covariance import drift_weights, smoothed_covariance, weighted_precision
 from trainer.scoring.held_out import HeldOut, standard_errors, window_scores
 from trainer.scoring.selection import SELECTABLE, Candidate, CandidateEvaluator, choose, describe_choice
@@ -39,27 +40,31 @@ def needed_components(training: Training) -> tuple[ComponentName, ...]:
 
 
 def calibrate_score(
-    prepared: Prepared, models: Sequence[FoldModel], scaling: Scaling, held: HeldOut, by: dict[ComponentName, Standard]
+    prepared: Prepared,
+    models: Sequence[FoldModel],
+    scaling: Scaling,
+    held: HeldOut,
+    standards: dict[ComponentName, Standard],
 ) -> CalibratedScore:
     """The score's numbers, and the scores of the held-out windows.
 
-    models: by held-out block, or one for all; scaling: the bundle's; by: what each component is divided by.
+    models: by held-out block, or one for all; scaling: the bundle's; standards: what each component is divided by.
     """
     training = prepared.training
     steadiness = drift_weights([asset.values.astype(np.float64) for asset in prepared.history.assets])
     weights = steadiness * scaling.weight
     if training.score == "mahalanobis":
-        errors = standard_errors(held.outputs, by["residual"])
+        errors = standard_errors(held.outputs, standards["residual"])
         return CalibratedScore(*calibrate_mahalanobis(held, errors, weights, training))
     if training.score not in {"auto", "sum"}:
-        raw = window_scores(held.outputs, by["residual"].size / scaling.weight, training.loss)
+        raw = window_scores(held.outputs, standards["residual"].size / scaling.weight, training.loss)
         scoring = Scoring(method="graph", score_alpha=training.score_alpha)
         return CalibratedScore(scoring, smooth(scoring, held.slots, raw, held.reset_before)[0])
-    components = HeldOutComponents(held.slots, held.reset_before, held.block, standardised(held.outputs, by))
+    components = HeldOutComponents(held.slots, held.reset_before, held.block, standardised(held.outputs, standards))
     evaluator = CandidateEvaluator(components, weights)
     if training.score == "sum":
         return CalibratedScore(*evaluator.scoring(Candidate(training.components, training.score_alpha)))
-    chosen, choice = choose(evaluator, training, synthetic_cases(prepared, models, scaling, held, by))
+    chosen, choice = choose(evaluator, training, synthetic_cases(prepared, models, scaling, held, standards))
     return CalibratedScore(*evaluator.scoring(chosen), choice, describe_choice(choice))
 
 
