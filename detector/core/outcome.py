@@ -56,6 +56,7 @@ class Outcome:
         self.offsets |= last.offsets
         self.scored += last.scored
         self.flags += last.flags
+        self.cell_faults += last.cell_faults
         self.assembly += last.assembly
         self.newest_s = max(self.newest_s, last.newest_s)
 

@@ -57,7 +57,7 @@ class Watch:
         if self.settings.feed.form == "long":
             outcome = self._process_values(rows, decoded.names, now)
         else:
-            outcome = self.process_rows(rows, now)  # 3. to 7.
+            outcome = self.process_rows(rows, now)  # 3. to 9.
         outcome.dead_letters = rejected
         self._note_passed_over(decoded, outcome)
         outcome.records = len(records)
@@ -68,9 +68,9 @@ class Watch:
     def process_rows(self, rows: Rows, now: float) -> Outcome:
         """The same from rows on: what `backtest` and `evaluate` call with the rows of a file."""
         outcome, clock = self._begin(rows, now)
-        placements = self.placements.locate(rows, clock)  # 3. whose row it is
+        placements = self.placements.locate(rows, clock)  # whose row it is
         for pipeline, chosen, slots in self.placements.of_pipelines(placements):
-            result = pipeline.advance(rows, chosen, slots, clock)  # 4. window, 5. score, 6. incidents, 7. drift
+            result = pipeline.advance(rows, chosen, slots, clock)  # 3. screen to 9. drift
             self._add(pipeline, result, outcome)
         return self._end(rows, placements, clock, outcome)
 

@@ -20,7 +20,7 @@ from detector.core.ingest.fields import (
     Rescued,
     fields_of,
     key_text,
-    lacking,
+    missing_field,
     plausible,
     seconds,
     usable_name,
@@ -120,7 +120,7 @@ class Decoder:
             return kept, parsed, assets, sensors, moments
         good = []
         for index, record in enumerate(kept):
-            fault = lacking(self._feed, assets[index], moments[index], sensors[index] if sensors else None)
+            fault = missing_field(self._feed, assets[index], moments[index], sensors[index] if sensors else None)
             if fault is None:
                 good.append(index)
             else:

@@ -160,10 +160,10 @@ def usable_name(name: str) -> bool:
     return bool(name) and len(name) <= NAME_BYTES and printable and len(name.encode()) <= NAME_BYTES
 
 
-def lacking(feed: Feed, asset: Any, moment: Any, sensor: Any) -> tuple[Reason, str] | None:
+def missing_field(feed: Feed, asset: Any, moment: Any, sensor: Any) -> tuple[Reason, str] | None:
     """What is wrong with a record's head fields; None where they are all there and fit. sensor: None in wide records.
 
-    >>> lacking(Feed(), "p1", ABSENT, None)
+    >>> missing_field(Feed(), "p1", ABSENT, None)
     (<Reason.NO_TIMESTAMP: 'no_timestamp'>, 'no timestamp at timestamp')
     """
     if asset in (ABSENT, "", None):
