@@ -153,7 +153,7 @@ def key_text(key: bytes | None) -> str | None:
 def usable_name(name: str) -> bool:
     r"""Whether tables, logs and alerts can hold the name of an asset or sensor: short, not empty, and printable.
 
-    >>> usable_name("pump 1"), usable_name("pump\\x1b[2J"), usable_name("x" * 201), usable_name("")
+    >>> usable_name("pump 1"), usable_name("pump\x1b[2J"), usable_name("x" * 201), usable_name("")
     (True, False, False, False)
     """
     printable = name.isprintable() or all(sign.isprintable() or category(sign) == "Zs" for sign in name)
