@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 FLOORS = {  # package -> per cent of lines and branches
-    "detector/core": 97.0,
-    "detector/daemon": 86.0,
-    "detector/transports": 78.0,
-    "trainer": 58.0,
+    "detector/core": 98.5,
+    "detector/daemon": 90.0,
+    "detector/transports": 85.0,
+    "trainer": 91.0,
 }
 
 
