@@ -27,7 +27,7 @@ _Field = tuple[Path, Any, Any]  # path, type, default
 class JsonParser:
     """Reads JSON objects. Raises ValueError where paths collide."""
 
-    faults = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+    faults = (msgspec.MsgspecError, UnicodeError, RecursionError)  # half a surrogate pair cannot be encoded
 
     def __init__(self, fields: Fields, form: TimestampForm) -> None:
         moment = datetime if form is TimestampForm.ISO8601 else float
@@ -79,7 +79,7 @@ class JsonParser:
         """The reason code and the text of a fault, at most 200 characters."""
         if isinstance(fault, RecursionError):
             return Reason.NOT_JSON, "nested too deeply"
-        if isinstance(fault, UnicodeDecodeError):
+        if isinstance(fault, UnicodeError):
             return Reason.NOT_JSON, "not UTF-8"
         text = str(fault)[:200]
         if "out of range" in text:

@@ -40,6 +40,8 @@ def decode(value: bytes | None, feed: Feed | None = None, **record: Any) -> Any:
         (body(asset=None), Reason.WRONG_TYPE),
         (b'{"asset": "p1", "flow": 1}', Reason.NO_TIMESTAMP),
         (body(timestamp="noon"), Reason.WRONG_TYPE),
+        (body(timestamp="2023-11-14\ud800", flow="Bad"), Reason.NOT_JSON),
+        (body(asset="p\ud800", flow="Bad"), Reason.BAD_NAME),
         (body(timestamp=float("nan")), Reason.BAD_TIMESTAMP),
         (body(timestamp=True), Reason.WRONG_TYPE),
         (body(timestamp="noon", flow="Bad"), Reason.WRONG_TYPE),
