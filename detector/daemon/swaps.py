@@ -21,6 +21,7 @@ from schemas.keys import renamed_keys
 from schemas.manifest import Manifest
 
 COMPARE_EVERY_S = 60.0  # so long a lost announcement goes unnoticed
+_MAX_WANTED = 100  # announcements that wait for a store; the oldest go
 _SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 60.0  # between two questions to a store that was away
 
 
@@ -94,7 +95,7 @@ class _Question:
 
 @dataclass(slots=True)
 class _Wanted:
-    """A version that is to be taken up. The newest word on a model replaces the one before."""
+    """A version that is to be taken up."""
 
     model: str
     version: str
@@ -107,7 +108,9 @@ class _Wanted:
 class Swaps:
     """Verifies bundles that were announced or put into use, and keeps them until the loop is between polls.
 
-    A store that is away is asked again, and the model in use stays until then. `now`: monotonic seconds.
+    Each is judged, in the order of the announcements: a bad one never stands in the way of a good one before it, and of
+    several good ones the newest counts. A store that is away is asked again, and the model in use stays until then.
+    `now`: monotonic seconds.
     """
 
     def __init__(self, settings: Settings, metrics: Metrics, used: Mapping[str, OnnxScorer], now: float) -> None:
@@ -115,7 +118,7 @@ class Swaps:
         self._store = Store.of(settings)
         self._metrics = metrics
         self._log = structlog.get_logger()
-        self._wanted: dict[str, _Wanted] = {}
+        self._wanted: dict[tuple[str, str], _Wanted] = {}  # by model and version, oldest first
         self._pointed = {model: scorer.manifest.model_version for model, scorer in used.items()}
         self._refused: dict[str, str] = {}  # model -> what was refused by its pointer and why, said once
         self._compare_at = now + COMPARE_EVERY_S
@@ -126,8 +129,9 @@ class Swaps:
         model, version = message.model, message.model_version
         if model not in used:
             return
-        self._wanted.pop(model, None)
-        if used[model].manifest.model_version != version:
+        if used[model].manifest.model_version == version:
+            self._drop(model)
+        else:
             self._want(model, version, message.manifest_sha256, now)
 
     def compare(self, used: Mapping[str, OnnxScorer], now: float) -> None:
@@ -150,8 +154,13 @@ class Swaps:
 
     def take(self, used: Mapping[str, OnnxScorer], now: float) -> list[OnnxScorer]:
         """The bundles to swap in now; a refusal is logged and counted, and the model in use stays."""
-        ready = [self._advance(wanted, used[wanted.model], now) for wanted in list(self._wanted.values())]
-        return [scorer for scorer in ready if scorer is not None]
+        ready: dict[str, OnnxScorer] = {}
+        for wanted in list(self._wanted.values()):
+            scorer = self._advance(wanted, used[wanted.model], now)
+            if scorer is not None:
+                ready[wanted.model] = scorer
+                self._drop(wanted.model, until=wanted)
+        return list(ready.values())
 
     def _advance(self, wanted: _Wanted, used: OnnxScorer, now: float) -> OnnxScorer | None:
         if wanted.question is None and now >= wanted.due:
@@ -165,23 +174,33 @@ class Swaps:
             self._put_off(wanted, error, now)
             return None
         except (BundleError, ConfigError) as error:  # a key file that is gone is no reason to stop watching
-            del self._wanted[wanted.model]
+            del self._wanted[wanted.model, wanted.version]
             if wanted.digest is None:
                 self._refuse_once(wanted.model, error)
             else:
                 self._refuse(wanted.model, wanted.version, error)
             return None
-        del self._wanted[wanted.model]
         if wanted.digest is None:
             self._pointed[wanted.model] = wanted.version
             self._refused.pop(wanted.model, None)
         return scorer
 
     def _want(self, model: str, version: str, digest: str | None, now: float) -> None:
-        self._wanted[model] = _Wanted(model, version, digest, now, RetryPause(_SHORTEST_PAUSE_S, _LONGEST_PAUSE_S))
+        self._wanted.pop((model, version), None)
+        while len(self._wanted) >= _MAX_WANTED:
+            del self._wanted[next(iter(self._wanted))]
+        pause = RetryPause(_SHORTEST_PAUSE_S, _LONGEST_PAUSE_S)
+        self._wanted[model, version] = _Wanted(model, version, digest, now, pause)
+
+    def _drop(self, model: str, until: _Wanted | None = None) -> None:
+        """Forgets what was wanted of a model, up to one of them; None: all of it."""
+        for wanted in [wanted for wanted in self._wanted.values() if wanted.model == model]:
+            del self._wanted[model, wanted.version]
+            if wanted is until:
+                return
 
     def _follow_pointer(self, model: str, version: str, used: OnnxScorer, now: float) -> None:
-        wanted = self._wanted.get(model)
+        wanted = next((wanted for wanted in reversed(self._wanted.values()) if wanted.model == model), None)
         if version != (wanted.version if wanted else used.manifest.model_version):
             self._want(model, version, None, now)
         elif wanted is None:

@@ -83,3 +83,15 @@ def test_a_pointer_that_did_not_move_takes_nothing_back(store: Store) -> None:
     store.promote("pumps", "v2")
     over.compare(used, 2 * MINUTE)
     assert taken(over, used) == ["v2"]
+
+
+def test_each_announcement_is_judged_and_the_newest_good_one_counts(store: Store) -> None:
+    """Several announcements in one poll: a bad one is refused and counted, and takes no good one's place."""
+    over, metrics, used = swaps(store)
+    for version, good in (("v2", True), ("v3", False)):
+        digest = load_manifest(store, "pumps", version)[1] if good else "0" * 64
+        message = ModelPublished(id=version, model="pumps", model_version=version, manifest_sha256=digest, at=WHEN)
+        over.announce(message, used, 0.0)
+    assert taken(over, used) == ["v2"]
+    assert taken(over, used) == []
+    assert metrics.refusals.labels("pumps")._value.get() == 1
