@@ -14,6 +14,8 @@ from schemas.config import ScoresOut
 from schemas.control import RetrainRequest
 from schemas.feed import RowFlag
 
+LONG_VALUE_OUTCOMES = ("unknown_sensor", "overwritten", "released_early")
+
 
 @dataclass(frozen=True, slots=True)
 class ScoreBlock:
@@ -44,7 +46,7 @@ class Outcome:
     scored: int = 0
     flags: Counter[RowFlag] = field(default_factory=Counter)
     cell_faults: CellFaults = field(default_factory=Counter)  # cells of watched assets that were no plain number
-    assembly: Counter[str] = field(default_factory=Counter)  # what happened to values of long records
+    assembly: Counter[str] = field(default_factory=Counter)  # values of long records by one of LONG_VALUE_OUTCOMES
     newest_s: float = -np.inf  # newest event time seen
 
     def add(self, last: "Outcome") -> None:

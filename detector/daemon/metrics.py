@@ -9,7 +9,7 @@ from itertools import product
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from detector.core.outcome import Outcome
+from detector.core.outcome import LONG_VALUE_OUTCOMES, Outcome
 from schemas.alert import AlertKind, AlertState, Severity
 from schemas.feed import CellFault, Reason, RowFlag
 
@@ -98,6 +98,8 @@ class Metrics:
         """Every label set that is known before anything happens."""
         for flag in RowFlag:
             self.rows.labels(str(flag.name).lower())
+        for what in LONG_VALUE_OUTCOMES:
+            self.assembly.labels(what)
         for fault in CellFault:
             self.cells.labels(fault.value)
         for reason in Reason:

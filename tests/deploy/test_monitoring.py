@@ -91,6 +91,8 @@ def test_a_counter_is_there_before_its_first_event() -> None:
     known |= {("watchkeeper_alerts_total", *(label.value for label in each)) for each in labels}
     assert known <= samples.keys()
     assert not any(samples.values())
+    counters = {family.name for family in made.registry.collect() if family.type == "counter"}
+    assert counters == {name.removesuffix("_total") for name, *_ in samples if name.endswith("_total")}
 
 
 def test_lag_is_shown_of_the_partitions_in_hand() -> None:
