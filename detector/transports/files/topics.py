@@ -83,7 +83,7 @@ def consume_control(settings: Settings, idle: Callable[[], None]) -> Iterator[Co
 
 def _lines(path: Path, follow: bool) -> Iterator[bytes]:
     if not follow and not path.exists():
-        raise DataError(f"there is no file {path}", "start the daemon first, or wait for it with --follow")
+        raise DataError(f"there is no file {path}", "no alarm was raised yet, or the daemon never ran; --follow waits")
     with closing(FileFollower(path)) as follower:
         while True:
             lines = follower.read()

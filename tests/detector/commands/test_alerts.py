@@ -167,7 +167,7 @@ def test_nothing_to_show_is_said_on_standard_error(config: Path, file: Path) -> 
     [
         (("--since", "yesterday"), 1, "--since 'yesterday' is not a time"),
         (("--severity", "awful"), 2, "awful"),
-        ((), 3, "there is no file"),
+        ((), 3, "no alarm was raised yet, or the daemon never ran"),
     ],
 )
 def test_a_question_that_cannot_be_answered_is_one_line(
