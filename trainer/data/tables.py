@@ -20,6 +20,7 @@ from trainer.data.long_rows import LongCells, long_history
 
 LABEL = "label"
 NOT_SENSORS = frozenset({LABEL, "label_point", "changepoint", "split"})  # columns that judge a row, not measure it
+_LATEST_S = 60_000_000_000.0  # the year 3871; and as long before 1970, which a datetime still holds
 _PER_SECOND = {
     TimestampForm.SECONDS: 1.0,
     TimestampForm.MILLISECONDS: 1e3,
@@ -38,6 +39,10 @@ def read_table(path: Path) -> pa.Table:
         kind = "CSV" if path.suffix == ".csv" else "Parquet"
         hint = "it is empty" if path.is_file() and not path.stat().st_size else type(error).__name__
         raise DataError(f"{path} cannot be read as {kind} ({hint})", "check that the file is whole") from None
+    try:
+        _ = table.column_names
+    except UnicodeDecodeError:
+        raise _not_utf8(path) from None
     if not table.num_rows:
         raise DataError(f"{path} has no rows", "leave it out of --data")
     return table
@@ -67,7 +72,7 @@ def table_history(path: Path, feed: Feed, sensors: Sequence[str] | None, period_
     """A table as history, wide or long. period_s: of long rows; None takes their usual step."""
     if is_long(path, feed):
         table = read_table(path)
-        which = [str(name) for name in _column(path, table, feed.sensor).to_pylist()]
+        which = _names(path, table, feed.sensor)
         values = _numbers(path, table, feed.value).astype(np.float64)
         cells = LongCells(_assets(path, table, feed), which, _times(path, table, feed), values)
         return long_history(str(path), cells, sensors, period_s)
@@ -119,6 +124,10 @@ def _times(path: Path, table: pa.Table, feed: Feed) -> NDArray[np.float64]:
         ) from None
     if not np.isfinite(times).all():
         raise DataError(f"{path} has times that are not finite in {feed.timestamp!r}", "remove or repair these rows")
+    if np.abs(times).max() > _LATEST_S:
+        raise DataError(
+            f"{path} has times beyond the year 3871 in {feed.timestamp!r}", "correct feed.timestamp_form (ms? us? ns?)"
+        )
     return np.asarray(times, np.float64)
 
 
@@ -126,7 +135,15 @@ def _assets(path: Path, table: pa.Table, feed: Feed) -> list[str]:
     """The asset of each row; a file without the column is one asset, named like the file."""
     if feed.asset == FROM_KEY or not _has(table, feed.asset):
         return [path.stem] * table.num_rows
-    return [str(name) for name in table.column(feed.asset).to_pylist()]
+    return _names(path, table, feed.asset)
+
+
+def _names(path: Path, table: pa.Table, name: str) -> list[str]:
+    """Texts of a column. A CSV column that is not UTF-8 is read as bytes, whose text would be no name."""
+    column = _column(path, table, name)
+    if path.suffix == ".csv" and pa.types.is_binary(column.type):
+        raise _not_utf8(path)
+    return [str(text) for text in column.to_pylist()]
 
 
 def _numbers(path: Path, table: pa.Table, name: str) -> NDArray[np.float32]:
@@ -142,6 +159,8 @@ def _numbers(path: Path, table: pa.Table, name: str) -> NDArray[np.float32]:
 def _column(path: Path, table: pa.Table, name: str) -> Any:
     if not _has(table, name):
         raise _missing(path, table, name)
+    if (count := table.column_names.count(name)) > 1:
+        raise DataError(f"{path} has {count} columns {name!r}", "rename or remove all but one")
     return table.column(name)
 
 
@@ -152,6 +171,10 @@ def _has(table: pa.Table, name: str) -> bool:
 def _missing(path: Path, table: pa.Table, name: str) -> DataError:
     known = ", ".join(table.column_names[:20])
     return DataError(f"{path} has no column {name!r}", f"columns there: {known}")
+
+
+def _not_utf8(path: Path) -> DataError:
+    return DataError(f"{path} is not UTF-8 text", "convert it, for instance by iconv -f latin1 -t utf-8")
 
 
 def _is_numeric(kind: pa.DataType) -> bool:
