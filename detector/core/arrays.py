@@ -1,5 +1,7 @@
 """The array types of the core and of the trainer, and the cut of sorted rows into runs."""
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,6 +11,8 @@ Ints = NDArray[np.int64]  # slots, offsets, positions, flags
 Counts = NDArray[np.int32]  # lengths of runs
 Bytes = NDArray[np.int8]
 Bools = NDArray[np.bool_]
+
+_Kind = TypeVar("_Kind", bound=np.generic)
 
 
 def first_of_runs(keys: NDArray[np.generic]) -> Bools:
@@ -20,6 +24,20 @@ def first_of_runs(keys: NDArray[np.generic]) -> Bools:
     first = np.ones(len(keys), bool)
     np.not_equal(keys[1:], keys[:-1], out=first[1:])
     return first
+
+
+def previous(values: NDArray[_Kind], first: Bools, remembered: NDArray[_Kind]) -> NDArray[_Kind]:
+    """The value of the row before each row of its run, (row, ...).
+
+    remembered: (run, ...) what stands before each run's first row.
+
+    >>> previous(np.array([1, 2, 7]), np.array([True, False, True]), np.array([0, 6])).tolist()
+    [0, 1, 6]
+    """
+    before = np.empty_like(values)
+    before[1:] = values[:-1]
+    before[first] = remembered
+    return before
 
 
 def last_of_runs(first: Bools) -> Ints:

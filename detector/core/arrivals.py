@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from detector.core.arrays import Bools, Doubles, Ints, first_of_runs, last_of_runs
+from detector.core.arrays import Bools, Doubles, Ints, first_of_runs, last_of_runs, previous
 from detector.core.component import Columns, grown
 from detector.core.ingest.fields import LATEST_S
 from detector.core.slots import SlotRows
@@ -120,7 +120,7 @@ class Arrivals:
             before = self._before(kept_rows, first)
         last = last_of_runs(first)
         ended = kept_rows.slots[last]
-        before_offset = self._before_offset(kept_rows, first)
+        before_offset = previous(kept_rows.offsets, first, self.newest_offset[kept_rows.slots[first]])
         self.newest[ended], self.newest_offset[ended] = kept_rows.times[last], kept_rows.offsets[last]
         return Screened(rows, flags, kept, kept_rows, first, before, before_offset)
 
@@ -147,17 +147,7 @@ class Arrivals:
 
     def _before(self, rows: SlotRows, first: Bools) -> Doubles:
         """The time of the row before each row, within its slot; the slot's memory at its first row."""
-        before = np.empty(len(rows))
-        before[1:] = rows.times[:-1]
-        before[first] = self.newest[rows.slots[first]]
-        return before
-
-    def _before_offset(self, rows: SlotRows, first: Bools) -> Ints:
-        """The offset of the row before each row, within its slot; the slot's memory at its first row."""
-        before = np.empty(len(rows), np.int64)
-        before[1:] = rows.offsets[:-1]
-        before[first] = self.newest_offset[rows.slots[first]]
-        return before
+        return previous(rows.times, first, self.newest[rows.slots[first]])
 
     def _walk(self, slot: int, rows: Ints, times: Doubles, flags: Ints) -> None:
         newest, late = float(self.newest[slot]), int(self.late[slot])

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from detector.core.arrays import Bools, Counts, Floats, Ints, first_of_runs, last_of_runs
+from detector.core.arrays import Bools, Counts, Floats, Ints, first_of_runs, last_of_runs, previous
 from detector.core.component import Columns, grown, pack, unpack
 from schemas.alert import Condition
 from schemas.manifest import Sensor
@@ -93,9 +93,7 @@ class QualityMonitor:
     def advance(self, slots: Ints, values: Floats) -> QualityRuns:
         """Judges rows sorted by slot, in time order within a slot. values: (row, sensor)."""
         first = first_of_runs(slots)
-        before = np.empty_like(values)
-        before[1:] = values[:-1]
-        before[first] = self.last[slots[first]]
+        before = previous(values, first, self.last[slots[first]])
         missing = np.isnan(values)
         marks = (values == before, missing, (values < self._low) | (values > self._high))
         ends = last_of_runs(first)
