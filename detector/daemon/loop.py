@@ -75,9 +75,8 @@ class Loop:
         polled = self._transport.poll(_POLL_TIMEOUT_S, self.settings.limits.poll_records)  # 1. poll
         arrived = time.monotonic()
         self._rebalance(polled)
-        outcome = self.watch.process(
-            polled.records, self._clock(), self._behind(polled)
-        )  # 2. decode ... incident, drift
+        behind = self._behind(polled)
+        outcome = self.watch.process(polled.records, self._clock(), behind)  # 2. decode ... incident, drift
         if polled.ended:
             outcome.add(self.watch.finish(self._clock()))
         for message in outcome_messages(outcome):  # 3. produce
@@ -204,14 +203,11 @@ class Loop:
         for partition, (_, end) in gaps.items():
             self._partitions.advance(partition, end)
         self._report.gaps(gaps)
-        ends = {n: end for n, end in polled.ends.items() if self._partitions.state(n) is PartitionState.READING}
-        self._report.lag({n: max(end - self._partitions.position(n), 0) for n, end in ends.items()})
+        self._report.lag(polled.lag)
 
     def _behind(self, polled: Polled) -> set[int]:
         """Partitions of which more is left than a poll reads: less may be markers of transactions alone."""
-        read = {record.partition: record.offset + 1 for record in polled.records}
-        most = self.settings.limits.poll_records
-        return {n for n, end in polled.ends.items() if end - read.get(n, self._partitions.position(n)) > most}
+        return {partition for partition, left in polled.lag.items() if left > self.settings.limits.poll_records}
 
     def _stop_on_bad_input(self, outcome: Outcome) -> None:
         """Stops loudly when nearly everything is bad."""

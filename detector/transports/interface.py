@@ -49,7 +49,7 @@ class Polled:
     revoked: frozenset[int] = frozenset()  # given up: ours until the next poll, so their state can be written
     lost: frozenset[int] = frozenset()  # another member may have them already
     gaps: Mapping[int, tuple[int, int]] = field(default_factory=dict)  # partition -> offsets that are gone: from, to
-    ends: Mapping[int, int] = field(default_factory=dict)  # partition -> offset behind its newest record, where known
+    lag: Mapping[int, int] = field(default_factory=dict)  # partition -> records left after this poll, where known
     ended: bool = False  # a file that is not followed has no more
 
 

@@ -18,11 +18,11 @@ class Positions:
         """The partition as the client names it."""
         return TopicPartition(self._topic, partition)
 
-    def ends(self) -> dict[int, int]:
-        """Partition -> offset behind its newest record, as the broker said with the last records that it gave."""
+    def lag(self) -> dict[int, int]:
+        """Partition -> records left, by the end that the broker named with the last records that it gave."""
         with suppress(IllegalStateError):
-            found = {partition: self._consumer.highwater(self.of(partition)) for partition in self.next}
-            return {partition: end for partition, end in found.items() if end is not None}
+            ends = {partition: self._consumer.highwater(self.of(partition)) for partition in self.next}
+            return {n: max(end - self.next[n], 0) for n, end in ends.items() if end is not None}
         return {}  # a rebalance is under way
 
     def go_to(self, partition: int, offset: int) -> None:

@@ -81,7 +81,7 @@ class KafkaTransport:
                 records += part
                 self._positions.next[source.partition] = part[-1].offset + 1
         self._positions.forget(moved)
-        return Polled(records, rebalance.assigned, rebalance.revoked, rebalance.lost, gaps, self._positions.ends())
+        return Polled(records, rebalance.assigned, rebalance.revoked, rebalance.lost, gaps, self._positions.lag())
 
     def restore(self, partition: int, advanced: Callable[[], None] = nothing) -> Mapping[bytes, bytes]:
         """Reads the partition's changelog to its end; the newest entry of a key counts."""

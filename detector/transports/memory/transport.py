@@ -50,8 +50,8 @@ class MemoryTransport:
         if not (records or gaps or news.assigned or news.revoked or news.lost):
             self._broker.sleep(timeout_s)
             records, gaps = self._fetch(most)
-        ends = {partition: self._broker.log(self.topic, partition).end for partition in self._next}
-        return Polled(records, news.assigned, news.revoked, news.lost, gaps, ends)
+        lag = {n: self._broker.log(self.topic, n).end - offset for n, offset in self._next.items()}
+        return Polled(records, news.assigned, news.revoked, news.lost, gaps, lag)
 
     def restore(self, partition: int, _advanced: Callable[[], None] = nothing) -> Mapping[bytes, bytes]:
         """The newest entry of each key in the state topic."""
