@@ -90,6 +90,10 @@ def run_daemon(
                     reload(loop, path, metrics)
                     watchdog.configure(loop.settings)
                     notifier.send("READY=1")
+        except Exception:
+            _leave(loop, transport)
+            raise
+        else:
             _drain(loop, transport, health, notifier)
             if not more:
                 loop.demand_scored()
@@ -113,6 +117,14 @@ def _drain(loop: Loop, transport: Transport, health: Health, notifier: Notifier)
     if took > budget:
         raise BrokerError(f"draining took {took:.1f} s of {budget:.1f} s", "raise limits.drain_s")
     structlog.get_logger().info("stopped", drained_s=round(took, 3))
+
+
+def _leave(loop: Loop, transport: Transport) -> None:
+    """After an error nothing is committed: out of the group, and out of a transaction that readers would wait for."""
+    try:
+        transport.close(loop.settings.limits.drain_s)
+    except Exception as error:  # noqa: BLE001  # the error that ended the daemon is the one to tell
+        structlog.get_logger().warning("left without closing", error=type(error).__name__)
 
 
 def _last_commit(loop: Loop, within_s: float) -> RetriableError | None:

@@ -172,7 +172,7 @@ class Cluster:
             consumer.close()
         return sorted(found, key=lambda read: (read.topic, read.partition, read.offset))
 
-    def await_transactions(self, *topics: str) -> None:
+    def await_transactions(self, *topics: str, within_s: float = 60.0) -> None:
         """Waits until no transaction is open in topics: a reader of committed messages sees nothing behind one.
 
         A producer that was killed and has no successor leaves one open until the broker ends it, some seconds after its
@@ -185,7 +185,9 @@ class Cluster:
                 TopicPartition(topic, n) for topic in topics for n in committed.partitions_for_topic(topic) or ()
             ]
             eventually(
-                lambda: committed.end_offsets(partitions) == everything.end_offsets(partitions), what="all transactions"
+                lambda: committed.end_offsets(partitions) == everything.end_offsets(partitions),
+                within_s,
+                what="all transactions",
             )
         finally:
             committed.close()
