@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
-from detector.errors import WatchkeeperError
+from detector.errors import ConfigError, WatchkeeperError
 
 SHARED = 0o644  # what the trainer writes and the daemon, under another name, reads
 
@@ -76,3 +76,12 @@ def _sync_directory(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def make_out(folder: Path) -> None:
+    """Makes the folder that a command's --out names, where it is missing. Raises ConfigError where that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        problem = f"--out {folder} cannot be made ({error.strerror or type(error).__name__})"
+        raise ConfigError(problem, "name a folder that is there, or one that you may make") from None

@@ -14,6 +14,7 @@ from detector.config import load_settings
 from detector.core.settings import WatchSettings
 from detector.core.watch import Watch
 from detector.daemon.swaps import load_current
+from detector.disk import make_out
 from detector.errors import NothingScored
 from schemas.alert import AlertKind, AlertState
 from trainer.data.sources import data_files
@@ -44,7 +45,7 @@ def backtest(
     if not as_json:
         used = ", ".join(f"{name} {scorer.manifest.model_version}" for name, scorer in scorers.items())
         typer.echo(f"replaying {len(files)} file(s) through {used}; results go to {out}")
-    out.mkdir(parents=True, exist_ok=True)
+    make_out(out)
     watch = Watch(WatchSettings.of(settings), scorers, by_feed=True, topic=settings.topics.input)
     result, counts = BacktestResult(), Counts(0, 0, 0, 0)
     labelled = False

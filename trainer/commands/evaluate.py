@@ -14,6 +14,7 @@ import typer
 from detector.commands.options import ConfigOption, JsonOption
 from detector.commands.tables import print_table
 from detector.config import load_settings
+from detector.disk import make_out
 from detector.errors import ConfigError, DataError
 from schemas.config import Settings
 from schemas.training import Training
@@ -98,7 +99,7 @@ def evaluate(
     """
     training = _training(load_settings(config), model)
     tasks = _tasks(data, training, out, seeds, baselines, rows, protocol)
-    out.mkdir(parents=True, exist_ok=True)
+    make_out(out)
     if not as_json:
         typer.echo(f"evaluating {len(tasks)} series of {data}: window {training.window}, family {training.family}")
     found = []

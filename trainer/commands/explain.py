@@ -11,6 +11,7 @@ from detector.bundles.store import Store
 from detector.commands.chosen import watched_model
 from detector.commands.options import ConfigOption, JsonOption
 from detector.config import load_settings
+from detector.disk import make_out
 from detector.errors import ConfigError
 from schemas.config import Settings
 from trainer.data.sources import read_history
@@ -45,13 +46,13 @@ def explain(
     scorer = _scorer(settings, model, version, bundle)
     manifest = scorer.manifest
     wanted = tuple(sensor.name for sensor in manifest.sensors)
+    make_out(out)
     history = read_history(data, settings.feed, wanted, manifest.period_s)
     if not as_json:
         typer.echo(
             f"looking into {manifest.model} {manifest.model_version} with {history.rows} rows of {history.source}"
         )
     found = look_into(scorer, history, settings.alarms)
-    out.mkdir(parents=True, exist_ok=True)
     write(found, out)
     shown = figures(found)
     if as_json:

@@ -19,6 +19,7 @@ from optuna.study import MaxTrialsCallback
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import ValidationError
 
+from detector.disk import make_out
 from detector.errors import ConfigError, DataError, WatchkeeperError
 from schemas.training import Training
 from schemas.tuning import Axis
@@ -60,7 +61,7 @@ class Search:
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """One search a folder. Raises ConfigError where another search holds it; the lock ends with its process."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_out(folder)
     with (folder / "lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

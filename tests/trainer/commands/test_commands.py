@@ -252,3 +252,17 @@ def test_explain_writes_a_page_and_the_same_as_data(plant: Path, tmp_path: Path)
     )
     assert "no version of fans" in run(explain, plant, *data, "--model", "fans").err
     assert run(explain, plant, *data, "--version", "gone").code == 4
+
+
+@pytest.mark.parametrize("command", [backtest, explain, evaluate])
+def test_an_out_that_cannot_be_made_is_one_line(command: object, plant: Path, tmp_path: Path) -> None:
+    """A file stands where the folder should be: the line names it and the remedy, before any work."""
+    (tmp_path / "file").touch()
+    (tmp_path / "series").mkdir()
+    write_series(tmp_path / "series", "pump")
+    data = tmp_path / "series" if command is evaluate else plant / "history.parquet"
+    for out in (tmp_path / "file", tmp_path / "file" / "out"):
+        ran = run(command, plant, "--data", data, "--out", out)
+        assert ran.code == 2
+        assert f"--out {out} cannot be made" in ran.err
+        assert "name a folder" in ran.err
